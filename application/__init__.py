@@ -1,0 +1,1 @@
+"""Commands and their handlers, process managers, ports and the composition root."""

@@ -1,0 +1,412 @@
+"""The ports of the application: the event log, tasks, the vault, the provider and the carrier.
+
+`infra` implements them; the composition root (`application.bootstrap`) is the only place that names
+an implementation.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from emporium.domain.base import Aggregate, Event, Money, Sealed, State
+
+__all__ = [
+    "Carrier", "Claim", "Clock", "Conflict", "Cause", "Counter", "Done", "EventLog", "Idempotency",
+    "IdempotencyReplay", "Label", "LimitReached", "Meta", "NewEvent", "Outcome", "Overloaded", "Provider",
+    "Recorded", "Superseded", "Taken", "Task", "TaskUpdate", "Tracking", "Unit", "Unavailable", "Vault",
+]  # fmt: skip
+
+S = TypeVar("S", bound=State)
+
+
+class Clock(Protocol):
+    """Where the time comes from; always aware, always UTC."""
+
+    def now(self) -> datetime: ...
+
+
+# --- events ----------------------------------------------------------------------------------------
+
+
+class Meta(msgspec.Struct, frozen=True):
+    """What an event knows of where it came from.
+
+    Attributes:
+        correlation: what the event belongs to: the order's id where there is one, else the
+            cart's, product's or customer's id or the request's.
+        causation: the direct cause: `event:<id>`, `request:<id>`, `timer:<task id>`,
+            `effect:<task id>` or `import:<file row or invoice>`.
+        actor: who: `customer:<id>`, `guest:<cart id>`, `staff:<id>`, `system:<policy or effect>`, `import`.
+        request: the request id of the gateway where one is known.
+    """
+
+    correlation: str
+    causation: str
+    actor: str
+    request: str | None = None
+
+
+class NewEvent(msgspec.Struct, frozen=True):
+    """An event that waits to be appended as `version` of `stream` (versions begin with 1)."""
+
+    id: UUID
+    stream: UUID
+    version: int
+    event: Event
+    at: datetime
+    meta: Meta
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """An event as it stands in a log. `position` grows within a log, with holes; `schema` is the stored one."""
+
+    log: str
+    position: int
+    stream: UUID
+    version: int
+    id: UUID
+    at: datetime
+    event: Event
+    meta: Meta
+    schema: int = 1
+
+    @property
+    def topic(self) -> str:
+        """`log.ClassName`, as stored."""
+        return f"{self.log}.{type(self.event).__name__}"
+
+
+# --- what commits together -------------------------------------------------------------------------
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """`owner` takes the only `value` of `scope` (an e-mail's keyed hash); with release=True gives it back."""
+
+    scope: str
+    value: bytes
+    owner: UUID
+    release: bool = False
+
+
+class Counter(msgspec.Struct, frozen=True):
+    """Adds `by` to the counter `name`; refused (LimitReached) where that leaves 0..limit."""
+
+    name: str
+    by: int
+    limit: int
+
+
+class Idempotency(msgspec.Struct, frozen=True):
+    """The answer of a command, committed with its events. `scope` is caller and route, no personal data."""
+
+    scope: str
+    key: str
+    body_hash: bytes
+    answer: bytes
+
+
+class Tracking(msgspec.Struct, frozen=True):
+    """The follower `name` moves from `old` to `new` in the log `upstream`; only while `epoch` is its leader's.
+
+    `incarnation` is the upstream log's at the time of reading.
+    """
+
+    name: str
+    upstream: str
+    old: int
+    new: int
+    epoch: int
+    incarnation: UUID
+
+
+class Task(msgspec.Struct, frozen=True):
+    """Something to do at or after `due`: a timer or an effect, durable, committed with its cause.
+
+    Attributes:
+        id: deterministic where the task can exist once; inserting an existing id is ignored.
+        kind: `timer.*` (a command later) or `effect.*` (a call to the outside), names the handler.
+        stream: the aggregate that it is about.
+        data: small JSON facts for the handler; no personal data in clear.
+        cause: Meta of the event that scheduled it.
+        attempts: how often it was tried; error: the last failure; parked: waits for a person.
+    """
+
+    id: UUID
+    kind: str
+    due: datetime
+    stream: UUID
+    data: dict[str, Any]
+    cause: Meta
+    attempts: int = 0
+    error: str | None = None
+    parked: bool = False
+
+
+class Done(msgspec.Struct, frozen=True):
+    """The task `id` has its outcome; commits only while the task still exists (else Superseded)."""
+
+    id: UUID
+
+
+class TaskUpdate(msgspec.Struct, frozen=True):
+    """The task `id` is tried again at `due`, or parked for a person."""
+
+    id: UUID
+    due: datetime
+    attempts: int
+    error: str | None = None
+    parked: bool = False
+
+
+class Unit(msgspec.Struct):
+    """All that commits together in one log, or not at all.
+
+    Attributes:
+        events: for one stream in order of contiguous versions.
+        expect: streams that were only read and the version they must still have.
+    """
+
+    events: list[NewEvent] = []
+    expect: list[tuple[UUID, int]] = []
+    claims: list[Claim] = []
+    counters: list[Counter] = []
+    idempotency: Idempotency | None = None
+    tracking: Tracking | None = None
+    tasks: list[Task] = []
+    done: list[Done] = []
+    task_updates: list[TaskUpdate] = []
+
+
+class Conflict(Exception):  # noqa: N818
+    """Streams have moved on since they were read: reload them, decide again."""
+
+    def __init__(self, streams: frozenset[UUID]) -> None:
+        super().__init__(f"{len(streams)} streams have moved on")
+        self.streams = streams
+
+
+class Taken(Exception):  # noqa: N818
+    """A claim is held by another owner."""
+
+    def __init__(self, scope: str, owner: UUID) -> None:
+        super().__init__(f"the {scope} is taken")
+        self.scope = scope
+        self.owner = owner
+
+
+class LimitReached(Exception):  # noqa: N818
+    """A counter would leave its bounds."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the limit of {name} is reached")
+        self.name = name
+
+
+class IdempotencyReplay(Exception):  # noqa: N818
+    """The same key was answered before: here is the record, with the position after its events."""
+
+    def __init__(self, body_hash: bytes, answer: bytes, position: int) -> None:
+        super().__init__("answered before")
+        self.body_hash = body_hash
+        self.answer = answer
+        self.position = position
+
+
+class Superseded(Exception):  # noqa: N818
+    """Another leader has taken over (or another outcome of a task stands): step down, write nothing."""
+
+
+class Overloaded(Exception):  # noqa: N818
+    """The writer's queue is full; try again later (503)."""
+
+
+class Unavailable(Exception):  # noqa: N818
+    """The database cannot be reached at present."""
+
+
+class EventLog(Protocol):
+    """One context's log: append, load, read, follow. All methods are coroutines of one event loop.
+
+    A load gives the state as of a version; `version` 0 and state None mean an empty stream.
+    """
+
+    name: str
+
+    @property
+    def incarnation(self) -> UUID:
+        """Made with the log, changed by a restore."""
+        ...
+
+    async def append(self, unit: Unit) -> int:
+        """Commits the unit; the position of its last event (0 where it has none).
+
+        Raises Conflict, Taken, LimitReached, IdempotencyReplay, Superseded, Overloaded, Unavailable.
+        A cancelled caller does not undo or harm the batch.
+        """
+        ...
+
+    async def load(self, aggregate: Aggregate[S], stream: UUID, *, fresh: bool = False) -> tuple[S | None, int]:
+        """State and version from the cache, else from snapshot and tail; `fresh` catches up with the log first."""
+        ...
+
+    async def load_many(
+        self, aggregate: Aggregate[S], streams: Sequence[UUID], *, fresh: bool = False
+    ) -> dict[UUID, tuple[S | None, int]]:
+        """As load, with one query for all that is not cached (or must be fresh)."""
+        ...
+
+    async def stream(self, stream: UUID, *, after: int = 0, limit: int | None = None) -> list[Recorded]:
+        """The events of one stream by version."""
+        ...
+
+    async def read(
+        self, after: int, limit: int, *, topics: Sequence[str] | None = None
+    ) -> tuple[list[Recorded], int]:
+        """Up to `limit` events after a position in order, and the position up to which the log was read
+        (with a topic filter it advances over events that do not matter)."""
+        ...
+
+    async def by_correlation(self, correlation: str) -> list[Recorded]:
+        """All events of one correlation, by position."""
+        ...
+
+    async def head(self) -> int:
+        """The last position (0 for an empty log)."""
+        ...
+
+    async def wait(self, after: int, timeout: float) -> bool:
+        """Returns when the log may hold something after a position: woken by a local commit, NOTIFY or the poll."""
+        ...
+
+    async def due_tasks(self, now: datetime, limit: int, *, kinds: Sequence[str] | None = None) -> list[Task]:
+        """Tasks with due ≤ now that are not parked, by due time."""
+        ...
+
+    async def next_due(self) -> datetime | None:
+        """When the next task that is not parked falls due."""
+        ...
+
+    async def tracking(self, name: str, upstream: str) -> int:
+        """Where the follower stands (0 at first)."""
+        ...
+
+    def follow(self, after: int, batch: int) -> AsyncIterator[list[Recorded]]:
+        """An endless tail of batches, gap-free and ordered, that survives lost connections."""
+        ...
+
+
+# --- personal data ---------------------------------------------------------------------------------
+
+
+class Vault(Protocol):
+    """Seals personal data with a key per subject; the key is durable before `key_for` returns."""
+
+    async def key_for(self, subject: UUID) -> None:
+        """Get or create the subject's key. Raises `Erased` where it was destroyed."""
+        ...
+
+    async def load_keys(self, subjects: Sequence[UUID]) -> None:
+        """Fetch many keys with one query into the cache, for `unseal`."""
+        ...
+
+    def seal(self, subject: UUID, event: str, stream: UUID, field: str, value: Any) -> Sealed:
+        """Seals a JSON-compatible value; the key must have been fetched (`key_for`, `load_keys`)."""
+        ...
+
+    def unseal(self, sealed: Sealed, stream: UUID, field: str) -> Any:
+        """The value; `"[erased]"` where the key was destroyed. Raises ValueError when the box was moved or altered."""
+        ...
+
+    def fingerprint(self, scope: str, value: str) -> bytes:
+        """A keyed hash (HMAC-SHA-256) for claims and look-ups."""
+        ...
+
+    async def erase(self, subject: UUID) -> None:
+        """Destroys the key for good; leaves a tombstone."""
+        ...
+
+
+# --- the outside -----------------------------------------------------------------------------------
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """Why a call to the outside failed: `code` is stable, `retry` says whether trying again can help."""
+
+    code: str
+    text: str
+    retry: bool
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What the provider knows of a payment or refund.
+
+    Attributes:
+        status: `succeeded`, `declined`, `pending` or `unknown` (never heard of it).
+        reference: the provider's own id.
+        code: the reason of a decline.
+        captured: whether the money was taken, not only authorised.
+    """
+
+    status: str
+    reference: str | None = None
+    code: str | None = None
+    captured: bool = True
+
+
+class ProviderDown(Exception):  # noqa: N818
+    """No usable answer (time-out, 5xx, garbage): what happened is not known until the provider is asked."""
+
+
+class Provider(Protocol):
+    """A payment provider. Every call carries an idempotency key and may be repeated. Raises ProviderDown."""
+
+    async def charge(self, key: str, order: UUID, amount: Money, method: str) -> Outcome: ...
+
+    async def refund(self, key: str, reference: str, amount: Money) -> Outcome: ...
+
+    async def find_charge(self, key: str, order: UUID) -> Outcome:
+        """What is known of a charge by its key, else by the order in its metadata."""
+        ...
+
+    async def find_refund(self, key: str, reference: str) -> Outcome: ...
+
+
+class Label(msgspec.Struct, frozen=True):
+    """A parcel that the carrier has taken on."""
+
+    carrier: str
+    tracking_number: str
+    tracking_url: str
+
+
+class Address(msgspec.Struct, frozen=True):
+    """Where a parcel goes, in clear: lives in memory only."""
+
+    name: str
+    lines: tuple[str, ...]
+    city: str
+    postcode: str
+    country: str
+
+
+class Carrier(Protocol):
+    """A parcel carrier. Every call carries an idempotency key and may be repeated. Raises ProviderDown."""
+
+    async def book(self, key: str, order: UUID, parcel: int, address: Address, items: Mapping[str, int]) -> Label:
+        """A label for the parcel. Raises AddressRefused."""
+        ...
+
+    async def status(self, tracking_number: str) -> str:
+        """`labelled`, `in_transit`, `delivered`, `lost`, `returned` or `unknown`."""
+        ...
+
+    async def hand_over(self, key: str, tracking_number: str) -> None:
+        """The carrier has the parcel."""
+        ...
+
+
+class AddressRefused(Exception):  # noqa: N818
+    """The carrier cannot deliver there."""

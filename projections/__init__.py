@@ -1,0 +1,1 @@
+"""Read models, one module each, and the engine that runs them."""

@@ -262,9 +262,7 @@ class EventLog(Protocol):
         """The events of one stream by version."""
         ...
 
-    async def read(
-        self, after: int, limit: int, *, topics: Sequence[str] | None = None
-    ) -> tuple[list[Recorded], int]:
+    async def read(self, after: int, limit: int, *, topics: Sequence[str] | None = None) -> tuple[list[Recorded], int]:
         """Up to `limit` events after a position in order, and the position up to which the log was read
         (with a topic filter it advances over events that do not matter)."""
         ...

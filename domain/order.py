@@ -1,0 +1,688 @@
+"""The life of an order: from OrderCreated to fulfilled, failed or cancelled, with returns and refunds after it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
+
+from emporium.domain.base import (
+    MAX_AMOUNT,
+    AMOUNT_OUT_OF_RANGE,
+    Aggregate,
+    Command,
+    Event,
+    Money,
+    Reason,
+    Sealed,
+    State,
+    check_quantity,
+    stream_id,
+)
+
+MAX_LINES: Final = 2_000
+
+# --- statuses --------------------------------------------------------------------------------------
+
+PENDING, PAID, CONFIRMED = "pending", "paid", "confirmed"
+PARTLY_SHIPPED, SHIPPED, FULFILLED = "partly_shipped", "shipped", "fulfilled"
+REFUNDING, CANCELLING = "refunding", "cancelling"
+FAILED, CANCELLED = "failed", "cancelled"
+
+TERMINAL: Final = frozenset({FULFILLED, FAILED, CANCELLED})
+"""The statuses in which the saga has ended; returns and refunds may still follow."""
+
+
+# --- events ----------------------------------------------------------------------------------------
+
+
+class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of an order.
+
+    Attributes:
+        line: its number, from 1.
+        unit_price: what one unit costs, rounded to minor units for display.
+        total: quantity times the exact price, rounded half up once: what is charged.
+        agreed_price: the exact decimal price where it was agreed at order entry instead of the list price.
+    """
+
+    line: int
+    sku: str
+    title: str
+    quantity: int
+    unit_price: Money
+    total: Money
+    agreed_price: str | None = None
+
+
+class ReturnedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Units of a line that came back, and what is refunded for them."""
+
+    line: int
+    sku: str
+    quantity: int
+    amount: Money
+
+
+class Short(msgspec.Struct, frozen=True, kw_only=True):
+    """A SKU of which less was available than wanted."""
+
+    sku: str
+    wanted: int
+    available: int
+
+
+class OrderCreated(Event):
+    """An order was placed; status pending. `subject` is whose key seals its personal data."""
+
+    order_id: UUID
+    number: str
+    cart_id: UUID | None = None
+    attempt: int = 1
+    customer_id: UUID | None = None
+    subject: UUID
+    lines: tuple[OrderLine, ...]
+    goods: Money
+    shipping: Money
+    total: Money
+    country: str
+    email: Sealed | None = None
+    ship_to: Sealed | None = None
+    payment_method: str
+    channel: str = "web"
+    placed_at: datetime
+
+
+class OrderPaid(Event):
+    """The payment is secured."""
+
+    order_id: UUID
+    amount: Money
+
+
+class OrderConfirmed(Event):
+    """The stock is reserved for all lines."""
+
+    order_id: UUID
+
+
+class OrderStockShort(Event):
+    """Not all lines could be reserved; the money goes back."""
+
+    order_id: UUID
+    short: tuple[Short, ...]
+
+
+class OrderDispatched(Event):
+    """The carrier has parcel `parcel` of `of`."""
+
+    order_id: UUID
+    parcel: int
+    of: int
+    carrier: str
+    tracking_number: str
+    tracking_url: str
+
+
+class OrderCompleted(Event):
+    """The last parcel has arrived."""
+
+    order_id: UUID
+
+
+class OrderFailed(Event):
+    """The order came to nothing: payment_declined, payment_timed_out, out_of_stock or reservation_expired."""
+
+    order_id: UUID
+    reason: str
+    detail: str | None = None
+
+
+class OrderCancellationRequested(Event):
+    """Somebody wants the order stopped; shipping says whether it still can be."""
+
+    order_id: UUID
+    reason: str
+
+
+class OrderCancelled(Event):
+    """The order was stopped before any parcel left; stock and money go back."""
+
+    order_id: UUID
+    reason: str
+
+
+class OrderCancellationRefused(Event):
+    """It was too late to stop the order."""
+
+    order_id: UUID
+    reason: str
+
+
+class OrderReturned(Event):
+    """Units came back after delivery; `amount` is refunded and the units restocked where `restock`."""
+
+    order_id: UUID
+    return_id: UUID
+    lines: tuple[ReturnedLine, ...]
+    amount: Money
+    restock: bool
+    reason: str
+
+
+class GoodwillGranted(Event):
+    """Money is given back without goods coming back."""
+
+    order_id: UUID
+    refund_id: UUID
+    amount: Money
+    reason: str
+
+
+class OrderRefunded(Event):
+    """Money went back to the customer."""
+
+    order_id: UUID
+    refund_id: UUID
+    amount: Money
+
+
+# --- the table of transitions ----------------------------------------------------------------------
+
+TRANSITIONS: Final[dict[str, dict[type[Event], frozenset[str]]]] = {
+    PENDING: {
+        OrderPaid: frozenset({PAID}),
+        OrderConfirmed: frozenset({CONFIRMED}),
+        OrderStockShort: frozenset({REFUNDING}),
+        OrderDispatched: frozenset({PARTLY_SHIPPED, SHIPPED}),
+        OrderCompleted: frozenset({FULFILLED}),
+        OrderFailed: frozenset({FAILED}),
+        OrderCancellationRequested: frozenset({CANCELLING}),
+        OrderRefunded: frozenset({PENDING}),
+    },
+    PAID: {
+        OrderConfirmed: frozenset({CONFIRMED}),
+        OrderStockShort: frozenset({REFUNDING}),
+        OrderDispatched: frozenset({PARTLY_SHIPPED, SHIPPED}),
+        OrderCompleted: frozenset({FULFILLED}),
+        OrderFailed: frozenset({FAILED}),
+        OrderCancellationRequested: frozenset({CANCELLING}),
+        OrderRefunded: frozenset({PAID}),
+    },
+    CONFIRMED: {
+        OrderPaid: frozenset({CONFIRMED}),
+        OrderDispatched: frozenset({PARTLY_SHIPPED, SHIPPED}),
+        OrderCompleted: frozenset({FULFILLED}),
+        OrderFailed: frozenset({FAILED}),
+        OrderCancellationRequested: frozenset({CANCELLING}),
+        OrderRefunded: frozenset({CONFIRMED}),
+    },
+    PARTLY_SHIPPED: {
+        OrderPaid: frozenset({PARTLY_SHIPPED}),
+        OrderConfirmed: frozenset({PARTLY_SHIPPED}),
+        OrderDispatched: frozenset({PARTLY_SHIPPED, SHIPPED}),
+        OrderCompleted: frozenset({FULFILLED}),
+        OrderCancellationRefused: frozenset({PARTLY_SHIPPED}),
+        OrderRefunded: frozenset({PARTLY_SHIPPED}),
+    },
+    SHIPPED: {
+        OrderPaid: frozenset({SHIPPED}),
+        OrderConfirmed: frozenset({SHIPPED}),
+        OrderCompleted: frozenset({FULFILLED}),
+        OrderCancellationRefused: frozenset({SHIPPED}),
+        OrderRefunded: frozenset({SHIPPED}),
+    },
+    FULFILLED: {
+        OrderPaid: frozenset({FULFILLED}),
+        OrderConfirmed: frozenset({FULFILLED}),
+        OrderDispatched: frozenset({FULFILLED}),
+        OrderCancellationRefused: frozenset({FULFILLED}),
+        OrderReturned: frozenset({FULFILLED}),
+        GoodwillGranted: frozenset({FULFILLED}),
+        OrderRefunded: frozenset({FULFILLED}),
+    },
+    REFUNDING: {
+        OrderPaid: frozenset({REFUNDING}),
+        OrderFailed: frozenset({FAILED}),
+        OrderRefunded: frozenset({REFUNDING}),
+    },
+    CANCELLING: {
+        OrderPaid: frozenset({CANCELLING}),
+        OrderConfirmed: frozenset({CANCELLING}),
+        OrderStockShort: frozenset({CANCELLING}),
+        OrderDispatched: frozenset({PARTLY_SHIPPED, SHIPPED}),
+        OrderCompleted: frozenset({FULFILLED}),
+        OrderFailed: frozenset({FAILED}),
+        OrderCancelled: frozenset({CANCELLED}),
+        OrderCancellationRefused: frozenset({PENDING, PAID, CONFIRMED}),
+        OrderRefunded: frozenset({CANCELLING}),
+    },
+    FAILED: {OrderPaid: frozenset({FAILED}), OrderRefunded: frozenset({FAILED})},
+    CANCELLED: {
+        OrderPaid: frozenset({CANCELLED}),
+        OrderRefunded: frozenset({CANCELLED}),
+    },
+}
+"""Every status, the events that may follow in it, and the statuses they may lead to."""
+
+
+# --- state -----------------------------------------------------------------------------------------
+
+
+class OrderState(State):
+    """What an order remembers. `returned` counts units by line, `refunds` amounts by refund id."""
+
+    order_id: UUID
+    number: str
+    status: str
+    cart_id: UUID | None
+    customer_id: UUID | None
+    subject: UUID
+    lines: tuple[OrderLine, ...]
+    shipping: Money
+    total: Money
+    country: str
+    payment_method: str
+    email: Sealed | None = None
+    ship_to: Sealed | None = None
+    paid: bool = False
+    confirmed: bool = False
+    parcels: int = 0
+    dispatched: frozenset[int] = frozenset()
+    completed: bool = False
+    cancel_reason: str | None = None
+    returned: dict[int, int] = {}
+    given_back: int = 0
+    refunds: dict[UUID, int] = {}
+
+    @property
+    def is_closed(self) -> bool:
+        """The saga has ended."""
+        return self.status in TERMINAL
+
+
+# --- commands --------------------------------------------------------------------------------------
+
+
+class PlaceOrder(Command):
+    """Create the order; prices and totals were agreed at the gateway."""
+
+    order_id: UUID
+    number: str
+    cart_id: UUID | None = None
+    attempt: int = 1
+    customer_id: UUID | None = None
+    subject: UUID
+    lines: tuple[OrderLine, ...]
+    shipping: Money
+    country: str
+    email: Sealed | None = None
+    ship_to: Sealed | None = None
+    payment_method: str
+    channel: str = "web"
+    at: datetime
+
+
+class RecordPayment(Command):
+    order_id: UUID
+    amount: Money
+
+
+class RecordReservation(Command):
+    order_id: UUID
+
+
+class RecordShortage(Command):
+    order_id: UUID
+    short: tuple[Short, ...]
+
+
+class RecordDispatch(Command):
+    order_id: UUID
+    parcel: int
+    of: int
+    carrier: str
+    tracking_number: str
+    tracking_url: str
+
+
+class CompleteOrder(Command):
+    order_id: UUID
+
+
+class FailOrder(Command):
+    order_id: UUID
+    reason: str
+    detail: str | None = None
+
+
+class RequestCancellation(Command):
+    order_id: UUID
+    reason: str
+
+
+class ConfirmCancellation(Command):
+    order_id: UUID
+
+
+class RefuseCancellation(Command):
+    order_id: UUID
+    reason: str
+
+
+class ReturnLines(Command):
+    """`lines` are (line number, units)."""
+
+    order_id: UUID
+    return_id: UUID
+    lines: tuple[tuple[int, int], ...]
+    restock: bool = True
+    reason: str
+
+
+class GrantGoodwill(Command):
+    order_id: UUID
+    refund_id: UUID
+    amount: Money
+    reason: str
+
+
+class RecordOrderRefund(Command):
+    order_id: UUID
+    refund_id: UUID
+    amount: Money
+
+
+# --- reasons ---------------------------------------------------------------------------------------
+
+NO_SUCH_ORDER = Reason("no_such_order", "There is no such order.", "missing")
+ORDER_EXISTS = Reason("order_exists", "The order {number} exists already.")
+ORDER_EMPTY = Reason("order_empty", "An order needs at least one line.", "invalid")
+TOO_MANY_LINES = Reason("too_many_lines", "An order has at most {most} lines, not {lines}.", "invalid")
+TOO_LATE_TO_CANCEL = Reason("too_late_to_cancel", "The order is {status} and cannot be cancelled any more.")
+NOT_CANCELLING = Reason("not_cancelling", "Nobody asked to cancel the order; it is {status}.")
+NOT_DELIVERED = Reason("not_delivered", "Only a delivered order can be returned; this one is {status}.")
+NO_SUCH_LINE = Reason("no_such_line", "The order has no line {line}.", "invalid")
+MORE_THAN_BOUGHT = Reason(
+    "more_than_bought", "Of line {line} at most {left} units can still come back, not {quantity}."
+)
+REFUND_ABOVE_PAID = Reason("refund_above_paid", "At most {left} can still be given back, not {amount}.")
+WRONG_STATUS = Reason("wrong_status", "{command} does not fit an order that is {status}.")
+
+
+# --- decide ----------------------------------------------------------------------------------------
+
+
+def decide(command: Command, order: OrderState | None) -> Sequence[Event]:
+    """The events that the command makes of this order. Raises Rejected."""
+    if isinstance(command, PlaceOrder):
+        return _place(command, order)
+    if order is None:
+        raise NO_SUCH_ORDER()
+    match command:
+        case RecordPayment():
+            return [] if order.paid else _follow(order, OrderPaid(order_id=order.order_id, amount=command.amount))
+        case RecordReservation():
+            return [] if order.confirmed else _follow(order, OrderConfirmed(order_id=order.order_id))
+        case RecordShortage():
+            return _follow(order, OrderStockShort(order_id=order.order_id, short=command.short))
+        case RecordDispatch():
+            if command.parcel in order.dispatched:
+                return []
+            return _follow(
+                order,
+                OrderDispatched(
+                    order_id=order.order_id,
+                    parcel=command.parcel,
+                    of=command.of,
+                    carrier=command.carrier,
+                    tracking_number=command.tracking_number,
+                    tracking_url=command.tracking_url,
+                ),
+            )
+        case CompleteOrder():
+            return [] if order.completed else _follow(order, OrderCompleted(order_id=order.order_id))
+        case FailOrder():
+            if order.status == FAILED:
+                return []
+            return _follow(order, OrderFailed(order_id=order.order_id, reason=command.reason, detail=command.detail))
+        case RequestCancellation():
+            if order.status in (CANCELLING, CANCELLED):
+                return []
+            if order.status not in (PENDING, PAID, CONFIRMED):
+                raise TOO_LATE_TO_CANCEL(status=order.status)
+            return [OrderCancellationRequested(order_id=order.order_id, reason=command.reason)]
+        case ConfirmCancellation():
+            if order.status == CANCELLED:
+                return []
+            if order.status != CANCELLING:
+                raise NOT_CANCELLING(status=order.status)
+            return [OrderCancelled(order_id=order.order_id, reason=order.cancel_reason or "")]
+        case RefuseCancellation():
+            return _follow(order, OrderCancellationRefused(order_id=order.order_id, reason=command.reason))
+        case ReturnLines():
+            return _return(command, order)
+        case GrantGoodwill():
+            if command.refund_id in order.refunds:
+                return []
+            if order.status != FULFILLED:
+                raise NOT_DELIVERED(status=order.status)
+            _check_refund(order, command.amount)
+            return [
+                GoodwillGranted(
+                    order_id=order.order_id, refund_id=command.refund_id, amount=command.amount, reason=command.reason
+                )
+            ]
+        case RecordOrderRefund():
+            if command.refund_id in order.refunds and order.refunds[command.refund_id] < 0:
+                return []
+            return _follow(
+                order,
+                OrderRefunded(order_id=order.order_id, refund_id=command.refund_id, amount=command.amount),
+            )
+        case _:
+            raise TypeError(f"an order does not know {type(command).__name__}")
+
+
+def _follow(order: OrderState, event: Event) -> Sequence[Event]:
+    if type(event) not in TRANSITIONS[order.status]:
+        raise WRONG_STATUS(command=type(event).__name__, status=order.status)
+    return [event]
+
+
+def _place(command: PlaceOrder, order: OrderState | None) -> Sequence[Event]:
+    if order is not None:
+        raise ORDER_EXISTS(number=order.number)
+    if not command.lines:
+        raise ORDER_EMPTY()
+    if len(command.lines) > MAX_LINES:
+        raise TOO_MANY_LINES(lines=len(command.lines), most=MAX_LINES)
+    goods = Money(0, command.shipping.currency)
+    for line in command.lines:
+        check_quantity(line.quantity)
+        goods += line.total
+    total = goods + command.shipping
+    for amount in (*(line.total for line in command.lines), command.shipping, total):
+        if not 0 <= amount.amount <= MAX_AMOUNT:
+            raise AMOUNT_OUT_OF_RANGE(amount=amount.amount)
+    return [
+        OrderCreated(
+            order_id=command.order_id,
+            number=command.number,
+            cart_id=command.cart_id,
+            attempt=command.attempt,
+            customer_id=command.customer_id,
+            subject=command.subject,
+            lines=command.lines,
+            goods=goods,
+            shipping=command.shipping,
+            total=total,
+            country=command.country,
+            email=command.email,
+            ship_to=command.ship_to,
+            payment_method=command.payment_method,
+            channel=command.channel,
+            placed_at=command.at,
+        )
+    ]
+
+
+def _return(command: ReturnLines, order: OrderState) -> Sequence[Event]:
+    if command.return_id in order.refunds:
+        return []
+    if order.status != FULFILLED:
+        raise NOT_DELIVERED(status=order.status)
+    if not command.lines:
+        raise ORDER_EMPTY()
+    by_number = {line.line: line for line in order.lines}
+    back = dict(order.returned)
+    returned = []
+    amount = Money(0, order.total.currency)
+    for number, quantity in command.lines:
+        check_quantity(quantity)
+        line = by_number.get(number)
+        if line is None:
+            raise NO_SUCH_LINE(line=number)
+        before = back.get(number, 0)
+        if before + quantity > line.quantity:
+            raise MORE_THAN_BOUGHT(line=number, left=line.quantity - before, quantity=quantity)
+        back[number] = before + quantity
+        part = Money(_share(line, before + quantity) - _share(line, before), line.total.currency)
+        returned.append(ReturnedLine(line=number, sku=line.sku, quantity=quantity, amount=part))
+        amount += part
+    _check_refund(order, amount)
+    return [
+        OrderReturned(
+            order_id=order.order_id,
+            return_id=command.return_id,
+            lines=tuple(returned),
+            amount=amount,
+            restock=command.restock,
+            reason=command.reason,
+        )
+    ]
+
+
+def _share(line: OrderLine, units: int) -> int:
+    """What the first `units` of a line cost, rounded half up; cumulative, so that all shares add up to the total."""
+    return (2 * line.total.amount * units + line.quantity) // (2 * line.quantity)
+
+
+def _check_refund(order: OrderState, amount: Money) -> None:
+    left = order.total - Money(order.given_back, order.total.currency)
+    if amount.amount < 0 or left < amount:
+        raise REFUND_ABOVE_PAID(left=left.amount, amount=amount.amount)
+
+
+# --- evolve ----------------------------------------------------------------------------------------
+
+
+def _progress(order: OrderState) -> str:
+    """The status on the way to the customer, from what has been recorded in whatever order."""
+    if order.completed:
+        return FULFILLED
+    if order.dispatched:
+        return SHIPPED if len(order.dispatched) >= order.parcels else PARTLY_SHIPPED
+    if order.confirmed:
+        return CONFIRMED
+    return PAID if order.paid else PENDING
+
+
+_OFF_THE_WAY: Final = frozenset({REFUNDING, CANCELLING, FAILED, CANCELLED})
+
+
+def evolve(order: OrderState | None, event: Event) -> OrderState:
+    """The order after the event."""
+    if isinstance(event, OrderCreated):
+        return OrderState(
+            order_id=event.order_id,
+            number=event.number,
+            status=PENDING,
+            cart_id=event.cart_id,
+            customer_id=event.customer_id,
+            subject=event.subject,
+            lines=event.lines,
+            shipping=event.shipping,
+            total=event.total,
+            country=event.country,
+            payment_method=event.payment_method,
+            email=event.email,
+            ship_to=event.ship_to,
+        )
+    if order is None:
+        raise ValueError("an order begins with OrderCreated")
+    match event:
+        case OrderPaid():
+            return _advance(replace(order, paid=True))
+        case OrderConfirmed():
+            return _advance(replace(order, confirmed=True))
+        case OrderStockShort():
+            return order if order.status == CANCELLING else replace(order, status=REFUNDING)
+        case OrderDispatched():
+            moved = replace(order, parcels=event.of, dispatched=order.dispatched | {event.parcel})
+            return replace(moved, status=_progress(moved))
+        case OrderCompleted():
+            return replace(order, completed=True, status=FULFILLED)
+        case OrderFailed():
+            return replace(order, status=FAILED)
+        case OrderCancellationRequested():
+            return replace(order, status=CANCELLING, cancel_reason=event.reason)
+        case OrderCancelled():
+            return replace(order, status=CANCELLED)
+        case OrderCancellationRefused():
+            return replace(order, status=_progress(order), cancel_reason=None)
+        case OrderReturned():
+            back = dict(order.returned)
+            for line in event.lines:
+                back[line.line] = back.get(line.line, 0) + line.quantity
+            return _owe(replace(order, returned=back), event.return_id, event.amount)
+        case GoodwillGranted():
+            return _owe(order, event.refund_id, event.amount)
+        case OrderRefunded():
+            return replace(order, refunds={**order.refunds, event.refund_id: -event.amount.amount})
+        case _:
+            raise TypeError(f"an order does not know {type(event).__name__}")
+
+
+def _advance(order: OrderState) -> OrderState:
+    return order if order.status in _OFF_THE_WAY else replace(order, status=_progress(order))
+
+
+def _owe(order: OrderState, refund_id: UUID, amount: Money) -> OrderState:
+    """Positive in `refunds` while owed, negative once it went back."""
+    return replace(
+        order,
+        given_back=order.given_back + amount.amount,
+        refunds={**order.refunds, refund_id: amount.amount},
+    )
+
+
+ORDER: Final = Aggregate(
+    name="Order",
+    log="ordering",
+    state=OrderState,
+    events=(
+        OrderCreated,
+        OrderPaid,
+        OrderConfirmed,
+        OrderStockShort,
+        OrderDispatched,
+        OrderCompleted,
+        OrderFailed,
+        OrderCancellationRequested,
+        OrderCancelled,
+        OrderCancellationRefused,
+        OrderReturned,
+        GoodwillGranted,
+        OrderRefunded,
+    ),
+    decide=decide,
+    evolve=evolve,
+)
+
+
+def order_id_of(cart_id: UUID, attempt: int) -> UUID:
+    """The id of the order that this checkout attempt of the cart makes: one cart, one attempt, one order."""
+    return stream_id("order", cart_id, attempt)

@@ -1,0 +1,32 @@
+"""Every aggregate of the program, the schema version of every event, and the upcasters between versions."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from emporium.domain.base import Aggregate, Event
+from emporium.domain.cart import CART
+from emporium.domain.order import ORDER
+from emporium.domain.payment import PAYMENT
+from emporium.domain.reservation import RESERVATION
+from emporium.domain.shipment import SHIPMENT
+from emporium.domain.stock import STOCK
+
+LOGS: Final = (
+    "catalog",
+    "inventory",
+    "ordering",
+    "payments",
+    "shipping",
+    "accounts",
+    "reviews",
+    "notifications",
+)
+"""The contexts; each has one log."""
+
+AGGREGATES: Final[tuple[Aggregate[Any], ...]] = (CART, ORDER, PAYMENT, STOCK, RESERVATION, SHIPMENT)
+
+SCHEMAS: Final[dict[type[Event], int]] = {}
+"""The current schema version of events that have changed since version 1."""
+
+UPCASTERS: Final[dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]]] = {}
+"""(topic, from version) → the payload one version up; the chain up to SCHEMAS must have no gap."""

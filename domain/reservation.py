@@ -1,0 +1,275 @@
+"""The stock that one order holds: all lines or none, over all warehouses, until it ships, is released or comes back."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
+
+from emporium.domain.base import Aggregate, Command, Event, Reason, State, stream_id
+from emporium.domain.order import Short
+
+RESERVED, FAILED, CANCELLED, RELEASED = "reserved", "failed", "cancelled", "released"
+
+
+def reservation_id_of(order_id: UUID) -> UUID:
+    """The id of the order's only reservation."""
+    return stream_id("reservation", order_id)
+
+
+class Allocation(msgspec.Struct, frozen=True):
+    """Units of a SKU in a warehouse that are set aside for the order."""
+
+    sku: str
+    warehouse: str
+    quantity: int
+
+
+# --- events ----------------------------------------------------------------------------------------
+
+
+class StockReserved(Event):
+    """All lines of the order are set aside."""
+
+    order_id: UUID
+    payment_id: UUID
+    allocations: tuple[Allocation, ...]
+
+
+class StockReservationFailed(Event):
+    """Not all lines could be set aside, so none is."""
+
+    order_id: UUID
+    payment_id: UUID
+    short: tuple[Short, ...]
+
+
+class ReservationCancelled(Event):
+    """The order came to nothing before anything was reserved: a tombstone that forbids it from now on."""
+
+    order_id: UUID
+    reason: str
+
+
+class StockReleased(Event):
+    """What was set aside and has not left is free again."""
+
+    order_id: UUID
+    allocations: tuple[Allocation, ...]
+    reason: str
+
+
+class ReservationShipped(Event):
+    """The units of one parcel have left."""
+
+    order_id: UUID
+    parcel: int
+    allocations: tuple[Allocation, ...]
+
+
+class ReservationReturned(Event):
+    """Units of the order came back; `allocations` are where they were put, none where they were written off."""
+
+    order_id: UUID
+    return_id: UUID
+    allocations: tuple[Allocation, ...]
+
+
+# --- state -----------------------------------------------------------------------------------------
+
+
+class ReservationState(State):
+    """What the order holds: `held` has not left yet."""
+
+    order_id: UUID
+    status: str
+    held: tuple[Allocation, ...] = ()
+    shipped: tuple[Allocation, ...] = ()
+    parcels: frozenset[int] = frozenset()
+    returns: frozenset[UUID] = frozenset()
+
+
+# --- commands --------------------------------------------------------------------------------------
+
+
+class ReserveStock(Command):
+    """`wanted` is units by SKU, `available` units by SKU and then warehouse (in order of preference)."""
+
+    order_id: UUID
+    payment_id: UUID
+    wanted: Mapping[str, int]
+    available: Mapping[str, Mapping[str, int]]
+
+
+class ReleaseReservation(Command):
+    """The order came to nothing."""
+
+    order_id: UUID
+    reason: str
+
+
+class ShipReservation(Command):
+    order_id: UUID
+    parcel: int
+    allocations: tuple[Allocation, ...]
+
+
+class ReturnUnits(Command):
+    """`units` by SKU; where `restock`, they go back to a warehouse that they came from."""
+
+    order_id: UUID
+    return_id: UUID
+    units: Mapping[str, int]
+    restock: bool
+
+
+NO_SUCH_RESERVATION = Reason("no_such_reservation", "Nothing was reserved for this order.", "missing")
+NOT_HELD = Reason("not_held", "The order does not hold these units any more.")
+
+
+# --- decide ----------------------------------------------------------------------------------------
+
+
+def allocate(
+    wanted: Mapping[str, int], available: Mapping[str, Mapping[str, int]]
+) -> tuple[tuple[Allocation, ...], tuple[Short, ...]]:
+    """Where to take the units from: the fewest warehouses that this greedy order finds, or the SKUs that are short.
+
+    One warehouse that has everything wins (the first in order of preference); else each round takes
+    the warehouse that fills the most of what is still open.
+    """
+    short = tuple(
+        Short(sku=sku, wanted=units, available=have)
+        for sku, units in wanted.items()
+        if (have := sum(available.get(sku, {}).values())) < units
+    )
+    if short:
+        return (), short
+    still = dict(wanted)
+    warehouses = list(dict.fromkeys(w for sku in wanted for w in available[sku]))
+    taken: list[Allocation] = []
+    while still:
+        best = max(
+            warehouses,
+            key=lambda w: (
+                sum(available[sku].get(w, 0) >= units for sku, units in still.items()),
+                sum(min(available[sku].get(w, 0), units) for sku, units in still.items()),
+            ),
+        )
+        warehouses.remove(best)
+        for sku, units in list(still.items()):
+            take = min(units, available[sku].get(best, 0))
+            if take:
+                taken.append(Allocation(sku, best, take))
+                if take == units:
+                    del still[sku]
+                else:
+                    still[sku] = units - take
+    return tuple(taken), ()
+
+
+def decide(command: Command, reservation: ReservationState | None) -> Sequence[Event]:
+    """The events that the command makes of this reservation. Raises Rejected."""
+    match command:
+        case ReserveStock():
+            if reservation is not None:
+                return []
+            allocations, short = allocate(command.wanted, command.available)
+            if short:
+                return [StockReservationFailed(order_id=command.order_id, payment_id=command.payment_id, short=short)]
+            return [StockReserved(order_id=command.order_id, payment_id=command.payment_id, allocations=allocations)]
+        case ReleaseReservation():
+            if reservation is None:
+                return [ReservationCancelled(order_id=command.order_id, reason=command.reason)]
+            if not reservation.held:
+                return []
+            return [StockReleased(order_id=command.order_id, allocations=reservation.held, reason=command.reason)]
+    if reservation is None:
+        raise NO_SUCH_RESERVATION()
+    match command:
+        case ShipReservation():
+            if command.parcel in reservation.parcels:
+                return []
+            if subtract(reservation.held, command.allocations) is None:
+                raise NOT_HELD()
+            return [
+                ReservationShipped(order_id=command.order_id, parcel=command.parcel, allocations=command.allocations)
+            ]
+        case ReturnUnits():
+            if command.return_id in reservation.returns:
+                return []
+            back = _put_back(reservation, command.units) if command.restock else ()
+            return [ReservationReturned(order_id=command.order_id, return_id=command.return_id, allocations=back)]
+        case _:
+            raise TypeError(f"a reservation does not know {type(command).__name__}")
+
+
+def _put_back(reservation: ReservationState, units: Mapping[str, int]) -> tuple[Allocation, ...]:
+    """Each SKU's units go to the first warehouse that shipped it."""
+    home: dict[str, str] = {}
+    for one in reservation.shipped:
+        home.setdefault(one.sku, one.warehouse)
+    for sku in units:
+        if sku not in home:
+            raise NOT_HELD()
+    return tuple(Allocation(sku, home[sku], count) for sku, count in units.items())
+
+
+def subtract(held: tuple[Allocation, ...], gone: tuple[Allocation, ...]) -> tuple[Allocation, ...] | None:
+    """What is left of `held` without `gone`; None where `gone` was not held."""
+    left = {(a.sku, a.warehouse): a.quantity for a in held}
+    for one in gone:
+        key = (one.sku, one.warehouse)
+        rest = left.get(key, 0) - one.quantity
+        if rest < 0:
+            return None
+        left[key] = rest
+    return tuple(Allocation(sku, warehouse, n) for (sku, warehouse), n in left.items() if n)
+
+
+# --- evolve ----------------------------------------------------------------------------------------
+
+
+def evolve(reservation: ReservationState | None, event: Event) -> ReservationState:
+    """The reservation after the event."""
+    match event:
+        case StockReserved():
+            return ReservationState(order_id=event.order_id, status=RESERVED, held=event.allocations)
+        case StockReservationFailed():
+            return ReservationState(order_id=event.order_id, status=FAILED)
+        case ReservationCancelled():
+            return ReservationState(order_id=event.order_id, status=CANCELLED)
+    if reservation is None:
+        raise ValueError("a reservation begins with its outcome")
+    match event:
+        case StockReleased():
+            return replace(reservation, status=RELEASED, held=())
+        case ReservationShipped():
+            return replace(
+                reservation,
+                held=subtract(reservation.held, event.allocations) or (),
+                shipped=(*reservation.shipped, *event.allocations),
+                parcels=reservation.parcels | {event.parcel},
+            )
+        case ReservationReturned():
+            return replace(reservation, returns=reservation.returns | {event.return_id})
+        case _:
+            raise TypeError(f"a reservation does not know {type(event).__name__}")
+
+
+RESERVATION: Final = Aggregate(
+    name="Reservation",
+    log="inventory",
+    state=ReservationState,
+    events=(
+        StockReserved,
+        StockReservationFailed,
+        ReservationCancelled,
+        StockReleased,
+        ReservationShipped,
+        ReservationReturned,
+    ),
+    decide=decide,
+    evolve=evolve,
+)

@@ -1,0 +1,347 @@
+"""The shipment of one order: its parcels, one per warehouse, packed, handed to the carrier, delivered, or cancelled."""
+
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
+
+from emporium.domain.base import Aggregate, Command, Event, Reason, State, stream_id
+from emporium.domain.reservation import Allocation
+
+PREPARED, SHIPPED, FULFILLED, CANCELLED = "prepared", "shipped", "fulfilled", "cancelled"
+
+
+def shipment_id_of(order_id: UUID) -> UUID:
+    """The id of the order's only shipment."""
+    return stream_id("shipment", order_id)
+
+
+class Parcel(msgspec.Struct, frozen=True):
+    """A parcel and what is in it; `number` from 1."""
+
+    number: int
+    warehouse: str
+    items: tuple[Allocation, ...]
+
+
+# --- events ----------------------------------------------------------------------------------------
+
+
+class ShipmentPrepared(Event):
+    """The reserved units are divided into parcels and wait to be labelled and packed."""
+
+    order_id: UUID
+    parcels: tuple[Parcel, ...]
+
+
+class ParcelLabelled(Event):
+    """The carrier gave a label."""
+
+    order_id: UUID
+    parcel: int
+    carrier: str
+    tracking_number: str
+    tracking_url: str
+
+
+class ParcelRefused(Event):
+    """The carrier does not deliver there; staff must act."""
+
+    order_id: UUID
+    parcel: int
+    reason: str
+
+
+class ParcelPacked(Event):
+    """The parcel is closed and waits for the carrier: from here on the order cannot be stopped."""
+
+    order_id: UUID
+    parcel: int
+
+
+class OrderShipped(Event):
+    """The carrier has parcel `parcel` of `of`."""
+
+    order_id: UUID
+    parcel: int
+    of: int
+    items: tuple[Allocation, ...]
+    carrier: str
+    tracking_number: str
+    tracking_url: str
+
+
+class ParcelDelivered(Event):
+    """The parcel has arrived."""
+
+    order_id: UUID
+    parcel: int
+
+
+class OrderFulfilled(Event):
+    """The last parcel of the order has arrived."""
+
+    order_id: UUID
+
+
+class ShipmentCancelled(Event):
+    """Nothing leaves for this order; as the first event of the stream a tombstone that forbids a shipment."""
+
+    order_id: UUID
+    reason: str
+
+
+class ShipmentCancellationRefused(Event):
+    """It is too late: a parcel is packed or on its way."""
+
+    order_id: UUID
+    reason: str
+
+
+# --- state -----------------------------------------------------------------------------------------
+
+
+class ParcelState(msgspec.Struct, frozen=True, kw_only=True):
+    """A parcel and how far it is."""
+
+    parcel: Parcel
+    carrier: str = ""
+    tracking_number: str = ""
+    tracking_url: str = ""
+    labelled: bool = False
+    packed: bool = False
+    shipped: bool = False
+    delivered: bool = False
+    refused: str | None = None
+
+
+class ShipmentState(State):
+    """What a shipment remembers."""
+
+    order_id: UUID
+    status: str
+    parcels: dict[int, ParcelState] = {}
+
+    @property
+    def stoppable(self) -> bool:
+        """No parcel is packed yet."""
+        return self.status == PREPARED and not any(p.packed or p.shipped for p in self.parcels.values())
+
+
+# --- commands --------------------------------------------------------------------------------------
+
+
+class PrepareShipment(Command):
+    order_id: UUID
+    allocations: tuple[Allocation, ...]
+
+
+class RecordLabel(Command):
+    """With `pack` the parcel is packed at once (automatic fulfilment)."""
+
+    order_id: UUID
+    parcel: int
+    carrier: str
+    tracking_number: str
+    tracking_url: str
+    pack: bool = False
+
+
+class RecordParcelRefusal(Command):
+    order_id: UUID
+    parcel: int
+    reason: str
+
+
+class PackParcel(Command):
+    order_id: UUID
+    parcel: int
+
+
+class ShipParcel(Command):
+    """The carrier has taken the parcel over (packs it first where that was not recorded)."""
+
+    order_id: UUID
+    parcel: int
+
+
+class RecordDelivery(Command):
+    order_id: UUID
+    parcel: int
+
+
+class CancelShipment(Command):
+    order_id: UUID
+    reason: str
+
+
+# --- reasons ---------------------------------------------------------------------------------------
+
+NO_SUCH_SHIPMENT = Reason("no_such_shipment", "There is no shipment for this order.", "missing")
+NO_SUCH_PARCEL = Reason("no_such_parcel", "The shipment has no parcel {parcel}.", "missing")
+SHIPMENT_CANCELLED = Reason("shipment_cancelled", "The shipment was cancelled.")
+PARCEL_NOT_LABELLED = Reason("parcel_not_labelled", "Parcel {parcel} has no label yet.")
+PARCEL_NOT_SHIPPED = Reason("parcel_not_shipped", "The carrier does not have parcel {parcel} yet.")
+
+
+# --- decide ----------------------------------------------------------------------------------------
+
+
+def decide(command: Command, shipment: ShipmentState | None) -> Sequence[Event]:
+    """The events that the command makes of this shipment. Raises Rejected."""
+    match command:
+        case PrepareShipment():
+            if shipment is not None:
+                return []
+            return [ShipmentPrepared(order_id=command.order_id, parcels=_divide(command.allocations))]
+        case CancelShipment():
+            return _cancel(command, shipment)
+    if shipment is None:
+        raise NO_SUCH_SHIPMENT()
+    parcel = _parcel_of(command, shipment)
+    number = parcel.parcel.number
+    match command:
+        case RecordLabel():
+            if parcel.labelled or shipment.status == CANCELLED:
+                return []
+            labelled = ParcelLabelled(
+                order_id=shipment.order_id,
+                parcel=number,
+                carrier=command.carrier,
+                tracking_number=command.tracking_number,
+                tracking_url=command.tracking_url,
+            )
+            packed = [ParcelPacked(order_id=shipment.order_id, parcel=number)] if command.pack else []
+            return [labelled, *packed]
+        case RecordParcelRefusal():
+            if parcel.labelled or parcel.refused or shipment.status == CANCELLED:
+                return []
+            return [ParcelRefused(order_id=shipment.order_id, parcel=number, reason=command.reason)]
+        case PackParcel():
+            return [] if parcel.packed else _pack(shipment, parcel)
+        case ShipParcel():
+            if parcel.shipped:
+                return []
+            packed_now = [] if parcel.packed else _pack(shipment, parcel)
+            return [
+                *packed_now,
+                OrderShipped(
+                    order_id=shipment.order_id,
+                    parcel=number,
+                    of=len(shipment.parcels),
+                    items=parcel.parcel.items,
+                    carrier=parcel.carrier,
+                    tracking_number=parcel.tracking_number,
+                    tracking_url=parcel.tracking_url,
+                ),
+            ]
+        case RecordDelivery():
+            if parcel.delivered:
+                return []
+            if not parcel.shipped:
+                raise PARCEL_NOT_SHIPPED(parcel=number)
+            delivered = ParcelDelivered(order_id=shipment.order_id, parcel=number)
+            others = (p.delivered for n, p in shipment.parcels.items() if n != number)
+            return [delivered, OrderFulfilled(order_id=shipment.order_id)] if all(others) else [delivered]
+        case _:
+            raise TypeError(f"a shipment does not know {type(command).__name__}")
+
+
+def _divide(allocations: tuple[Allocation, ...]) -> tuple[Parcel, ...]:
+    by_warehouse: dict[str, list[Allocation]] = {}
+    for one in allocations:
+        by_warehouse.setdefault(one.warehouse, []).append(one)
+    return tuple(Parcel(n, w, tuple(items)) for n, (w, items) in enumerate(by_warehouse.items(), start=1))
+
+
+def _cancel(command: CancelShipment, shipment: ShipmentState | None) -> Sequence[Event]:
+    if shipment is None or shipment.stoppable:
+        return [ShipmentCancelled(order_id=command.order_id, reason=command.reason)]
+    if shipment.status == CANCELLED:
+        return []
+    return [ShipmentCancellationRefused(order_id=command.order_id, reason="already_packed")]
+
+
+def _parcel_of(command: Command, shipment: ShipmentState) -> ParcelState:
+    number = getattr(command, "parcel", None)
+    parcel = shipment.parcels.get(number) if isinstance(number, int) else None
+    if parcel is None:
+        raise SHIPMENT_CANCELLED() if shipment.status == CANCELLED else NO_SUCH_PARCEL(parcel=number)
+    return parcel
+
+
+def _pack(shipment: ShipmentState, parcel: ParcelState) -> list[Event]:
+    if shipment.status == CANCELLED:
+        raise SHIPMENT_CANCELLED()
+    if not parcel.labelled:
+        raise PARCEL_NOT_LABELLED(parcel=parcel.parcel.number)
+    return [ParcelPacked(order_id=shipment.order_id, parcel=parcel.parcel.number)]
+
+
+# --- evolve ----------------------------------------------------------------------------------------
+
+
+def evolve(shipment: ShipmentState | None, event: Event) -> ShipmentState:
+    """The shipment after the event."""
+    match event:
+        case ShipmentPrepared():
+            parcels = {p.number: ParcelState(parcel=p) for p in event.parcels}
+            return ShipmentState(order_id=event.order_id, status=PREPARED, parcels=parcels)
+        case ShipmentCancelled() if shipment is None:
+            return ShipmentState(order_id=event.order_id, status=CANCELLED)
+    if shipment is None:
+        raise ValueError("a shipment begins with ShipmentPrepared or ShipmentCancelled")
+    match event:
+        case ShipmentCancelled():
+            return replace(shipment, status=CANCELLED)
+        case ShipmentCancellationRefused():
+            return shipment
+        case OrderFulfilled():
+            return replace(shipment, status=FULFILLED)
+        case ParcelLabelled():
+            return _set(
+                shipment,
+                event.parcel,
+                carrier=event.carrier,
+                tracking_number=event.tracking_number,
+                tracking_url=event.tracking_url,
+                labelled=True,
+                refused=None,
+            )
+        case ParcelRefused():
+            return _set(shipment, event.parcel, refused=event.reason)
+        case ParcelPacked():
+            return _set(shipment, event.parcel, packed=True)
+        case OrderShipped():
+            return replace(_set(shipment, event.parcel, shipped=True), status=SHIPPED)
+        case ParcelDelivered():
+            return _set(shipment, event.parcel, delivered=True)
+        case _:
+            raise TypeError(f"a shipment does not know {type(event).__name__}")
+
+
+def _set(shipment: ShipmentState, number: int, **changes: object) -> ShipmentState:
+    parcel = replace(shipment.parcels[number], **changes)
+    return replace(shipment, parcels={**shipment.parcels, number: parcel})
+
+
+SHIPMENT: Final = Aggregate(
+    name="Shipment",
+    log="shipping",
+    state=ShipmentState,
+    events=(
+        ShipmentPrepared,
+        ParcelLabelled,
+        ParcelRefused,
+        ParcelPacked,
+        OrderShipped,
+        ParcelDelivered,
+        OrderFulfilled,
+        ShipmentCancelled,
+        ShipmentCancellationRefused,
+    ),
+    decide=decide,
+    evolve=evolve,
+)

@@ -14,10 +14,33 @@ import msgspec
 from emporium.domain.base import Aggregate, Event, Money, Sealed, State
 
 __all__ = [
-    "Carrier", "Claim", "Clock", "Conflict", "Cause", "Counter", "Done", "EventLog", "Idempotency",
-    "IdempotencyReplay", "Label", "LimitReached", "Meta", "NewEvent", "Outcome", "Overloaded", "Provider",
-    "Recorded", "Superseded", "Taken", "Task", "TaskUpdate", "Tracking", "Unit", "Unavailable", "Vault",
-]  # fmt: skip
+    "Carrier",
+    "Cause",
+    "Claim",
+    "Clock",
+    "Conflict",
+    "Counter",
+    "Done",
+    "EventLog",
+    "Idempotency",
+    "IdempotencyReplay",
+    "Label",
+    "LimitReached",
+    "Meta",
+    "NewEvent",
+    "Outcome",
+    "Overloaded",
+    "Provider",
+    "Recorded",
+    "Superseded",
+    "Taken",
+    "Task",
+    "TaskUpdate",
+    "Tracking",
+    "Unavailable",
+    "Unit",
+    "Vault",
+]
 
 S = TypeVar("S", bound=State)
 
@@ -180,7 +203,7 @@ class Unit(msgspec.Struct):
     task_updates: list[TaskUpdate] = []
 
 
-class Conflict(Exception):  # noqa: N818
+class Conflict(Exception):
     """Streams have moved on since they were read: reload them, decide again."""
 
     def __init__(self, streams: frozenset[UUID]) -> None:
@@ -188,7 +211,7 @@ class Conflict(Exception):  # noqa: N818
         self.streams = streams
 
 
-class Taken(Exception):  # noqa: N818
+class Taken(Exception):
     """A claim is held by another owner."""
 
     def __init__(self, scope: str, owner: UUID) -> None:
@@ -197,7 +220,7 @@ class Taken(Exception):  # noqa: N818
         self.owner = owner
 
 
-class LimitReached(Exception):  # noqa: N818
+class LimitReached(Exception):
     """A counter would leave its bounds."""
 
     def __init__(self, name: str) -> None:
@@ -205,7 +228,7 @@ class LimitReached(Exception):  # noqa: N818
         self.name = name
 
 
-class IdempotencyReplay(Exception):  # noqa: N818
+class IdempotencyReplay(Exception):
     """The same key was answered before: here is the record, with the position after its events."""
 
     def __init__(self, body_hash: bytes, answer: bytes, position: int) -> None:
@@ -215,15 +238,15 @@ class IdempotencyReplay(Exception):  # noqa: N818
         self.position = position
 
 
-class Superseded(Exception):  # noqa: N818
+class Superseded(Exception):
     """Another leader has taken over (or another outcome of a task stands): step down, write nothing."""
 
 
-class Overloaded(Exception):  # noqa: N818
+class Overloaded(Exception):
     """The writer's queue is full; try again later (503)."""
 
 
-class Unavailable(Exception):  # noqa: N818
+class Unavailable(Exception):
     """The database cannot be reached at present."""
 
 
@@ -354,7 +377,7 @@ class Outcome(msgspec.Struct, frozen=True):
     captured: bool = True
 
 
-class ProviderDown(Exception):  # noqa: N818
+class ProviderDown(Exception):
     """No usable answer (time-out, 5xx, garbage): what happened is not known until the provider is asked."""
 
 
@@ -406,5 +429,5 @@ class Carrier(Protocol):
         ...
 
 
-class AddressRefused(Exception):  # noqa: N818
+class AddressRefused(Exception):
     """The carrier cannot deliver there."""

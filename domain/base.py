@@ -42,7 +42,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """What an aggregate must remember to decide. Never stored but as a snapshot."""
 
 
-class Rejected(Exception):  # noqa: N818 - the field's term: a command is rejected
+class Rejected(Exception):
     """A command that the aggregate refuses: a named reason and the values that made it.
 
     Attributes:

@@ -32,7 +32,7 @@ class CartItem(msgspec.Struct, frozen=True, kw_only=True):
 # --- events ----------------------------------------------------------------------------------------
 
 
-class CartOpened(Event):
+class CartOpened(Event, frozen=True, kw_only=True):
     """A cart begins; `customer_id` is None for an anonymous one."""
 
     cart_id: UUID
@@ -41,7 +41,7 @@ class CartOpened(Event):
     at: datetime
 
 
-class CartItemAdded(Event):
+class CartItemAdded(Event, frozen=True, kw_only=True):
     """Units were added; `quantity` is what was added, not what is there now."""
 
     cart_id: UUID
@@ -51,7 +51,7 @@ class CartItemAdded(Event):
     at: datetime
 
 
-class CartItemQuantityChanged(Event):
+class CartItemQuantityChanged(Event, frozen=True, kw_only=True):
     """The item now has `quantity` units."""
 
     cart_id: UUID
@@ -60,7 +60,7 @@ class CartItemQuantityChanged(Event):
     at: datetime
 
 
-class CartItemRemoved(Event):
+class CartItemRemoved(Event, frozen=True, kw_only=True):
     """The item is gone."""
 
     cart_id: UUID
@@ -68,14 +68,14 @@ class CartItemRemoved(Event):
     at: datetime
 
 
-class CartCleared(Event):
+class CartCleared(Event, frozen=True, kw_only=True):
     """All items are gone by the owner's wish."""
 
     cart_id: UUID
     at: datetime
 
 
-class CartCheckedOut(Event):
+class CartCheckedOut(Event, frozen=True, kw_only=True):
     """The items became the order; the cart is empty. Appended together with OrderCreated."""
 
     cart_id: UUID
@@ -85,7 +85,7 @@ class CartCheckedOut(Event):
     at: datetime
 
 
-class CartReopened(Event):
+class CartReopened(Event, frozen=True, kw_only=True):
     """The order failed and its items are back. Appended together with OrderFailed."""
 
     cart_id: UUID
@@ -93,14 +93,14 @@ class CartReopened(Event):
     items: tuple[CartItem, ...]
 
 
-class CartExpired(Event):
+class CartExpired(Event, frozen=True, kw_only=True):
     """Nobody touched the cart for the stated time; its items are gone."""
 
     cart_id: UUID
     at: datetime
 
 
-class CartMerged(Event):
+class CartMerged(Event, frozen=True, kw_only=True):
     """An anonymous cart's items went into a customer's cart."""
 
     cart_id: UUID
@@ -108,7 +108,7 @@ class CartMerged(Event):
     at: datetime
 
 
-class CartItemsTakenOver(Event):
+class CartItemsTakenOver(Event, frozen=True, kw_only=True):
     """The items of an anonymous cart came in at log-in: of each SKU the larger quantity stays."""
 
     cart_id: UUID
@@ -120,7 +120,7 @@ class CartItemsTakenOver(Event):
 # --- state -----------------------------------------------------------------------------------------
 
 
-class CartState(State):
+class CartState(State, frozen=True, kw_only=True):
     """What a cart remembers. `attempts` counts its checkouts; `last_order` is the latest one's number."""
 
     cart_id: UUID
@@ -137,7 +137,7 @@ class CartState(State):
 # --- commands --------------------------------------------------------------------------------------
 
 
-class AddCartItem(Command):
+class AddCartItem(Command, frozen=True, kw_only=True):
     """Opens the cart where it does not exist. `unit_price` is the current price, None where it has none."""
 
     cart_id: UUID
@@ -148,25 +148,25 @@ class AddCartItem(Command):
     at: datetime
 
 
-class ChangeCartItem(Command):
+class ChangeCartItem(Command, frozen=True, kw_only=True):
     cart_id: UUID
     sku: str
     quantity: int
     at: datetime
 
 
-class RemoveCartItem(Command):
+class RemoveCartItem(Command, frozen=True, kw_only=True):
     cart_id: UUID
     sku: str
     at: datetime
 
 
-class ClearCart(Command):
+class ClearCart(Command, frozen=True, kw_only=True):
     cart_id: UUID
     at: datetime
 
 
-class CheckOutCart(Command):
+class CheckOutCart(Command, frozen=True, kw_only=True):
     """`attempt` must be the next one."""
 
     cart_id: UUID
@@ -176,13 +176,13 @@ class CheckOutCart(Command):
     at: datetime
 
 
-class ReopenCart(Command):
+class ReopenCart(Command, frozen=True, kw_only=True):
     cart_id: UUID
     order_id: UUID
     items: tuple[CartItem, ...]
 
 
-class ExpireCart(Command):
+class ExpireCart(Command, frozen=True, kw_only=True):
     """Expires the cart unless it was touched after `untouched_since`."""
 
     cart_id: UUID
@@ -190,7 +190,7 @@ class ExpireCart(Command):
     at: datetime
 
 
-class MergeCart(Command):
+class MergeCart(Command, frozen=True, kw_only=True):
     """The anonymous side of a log-in."""
 
     cart_id: UUID
@@ -198,7 +198,7 @@ class MergeCart(Command):
     at: datetime
 
 
-class TakeOverItems(Command):
+class TakeOverItems(Command, frozen=True, kw_only=True):
     """The customer's side of a log-in."""
 
     cart_id: UUID

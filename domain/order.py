@@ -9,8 +9,8 @@ import msgspec
 from msgspec.structs import replace
 
 from emporium.domain.base import (
-    MAX_AMOUNT,
     AMOUNT_OUT_OF_RANGE,
+    MAX_AMOUNT,
     Aggregate,
     Command,
     Event,
@@ -74,7 +74,7 @@ class Short(msgspec.Struct, frozen=True, kw_only=True):
     available: int
 
 
-class OrderCreated(Event):
+class OrderCreated(Event, frozen=True, kw_only=True):
     """An order was placed; status pending. `subject` is whose key seals its personal data."""
 
     order_id: UUID
@@ -95,27 +95,27 @@ class OrderCreated(Event):
     placed_at: datetime
 
 
-class OrderPaid(Event):
+class OrderPaid(Event, frozen=True, kw_only=True):
     """The payment is secured."""
 
     order_id: UUID
     amount: Money
 
 
-class OrderConfirmed(Event):
+class OrderConfirmed(Event, frozen=True, kw_only=True):
     """The stock is reserved for all lines."""
 
     order_id: UUID
 
 
-class OrderStockShort(Event):
+class OrderStockShort(Event, frozen=True, kw_only=True):
     """Not all lines could be reserved; the money goes back."""
 
     order_id: UUID
     short: tuple[Short, ...]
 
 
-class OrderDispatched(Event):
+class OrderDispatched(Event, frozen=True, kw_only=True):
     """The carrier has parcel `parcel` of `of`."""
 
     order_id: UUID
@@ -126,13 +126,13 @@ class OrderDispatched(Event):
     tracking_url: str
 
 
-class OrderCompleted(Event):
+class OrderCompleted(Event, frozen=True, kw_only=True):
     """The last parcel has arrived."""
 
     order_id: UUID
 
 
-class OrderFailed(Event):
+class OrderFailed(Event, frozen=True, kw_only=True):
     """The order came to nothing: payment_declined, payment_timed_out, out_of_stock or reservation_expired."""
 
     order_id: UUID
@@ -140,28 +140,28 @@ class OrderFailed(Event):
     detail: str | None = None
 
 
-class OrderCancellationRequested(Event):
+class OrderCancellationRequested(Event, frozen=True, kw_only=True):
     """Somebody wants the order stopped; shipping says whether it still can be."""
 
     order_id: UUID
     reason: str
 
 
-class OrderCancelled(Event):
+class OrderCancelled(Event, frozen=True, kw_only=True):
     """The order was stopped before any parcel left; stock and money go back."""
 
     order_id: UUID
     reason: str
 
 
-class OrderCancellationRefused(Event):
+class OrderCancellationRefused(Event, frozen=True, kw_only=True):
     """It was too late to stop the order."""
 
     order_id: UUID
     reason: str
 
 
-class OrderReturned(Event):
+class OrderReturned(Event, frozen=True, kw_only=True):
     """Units came back after delivery; `amount` is refunded and the units restocked where `restock`."""
 
     order_id: UUID
@@ -172,7 +172,7 @@ class OrderReturned(Event):
     reason: str
 
 
-class GoodwillGranted(Event):
+class GoodwillGranted(Event, frozen=True, kw_only=True):
     """Money is given back without goods coming back."""
 
     order_id: UUID
@@ -181,7 +181,7 @@ class GoodwillGranted(Event):
     reason: str
 
 
-class OrderRefunded(Event):
+class OrderRefunded(Event, frozen=True, kw_only=True):
     """Money went back to the customer."""
 
     order_id: UUID
@@ -271,7 +271,7 @@ TRANSITIONS: Final[dict[str, dict[type[Event], frozenset[str]]]] = {
 # --- state -----------------------------------------------------------------------------------------
 
 
-class OrderState(State):
+class OrderState(State, frozen=True, kw_only=True):
     """What an order remembers. `returned` counts units by line, `refunds` amounts by refund id."""
 
     order_id: UUID
@@ -306,7 +306,7 @@ class OrderState(State):
 # --- commands --------------------------------------------------------------------------------------
 
 
-class PlaceOrder(Command):
+class PlaceOrder(Command, frozen=True, kw_only=True):
     """Create the order; prices and totals were agreed at the gateway."""
 
     order_id: UUID
@@ -325,21 +325,21 @@ class PlaceOrder(Command):
     at: datetime
 
 
-class RecordPayment(Command):
+class RecordPayment(Command, frozen=True, kw_only=True):
     order_id: UUID
     amount: Money
 
 
-class RecordReservation(Command):
+class RecordReservation(Command, frozen=True, kw_only=True):
     order_id: UUID
 
 
-class RecordShortage(Command):
+class RecordShortage(Command, frozen=True, kw_only=True):
     order_id: UUID
     short: tuple[Short, ...]
 
 
-class RecordDispatch(Command):
+class RecordDispatch(Command, frozen=True, kw_only=True):
     order_id: UUID
     parcel: int
     of: int
@@ -348,31 +348,31 @@ class RecordDispatch(Command):
     tracking_url: str
 
 
-class CompleteOrder(Command):
+class CompleteOrder(Command, frozen=True, kw_only=True):
     order_id: UUID
 
 
-class FailOrder(Command):
+class FailOrder(Command, frozen=True, kw_only=True):
     order_id: UUID
     reason: str
     detail: str | None = None
 
 
-class RequestCancellation(Command):
+class RequestCancellation(Command, frozen=True, kw_only=True):
     order_id: UUID
     reason: str
 
 
-class ConfirmCancellation(Command):
+class ConfirmCancellation(Command, frozen=True, kw_only=True):
     order_id: UUID
 
 
-class RefuseCancellation(Command):
+class RefuseCancellation(Command, frozen=True, kw_only=True):
     order_id: UUID
     reason: str
 
 
-class ReturnLines(Command):
+class ReturnLines(Command, frozen=True, kw_only=True):
     """`lines` are (line number, units)."""
 
     order_id: UUID
@@ -382,14 +382,14 @@ class ReturnLines(Command):
     reason: str
 
 
-class GrantGoodwill(Command):
+class GrantGoodwill(Command, frozen=True, kw_only=True):
     order_id: UUID
     refund_id: UUID
     amount: Money
     reason: str
 
 
-class RecordOrderRefund(Command):
+class RecordOrderRefund(Command, frozen=True, kw_only=True):
     order_id: UUID
     refund_id: UUID
     amount: Money

@@ -25,7 +25,7 @@ def closing_refund_id_of(order_id: UUID) -> UUID:
 # --- events ----------------------------------------------------------------------------------------
 
 
-class PaymentRequested(Event):
+class PaymentRequested(Event, frozen=True, kw_only=True):
     """The provider shall be asked for the money. `key` is the idempotency key of the charge."""
 
     payment_id: UUID
@@ -35,7 +35,7 @@ class PaymentRequested(Event):
     key: str
 
 
-class PaymentProcessed(Event):
+class PaymentProcessed(Event, frozen=True, kw_only=True):
     """The funds are secured; `captured` says whether they were taken already."""
 
     payment_id: UUID
@@ -45,7 +45,7 @@ class PaymentProcessed(Event):
     captured: bool = True
 
 
-class PaymentFailed(Event):
+class PaymentFailed(Event, frozen=True, kw_only=True):
     """No money came: declined by the provider (`code`) or `timed_out`."""
 
     payment_id: UUID
@@ -53,7 +53,7 @@ class PaymentFailed(Event):
     code: str
 
 
-class PaymentCancelled(Event):
+class PaymentCancelled(Event, frozen=True, kw_only=True):
     """No payment is wanted any more; as the first event of the stream a tombstone that forbids a request."""
 
     payment_id: UUID
@@ -61,7 +61,7 @@ class PaymentCancelled(Event):
     reason: str
 
 
-class LatePaymentReceived(Event):
+class LatePaymentReceived(Event, frozen=True, kw_only=True):
     """Money came after the payment had failed or was cancelled; it is refunded."""
 
     payment_id: UUID
@@ -70,7 +70,7 @@ class LatePaymentReceived(Event):
     reference: str
 
 
-class PaymentCaptured(Event):
+class PaymentCaptured(Event, frozen=True, kw_only=True):
     """Secured funds were taken."""
 
     payment_id: UUID
@@ -78,14 +78,14 @@ class PaymentCaptured(Event):
     amount: Money
 
 
-class PaymentVoided(Event):
+class PaymentVoided(Event, frozen=True, kw_only=True):
     """Secured funds were let go without having been taken."""
 
     payment_id: UUID
     order_id: UUID
 
 
-class RefundRequested(Event):
+class RefundRequested(Event, frozen=True, kw_only=True):
     """The provider shall give money back. `refund_id` is also the idempotency key."""
 
     payment_id: UUID
@@ -95,7 +95,7 @@ class RefundRequested(Event):
     reason: str
 
 
-class PaymentRefunded(Event):
+class PaymentRefunded(Event, frozen=True, kw_only=True):
     """Money went back."""
 
     payment_id: UUID
@@ -106,7 +106,7 @@ class PaymentRefunded(Event):
     reference: str
 
 
-class RefundFailed(Event):
+class RefundFailed(Event, frozen=True, kw_only=True):
     """The provider refused to give money back; staff must act."""
 
     payment_id: UUID
@@ -127,7 +127,7 @@ class Refund(msgspec.Struct, frozen=True):
     status: str
 
 
-class PaymentState(State):
+class PaymentState(State, frozen=True, kw_only=True):
     """What a payment remembers. `received` is what came in, in minor units."""
 
     payment_id: UUID
@@ -152,56 +152,56 @@ class PaymentState(State):
 # --- commands --------------------------------------------------------------------------------------
 
 
-class RequestPayment(Command):
+class RequestPayment(Command, frozen=True, kw_only=True):
     order_id: UUID
     amount: Money
     method: str
 
 
-class RecordCharge(Command):
+class RecordCharge(Command, frozen=True, kw_only=True):
     order_id: UUID
     reference: str
     captured: bool = True
 
 
-class RecordDecline(Command):
+class RecordDecline(Command, frozen=True, kw_only=True):
     order_id: UUID
     code: str
 
 
-class TimeOutPayment(Command):
+class TimeOutPayment(Command, frozen=True, kw_only=True):
     order_id: UUID
 
 
-class CancelPayment(Command):
+class CancelPayment(Command, frozen=True, kw_only=True):
     """The order came to nothing: stop the payment, or give back what came in."""
 
     order_id: UUID
     reason: str
 
 
-class RecordCapture(Command):
+class RecordCapture(Command, frozen=True, kw_only=True):
     order_id: UUID
 
 
-class RecordVoid(Command):
+class RecordVoid(Command, frozen=True, kw_only=True):
     order_id: UUID
 
 
-class RequestRefund(Command):
+class RequestRefund(Command, frozen=True, kw_only=True):
     order_id: UUID
     refund_id: UUID
     amount: Money
     reason: str
 
 
-class RecordRefund(Command):
+class RecordRefund(Command, frozen=True, kw_only=True):
     order_id: UUID
     refund_id: UUID
     reference: str
 
 
-class RecordRefundFailure(Command):
+class RecordRefundFailure(Command, frozen=True, kw_only=True):
     order_id: UUID
     refund_id: UUID
     code: str

@@ -29,7 +29,7 @@ class Allocation(msgspec.Struct, frozen=True):
 # --- events ----------------------------------------------------------------------------------------
 
 
-class StockReserved(Event):
+class StockReserved(Event, frozen=True, kw_only=True):
     """All lines of the order are set aside."""
 
     order_id: UUID
@@ -37,7 +37,7 @@ class StockReserved(Event):
     allocations: tuple[Allocation, ...]
 
 
-class StockReservationFailed(Event):
+class StockReservationFailed(Event, frozen=True, kw_only=True):
     """Not all lines could be set aside, so none is."""
 
     order_id: UUID
@@ -45,14 +45,14 @@ class StockReservationFailed(Event):
     short: tuple[Short, ...]
 
 
-class ReservationCancelled(Event):
+class ReservationCancelled(Event, frozen=True, kw_only=True):
     """The order came to nothing before anything was reserved: a tombstone that forbids it from now on."""
 
     order_id: UUID
     reason: str
 
 
-class StockReleased(Event):
+class StockReleased(Event, frozen=True, kw_only=True):
     """What was set aside and has not left is free again."""
 
     order_id: UUID
@@ -60,7 +60,7 @@ class StockReleased(Event):
     reason: str
 
 
-class ReservationShipped(Event):
+class ReservationShipped(Event, frozen=True, kw_only=True):
     """The units of one parcel have left."""
 
     order_id: UUID
@@ -68,7 +68,7 @@ class ReservationShipped(Event):
     allocations: tuple[Allocation, ...]
 
 
-class ReservationReturned(Event):
+class ReservationReturned(Event, frozen=True, kw_only=True):
     """Units of the order came back; `allocations` are where they were put, none where they were written off."""
 
     order_id: UUID
@@ -79,7 +79,7 @@ class ReservationReturned(Event):
 # --- state -----------------------------------------------------------------------------------------
 
 
-class ReservationState(State):
+class ReservationState(State, frozen=True, kw_only=True):
     """What the order holds: `held` has not left yet."""
 
     order_id: UUID
@@ -93,7 +93,7 @@ class ReservationState(State):
 # --- commands --------------------------------------------------------------------------------------
 
 
-class ReserveStock(Command):
+class ReserveStock(Command, frozen=True, kw_only=True):
     """`wanted` is units by SKU, `available` units by SKU and then warehouse (in order of preference)."""
 
     order_id: UUID
@@ -102,20 +102,20 @@ class ReserveStock(Command):
     available: Mapping[str, Mapping[str, int]]
 
 
-class ReleaseReservation(Command):
+class ReleaseReservation(Command, frozen=True, kw_only=True):
     """The order came to nothing."""
 
     order_id: UUID
     reason: str
 
 
-class ShipReservation(Command):
+class ShipReservation(Command, frozen=True, kw_only=True):
     order_id: UUID
     parcel: int
     allocations: tuple[Allocation, ...]
 
 
-class ReturnUnits(Command):
+class ReturnUnits(Command, frozen=True, kw_only=True):
     """`units` by SKU; where `restock`, they go back to a warehouse that they came from."""
 
     order_id: UUID

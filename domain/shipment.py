@@ -29,14 +29,14 @@ class Parcel(msgspec.Struct, frozen=True):
 # --- events ----------------------------------------------------------------------------------------
 
 
-class ShipmentPrepared(Event):
+class ShipmentPrepared(Event, frozen=True, kw_only=True):
     """The reserved units are divided into parcels and wait to be labelled and packed."""
 
     order_id: UUID
     parcels: tuple[Parcel, ...]
 
 
-class ParcelLabelled(Event):
+class ParcelLabelled(Event, frozen=True, kw_only=True):
     """The carrier gave a label."""
 
     order_id: UUID
@@ -46,7 +46,7 @@ class ParcelLabelled(Event):
     tracking_url: str
 
 
-class ParcelRefused(Event):
+class ParcelRefused(Event, frozen=True, kw_only=True):
     """The carrier does not deliver there; staff must act."""
 
     order_id: UUID
@@ -54,14 +54,14 @@ class ParcelRefused(Event):
     reason: str
 
 
-class ParcelPacked(Event):
+class ParcelPacked(Event, frozen=True, kw_only=True):
     """The parcel is closed and waits for the carrier: from here on the order cannot be stopped."""
 
     order_id: UUID
     parcel: int
 
 
-class OrderShipped(Event):
+class OrderShipped(Event, frozen=True, kw_only=True):
     """The carrier has parcel `parcel` of `of`."""
 
     order_id: UUID
@@ -73,27 +73,27 @@ class OrderShipped(Event):
     tracking_url: str
 
 
-class ParcelDelivered(Event):
+class ParcelDelivered(Event, frozen=True, kw_only=True):
     """The parcel has arrived."""
 
     order_id: UUID
     parcel: int
 
 
-class OrderFulfilled(Event):
+class OrderFulfilled(Event, frozen=True, kw_only=True):
     """The last parcel of the order has arrived."""
 
     order_id: UUID
 
 
-class ShipmentCancelled(Event):
+class ShipmentCancelled(Event, frozen=True, kw_only=True):
     """Nothing leaves for this order; as the first event of the stream a tombstone that forbids a shipment."""
 
     order_id: UUID
     reason: str
 
 
-class ShipmentCancellationRefused(Event):
+class ShipmentCancellationRefused(Event, frozen=True, kw_only=True):
     """It is too late: a parcel is packed or on its way."""
 
     order_id: UUID
@@ -117,7 +117,7 @@ class ParcelState(msgspec.Struct, frozen=True, kw_only=True):
     refused: str | None = None
 
 
-class ShipmentState(State):
+class ShipmentState(State, frozen=True, kw_only=True):
     """What a shipment remembers."""
 
     order_id: UUID
@@ -133,12 +133,12 @@ class ShipmentState(State):
 # --- commands --------------------------------------------------------------------------------------
 
 
-class PrepareShipment(Command):
+class PrepareShipment(Command, frozen=True, kw_only=True):
     order_id: UUID
     allocations: tuple[Allocation, ...]
 
 
-class RecordLabel(Command):
+class RecordLabel(Command, frozen=True, kw_only=True):
     """With `pack` the parcel is packed at once (automatic fulfilment)."""
 
     order_id: UUID
@@ -149,30 +149,30 @@ class RecordLabel(Command):
     pack: bool = False
 
 
-class RecordParcelRefusal(Command):
+class RecordParcelRefusal(Command, frozen=True, kw_only=True):
     order_id: UUID
     parcel: int
     reason: str
 
 
-class PackParcel(Command):
+class PackParcel(Command, frozen=True, kw_only=True):
     order_id: UUID
     parcel: int
 
 
-class ShipParcel(Command):
+class ShipParcel(Command, frozen=True, kw_only=True):
     """The carrier has taken the parcel over (packs it first where that was not recorded)."""
 
     order_id: UUID
     parcel: int
 
 
-class RecordDelivery(Command):
+class RecordDelivery(Command, frozen=True, kw_only=True):
     order_id: UUID
     parcel: int
 
 
-class CancelShipment(Command):
+class CancelShipment(Command, frozen=True, kw_only=True):
     order_id: UUID
     reason: str
 

@@ -17,7 +17,7 @@ def stock_id_of(sku: str, warehouse: str) -> UUID:
 # --- events ----------------------------------------------------------------------------------------
 
 
-class UnitsReceived(Event):
+class UnitsReceived(Event, frozen=True, kw_only=True):
     """Units came in from a supplier."""
 
     sku: str
@@ -26,7 +26,7 @@ class UnitsReceived(Event):
     reference: str = ""
 
 
-class StockAdjusted(Event):
+class StockAdjusted(Event, frozen=True, kw_only=True):
     """The count was wrong, or units were written off: `change` is signed."""
 
     sku: str
@@ -35,7 +35,7 @@ class StockAdjusted(Event):
     reason: str
 
 
-class UnitsReserved(Event):
+class UnitsReserved(Event, frozen=True, kw_only=True):
     """Units are set aside for an order."""
 
     sku: str
@@ -44,7 +44,7 @@ class UnitsReserved(Event):
     quantity: int
 
 
-class UnitsReleased(Event):
+class UnitsReleased(Event, frozen=True, kw_only=True):
     """Units that were set aside are free again."""
 
     sku: str
@@ -53,7 +53,7 @@ class UnitsReleased(Event):
     quantity: int
 
 
-class UnitsShipped(Event):
+class UnitsShipped(Event, frozen=True, kw_only=True):
     """Units that were set aside have left."""
 
     sku: str
@@ -62,7 +62,7 @@ class UnitsShipped(Event):
     quantity: int
 
 
-class UnitsReturned(Event):
+class UnitsReturned(Event, frozen=True, kw_only=True):
     """Units came back from a customer and can be sold again."""
 
     sku: str
@@ -71,7 +71,7 @@ class UnitsReturned(Event):
     quantity: int
 
 
-class LowStockMarkSet(Event):
+class LowStockMarkSet(Event, frozen=True, kw_only=True):
     """From `mark` available units down, the level is low."""
 
     sku: str
@@ -79,7 +79,7 @@ class LowStockMarkSet(Event):
     mark: int
 
 
-class StockLevelLow(Event):
+class StockLevelLow(Event, frozen=True, kw_only=True):
     """The available units have fallen to the mark or below; once per crossing."""
 
     sku: str
@@ -91,7 +91,7 @@ class StockLevelLow(Event):
 # --- state -----------------------------------------------------------------------------------------
 
 
-class StockState(State):
+class StockState(State, frozen=True, kw_only=True):
     """Units on hand and, of these, reserved. Always 0 ≤ reserved ≤ on_hand."""
 
     sku: str
@@ -110,48 +110,48 @@ class StockState(State):
 # --- commands --------------------------------------------------------------------------------------
 
 
-class ReceiveUnits(Command):
+class ReceiveUnits(Command, frozen=True, kw_only=True):
     sku: str
     warehouse: str
     quantity: int
     reference: str = ""
 
 
-class AdjustStock(Command):
+class AdjustStock(Command, frozen=True, kw_only=True):
     sku: str
     warehouse: str
     change: int
     reason: str
 
 
-class SetLowStockMark(Command):
+class SetLowStockMark(Command, frozen=True, kw_only=True):
     sku: str
     warehouse: str
     mark: int
 
 
-class ReserveUnits(Command):
+class ReserveUnits(Command, frozen=True, kw_only=True):
     sku: str
     warehouse: str
     order_id: UUID
     quantity: int
 
 
-class ReleaseUnits(Command):
+class ReleaseUnits(Command, frozen=True, kw_only=True):
     sku: str
     warehouse: str
     order_id: UUID
     quantity: int
 
 
-class ShipUnits(Command):
+class ShipUnits(Command, frozen=True, kw_only=True):
     sku: str
     warehouse: str
     order_id: UUID
     quantity: int
 
 
-class TakeBackUnits(Command):
+class TakeBackUnits(Command, frozen=True, kw_only=True):
     sku: str
     warehouse: str
     order_id: UUID

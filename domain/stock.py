@@ -176,7 +176,7 @@ NOT_RESERVED = Reason("not_reserved", "Of {sku} in {warehouse} only {reserved} u
 
 
 def decide(command: Command, stock: StockState | None) -> Sequence[Event]:
-    """The events that the command makes of this stock, with StockLevelLow where the mark is crossed. Raises Rejected."""
+    """The events that the command makes of this stock, StockLevelLow where the mark is crossed. Raises Rejected."""
     event = _decide(command, stock)
     after = evolve(stock, event)
     if after.mark is not None and after.available <= after.mark and not (stock is not None and stock.low):

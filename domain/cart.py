@@ -1,4 +1,4 @@
-"""A cart: what somebody means to buy. It outlives its orders: each checkout empties it, a failed order fills it again."""
+"""A cart: what somebody means to buy. Each checkout empties it, a failed order fills it again."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -25,6 +25,7 @@ __all__ = [
     "Idempotency",
     "IdempotencyReplay",
     "Label",
+    "Leases",
     "LimitReached",
     "Meta",
     "NewEvent",
@@ -319,6 +320,26 @@ class EventLog(Protocol):
         ...
 
 
+class Leases(Protocol):
+    """Who leads: one owner per name, by the database's clock. A new leader gets a higher epoch."""
+
+    async def acquire(self, name: str, owner: str, ttl: float) -> int | None:
+        """The epoch of the leadership, None while another owner holds it. `ttl` in seconds.
+
+        The epoch is also written into the tracking rows of the follower `name`, so that a leader
+        who lost the lease without noticing commits nothing more.
+        """
+        ...
+
+    async def renew(self, name: str, owner: str, epoch: int, ttl: float) -> bool:
+        """False where the lease is lost."""
+        ...
+
+    async def release(self, name: str, owner: str, epoch: int) -> None:
+        """Lets another owner take over at once."""
+        ...
+
+
 # --- personal data ---------------------------------------------------------------------------------
 
 
@@ -382,11 +403,14 @@ class ProviderDown(Exception):
 
 
 class Provider(Protocol):
-    """A payment provider. Every call carries an idempotency key and may be repeated. Raises ProviderDown."""
+    """A payment provider. Every call carries an idempotency key and may be repeated. Raises ProviderDown.
 
-    async def charge(self, key: str, order: UUID, amount: Money, method: str) -> Outcome: ...
+    `at` is the business time, for the provider's record; when a call is repeated the first one stands.
+    """
 
-    async def refund(self, key: str, reference: str, amount: Money) -> Outcome: ...
+    async def charge(self, key: str, order: UUID, amount: Money, method: str, at: datetime) -> Outcome: ...
+
+    async def refund(self, key: str, reference: str, amount: Money, at: datetime) -> Outcome: ...
 
     async def find_charge(self, key: str, order: UUID) -> Outcome:
         """What is known of a charge by its key, else by the order in its metadata."""

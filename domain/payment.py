@@ -283,18 +283,23 @@ def decide(command: Command, payment: PaymentState | None) -> Sequence[Event]:
 def _request(command: RequestPayment, payment: PaymentState | None) -> Sequence[Event]:
     if payment is not None:
         return []
-    if command.amount.amount <= 0:
+    if command.amount.amount < 0:
         raise AMOUNT_NOT_POSITIVE(amount=command.amount.amount)
     payment_id = payment_id_of(command.order_id)
-    return [
-        PaymentRequested(
-            payment_id=payment_id,
-            order_id=command.order_id,
-            amount=command.amount,
-            method=command.method,
-            key=f"charge-{payment_id}",
-        )
-    ]
+    requested = PaymentRequested(
+        payment_id=payment_id,
+        order_id=command.order_id,
+        amount=command.amount,
+        method=command.method,
+        key=f"charge-{payment_id}",
+    )
+    if command.amount.amount > 0:
+        return [requested]
+    # Nothing is due: no provider takes a charge of zero.
+    free = PaymentProcessed(
+        payment_id=payment_id, order_id=command.order_id, amount=command.amount, reference="nothing-due"
+    )
+    return [requested, free]
 
 
 def _cancel(command: CancelPayment, payment: PaymentState | None) -> Sequence[Event]:

@@ -5,15 +5,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from uuid import UUID
 
-from emporium.domain.warehouse import WAREHOUSES, warehouses_id
-
 from emporium.application.ports import Meta
 from emporium.application.work import Work
-from emporium.domain import cart, order, payment, shipment, stock
+from emporium.domain import cart, category, customer, order, payment, product, shipment, stock, warehouse
 from emporium.domain.base import Aggregate, Command
 from emporium.domain.cart import CART, CartItem
+from emporium.domain.category import CATEGORIES, categories_id
+from emporium.domain.customer import CUSTOMER
 from emporium.domain.order import ORDER
 from emporium.domain.payment import PAYMENT, payment_id_of
+from emporium.domain.product import PRODUCT
 from emporium.domain.reservation import (
     RESERVATION,
     Allocation,
@@ -25,6 +26,7 @@ from emporium.domain.reservation import (
 )
 from emporium.domain.shipment import SHIPMENT, shipment_id_of
 from emporium.domain.stock import STOCK, ReleaseUnits, ReserveUnits, ShipUnits, TakeBackUnits, stock_id_of
+from emporium.domain.warehouse import WAREHOUSES, warehouses_id
 
 __all__ = ["HANDLERS", "ROUTES", "ReserveOrder", "handle", "log_of"]
 
@@ -69,7 +71,41 @@ def _shipment(command: Any) -> UUID:
     return shipment_id_of(command.order_id)
 
 
+def _product(command: Any) -> UUID:
+    return command.product_id  # type: ignore[no-any-return]
+
+
+def _customer(command: Any) -> UUID:
+    return command.customer_id  # type: ignore[no-any-return]
+
+
+def _categories(_: Any) -> UUID:
+    return categories_id()
+
+
+def _warehouses(_: Any) -> UUID:
+    return warehouses_id()
+
+
 ROUTES: Final[dict[type[Command], Route]] = {
+    product.CreateProduct: (PRODUCT, _product),
+    product.UpdateProduct: (PRODUCT, _product),
+    product.AddVariant: (PRODUCT, _product),
+    product.RemoveVariant: (PRODUCT, _product),
+    product.ChangePrice: (PRODUCT, _product),
+    product.PublishProduct: (PRODUCT, _product),
+    product.ArchiveProduct: (PRODUCT, _product),
+    category.CreateCategory: (CATEGORIES, _categories),
+    category.RenameCategory: (CATEGORIES, _categories),
+    category.MoveCategory: (CATEGORIES, _categories),
+    warehouse.OpenWarehouse: (WAREHOUSES, _warehouses),
+    warehouse.CloseWarehouse: (WAREHOUSES, _warehouses),
+    customer.RegisterCustomer: (CUSTOMER, _customer),
+    customer.ChangePassword: (CUSTOMER, _customer),
+    customer.ChangeProfile: (CUSTOMER, _customer),
+    customer.GrantRole: (CUSTOMER, _customer),
+    customer.RevokeRole: (CUSTOMER, _customer),
+    customer.EraseCustomer: (CUSTOMER, _customer),
     cart.AddCartItem: (CART, _by_cart),
     cart.ChangeCartItem: (CART, _by_cart),
     cart.RemoveCartItem: (CART, _by_cart),

@@ -75,9 +75,7 @@ class Follower:
         self._clock = clock
         self._schedule = schedule
         self._batch = batch
-        self._topics = [
-            f"{upstream.name}.{event.__name__}" for event in policy.table if _LOGS[event] == upstream.name
-        ]
+        self._topics = [f"{upstream.name}.{event.__name__}" for event in policy.table if _LOGS[event] == upstream.name]
         self._types = frozenset(event for event in policy.table if _LOGS[event] == upstream.name)
         self.position = 0
 

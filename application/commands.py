@@ -180,10 +180,10 @@ async def _reserve_order(work: Work, command: ReserveOrder, cause: Meta) -> None
 
 def _available(work: Work, wanted: dict[str, int], streams: dict[tuple[str, str], UUID]) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {sku: {} for sku in wanted}
-    for (sku, warehouse), stream in streams.items():
+    for (sku, place), stream in streams.items():
         state = work.state(STOCK, stream)
         if state is not None and state.available > 0:
-            found[sku][warehouse] = state.available
+            found[sku][place] = state.available
     return found
 
 

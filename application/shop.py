@@ -77,7 +77,7 @@ class Shop(msgspec.Struct, frozen=True, kw_only=True):
         idempotency: Idempotency | None = None,
         claims: Sequence[Claim] = (),
     ) -> Committed:
-        """Carries out one command. Raises Rejected and what `EventLog.append` raises, but no Conflict a retry can mend."""
+        """Carries out one command. Raises Rejected and what `EventLog.append` raises."""
 
         async def handler(work: Work) -> None:
             await handle(work, command, cause)

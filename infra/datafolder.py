@@ -11,7 +11,7 @@ from typing import Final
 
 from emporium.infra.settings import StartupProblem
 
-__all__ = ["FORMAT", "SPACE_NEEDED", "check_space", "locked", "writable"]
+__all__ = ["FORMAT", "SPACE_NEEDED", "check_space", "held", "locked", "writable"]
 
 FORMAT: Final = 1
 """The layout of the data folder that this program writes; a folder with a higher one is refused."""
@@ -53,6 +53,21 @@ def locked(folder: Path, purpose: str) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def held(folder: Path) -> bool:
+    """Whether another process holds the folder at present."""
+    try:
+        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 @contextmanager

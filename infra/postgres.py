@@ -23,14 +23,15 @@ import msgspec
 import psycopg
 
 from emporium.infra.datafolder import check_space, locked, writable
-from emporium.infra.settings import Settings, StartupProblem
+from emporium.infra.settings import Settings, StartupProblem, masked
 
-__all__ = ["EmbeddedPostgres", "database", "die_with_parent", "running"]
+__all__ = ["EmbeddedPostgres", "check_server", "database", "die_with_parent", "running"]
 
 _log = logging.getLogger(__name__)
 
 _ROLE: Final = "emporium"
 _PORT: Final = 5432
+_OLDEST: Final = 15
 _LONGEST_SOCKET: Final = 107
 _ACCOUNT: Final = "emporium"
 
@@ -334,6 +335,7 @@ def database(settings: Settings, purpose: str) -> Iterator[Settings]:
     Raises StartupProblem.
     """
     if settings.database_url is not None:
+        check_server(settings.database_url)
         yield settings
         return
     found = running(settings.data_dir)
@@ -342,6 +344,23 @@ def database(settings: Settings, purpose: str) -> Iterator[Settings]:
         return
     with locked(settings.data_dir, purpose), EmbeddedPostgres(settings.data_dir) as server:
         yield msgspec.structs.replace(settings, database_url=server.dsn)
+
+
+def check_server(url: str) -> None:
+    """Raises StartupProblem where no PostgreSQL that is new enough answers at a URL."""
+    try:
+        with psycopg.connect(url, connect_timeout=5) as connection:
+            version = connection.info.server_version // 10000
+    except psycopg.OperationalError as error:
+        reason = str(error).strip().splitlines()[-1] if str(error).strip() else "no answer"
+        raise StartupProblem(
+            f"The database {masked(url)} cannot be reached: {masked(reason)}.",
+            "Start it or correct the EMPORIUM_…DATABASE_URL that names it.",
+        ) from None
+    if version < _OLDEST:
+        raise StartupProblem(
+            f"The database {masked(url)} is PostgreSQL {version}.", f"Emporium needs PostgreSQL {_OLDEST} or later."
+        )
 
 
 def running(data_dir: Path) -> str | None:
@@ -394,13 +413,15 @@ def _pid_file(cluster: Path) -> list[str]:
 
 
 def _is_server_of(pid: int, cluster: Path) -> bool:
-    """Whether the process lives and is the server of this cluster (its working directory tells)."""
-    try:
-        return Path(f"/proc/{pid}/cwd").resolve(strict=True) == cluster.resolve()
-    except FileNotFoundError:
-        return False
-    except PermissionError:
-        return Path(f"/proc/{pid}/comm").read_text().strip() == "postgres"
+    """Whether the process lives and is the server of this cluster."""
+    if Path("/proc/self/cmdline").exists():
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return len(command) > 2 and command[0].endswith(b"postgres") and command[2] == os.fsencode(cluster)
+    asked = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return f"postgres -D {cluster} " in asked.stdout
 
 
 def _gone(present: Callable[[], bool], patience: float) -> bool:

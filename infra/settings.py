@@ -15,6 +15,7 @@ import emporium
 
 __all__ = [
     "CONTEXTS",
+    "PREFIX",
     "Fact",
     "Settings",
     "SettingsProblem",
@@ -147,6 +148,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sandbox_latency_ms: Annotated[
         int, Meta(ge=0, le=60_000, description="How long the embedded sandbox takes for an answer, in milliseconds.")
     ] = 5
+    sandbox_delivery_s: Annotated[
+        float, Meta(ge=0, le=86_400, description="How long a parcel of the embedded sandbox travels, in seconds.")
+    ] = 5.0
 
     # How the shop behaves
     fulfilment: Annotated[

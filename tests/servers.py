@@ -1,6 +1,5 @@
 """PostgreSQL for tests: which servers there are, and databases on them that go away again."""
 
-import asyncio
 import importlib.util
 import shutil
 import tempfile
@@ -15,6 +14,7 @@ import pytest
 
 from emporium.infra.postgres import EmbeddedPostgres
 from emporium.infra.settings import Settings, load
+from emporium.scripts.cli import implementation
 
 RUN: Settings = load()
 """The settings of this test run itself: `require_real`, `test_database_url`."""
@@ -70,8 +70,7 @@ def named(url: str, name: str) -> str:
 
 def migrate(url: str) -> None:
     """Makes the whole schema in an empty database, as `emporium migrate` does."""
-    if importlib.util.find_spec("emporium.application.bootstrap") is None:
-        return
-    from emporium.application import bootstrap
-
-    asyncio.run(bootstrap.migrate(msgspec.structs.replace(Settings(), database_url=url)))
+    if importlib.util.find_spec("emporium.scripts.migrate") is not None:
+        implementation("migrate", "run")(
+            msgspec.structs.replace(Settings(), database_url=url), as_json=False, quiet=True
+        )

@@ -382,11 +382,14 @@ class ProviderDown(Exception):
 
 
 class Provider(Protocol):
-    """A payment provider. Every call carries an idempotency key and may be repeated. Raises ProviderDown."""
+    """A payment provider. Every call carries an idempotency key and may be repeated. Raises ProviderDown.
 
-    async def charge(self, key: str, order: UUID, amount: Money, method: str) -> Outcome: ...
+    `at` is the business time, for the provider's record; when a call is repeated the first one stands.
+    """
 
-    async def refund(self, key: str, reference: str, amount: Money) -> Outcome: ...
+    async def charge(self, key: str, order: UUID, amount: Money, method: str, at: datetime) -> Outcome: ...
+
+    async def refund(self, key: str, reference: str, amount: Money, at: datetime) -> Outcome: ...
 
     async def find_charge(self, key: str, order: UUID) -> Outcome:
         """What is known of a charge by its key, else by the order in its metadata."""

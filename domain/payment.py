@@ -244,7 +244,7 @@ def decide(command: Command, payment: PaymentState | None) -> Sequence[Event]:
         case RecordVoid():
             if payment.voided:
                 return []
-            if payment.status != PROCESSED or payment.captured:
+            if payment.status != PROCESSED or payment.captured or payment.left != payment.received:
                 raise NOT_AUTHORISED()
             return [PaymentVoided(payment_id=payment.payment_id, order_id=payment.order_id)]
         case RequestRefund():
@@ -253,6 +253,8 @@ def decide(command: Command, payment: PaymentState | None) -> Sequence[Event]:
             refund = _refund_of(payment, command.refund_id)
             if refund.status == "done":
                 return []
+            if refund.status == "failed" and payment.left < refund.amount:
+                raise REFUND_TOO_HIGH(left=payment.left, amount=refund.amount)
             return [
                 PaymentRefunded(
                     payment_id=payment.payment_id,

@@ -54,6 +54,11 @@ class WarehousesState(State, frozen=True, kw_only=True):
 
     warehouses: tuple[Warehouse, ...] = ()
 
+    @property
+    def in_order(self) -> tuple[str, ...]:
+        """The codes of the open warehouses, the most preferred first."""
+        return tuple(one.code for one in self.warehouses)
+
     def find(self, code: str) -> Warehouse | None:
         """The open warehouse with this code."""
         return next((one for one in self.warehouses if one.code == code), None)

@@ -21,6 +21,7 @@ __all__ = [
     "Conflict",
     "Counter",
     "Done",
+    "Erased",
     "EventLog",
     "Idempotency",
     "IdempotencyReplay",
@@ -343,11 +344,27 @@ class Leases(Protocol):
 # --- personal data ---------------------------------------------------------------------------------
 
 
+class Erased(Exception):  # noqa: N818
+    """The subject's key was destroyed; nothing can be sealed for it any more."""
+
+    def __init__(self, subject: UUID) -> None:
+        super().__init__(f"the key of {subject} was destroyed")
+        self.subject = subject
+
+
 class Vault(Protocol):
-    """Seals personal data with a key per subject; the key is durable before `key_for` returns."""
+    """Seals personal data with a key per subject; the key is durable before `key_for` returns.
+
+    A key is at hand after `key_for`, `key_for_many` or `load_keys` until the caller next awaits, and as
+    a rule much longer; but not longer than a second after another process destroyed it.
+    """
 
     async def key_for(self, subject: UUID) -> None:
         """Get or create the subject's key. Raises `Erased` where it was destroyed."""
+        ...
+
+    async def key_for_many(self, subjects: Sequence[UUID]) -> None:
+        """As key_for, with one statement for all whose keys are not at hand."""
         ...
 
     async def load_keys(self, subjects: Sequence[UUID]) -> None:
@@ -355,11 +372,14 @@ class Vault(Protocol):
         ...
 
     def seal(self, subject: UUID, event: str, stream: UUID, field: str, value: Any) -> Sealed:
-        """Seals a JSON-compatible value; the key must have been fetched (`key_for`, `load_keys`)."""
+        """Seals a JSON-compatible value. Raises Unavailable where the key is not at hand, Erased where destroyed."""
         ...
 
     def unseal(self, sealed: Sealed, stream: UUID, field: str) -> Any:
-        """The value; `"[erased]"` where the key was destroyed. Raises ValueError when the box was moved or altered."""
+        """The value; `"[erased]"` where the key was destroyed, `"[key missing]"` where there never was one.
+
+        Raises Unavailable where the key is not at hand, ValueError when the box was moved or altered.
+        """
         ...
 
     def fingerprint(self, scope: str, value: str) -> bytes:

@@ -120,7 +120,7 @@ class Sandbox:
     def _order(self, body: bytes) -> Answer:
         try:
             order = msgspec.json.decode(body, type=_Order)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             return problem(400, "bad_request", str(error))
         if order.operation is not None and order.operation not in _ROUTES.values():
             return problem(422, "operation_unknown", f"there is no operation {order.operation[:100]}")

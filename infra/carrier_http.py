@@ -101,7 +101,7 @@ class HttpCarrier:
 def _decode(decoder: "msgspec.json.Decoder[_T]", body: bytes) -> _T:
     try:
         return decoder.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProviderDown(f"the carrier's answer makes no sense: {error}") from error
 
 

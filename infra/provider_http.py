@@ -147,7 +147,7 @@ def _outcome(known: _Known) -> Outcome:
 def _decode(decoder: "msgspec.json.Decoder[_T]", body: bytes) -> _T:
     try:
         return decoder.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProviderDown(f"the provider's answer makes no sense: {error}") from error
 
 

@@ -48,7 +48,7 @@ async def _serve(book: Book, host: str, port: int, latency: float) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         print(f"sandbox listening on http://{host}:{bound}", flush=True)
-        await stop.wait()
+        await sandbox.serve(stop)
     finally:
         await sandbox.close()
 

@@ -214,7 +214,7 @@ class Book:
             answer = self._operations[call.operation](call)
         except _Problem as refusal:
             answer = refusal.answer
-        except (msgspec.DecodeError, ValueError, OverflowError) as error:
+        except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
             answer = problem(400, "bad_request", str(error))
         if fault is not None:
             answer.fault = fault

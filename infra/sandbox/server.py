@@ -79,7 +79,6 @@ class Sandbox:
         self._timer: asyncio.TimerHandle | None = None
         self._orders: list[_Order] = []
         self._server: asyncio.Server | None = None
-        self._committer = self._loop.create_task(self._commit_groups())
         self.soon = self._loop.call_soon
 
     async def listen(self, host: str, port: int) -> int:
@@ -88,11 +87,19 @@ class Sandbox:
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
 
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Answers until `stop` is set."""
+        committer = asyncio.ensure_future(self._commit_groups())
+        stopped = asyncio.ensure_future(stop.wait())
+        await asyncio.wait((committer, stopped), return_when=asyncio.FIRST_COMPLETED)
+        if committer.done():
+            committer.result()
+        committer.cancel()
+
     async def close(self) -> None:
         """Stops listening and finishes the commit under way."""
         if self._server is not None:
             self._server.close()
-        self._committer.cancel()
         await self._loop.run_in_executor(None, self._worker.shutdown)
 
     def received(self, connection: "_Connection", method: str, target: str, key: str, body: bytes) -> None:
@@ -120,7 +127,7 @@ class Sandbox:
     def _order(self, body: bytes) -> Answer:
         try:
             order = msgspec.json.decode(body, type=_Order)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             return problem(400, "bad_request", str(error))
         if order.operation is not None and order.operation not in _ROUTES.values():
             return problem(422, "operation_unknown", f"there is no operation {order.operation[:100]}")

@@ -61,17 +61,26 @@ class SandboxProcess:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            self._end(signal.SIGKILL)
+            self.end(signal.SIGKILL)
             raise RuntimeError("the sandbox did not start; its standard error says why")
         self._port = int(line.rpartition(":")[2])
 
     def stop(self) -> None:
-        """Ends it in good order (SIGTERM)."""
-        self._end(signal.SIGTERM)
+        """Ends it in good order, if it runs."""
+        self.end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Ends it at once (SIGKILL), as a crash would."""
-        self._end(signal.SIGKILL)
+        """Ends it at once, as a crash would."""
+        self.end(signal.SIGKILL)
+
+    def end(self, number: signal.Signals) -> int:
+        """Sends a signal and waits for the end; the exit code (0 where it does not run)."""
+        if self._process is None:
+            return 0
+        process, self._process = self._process, None
+        with process:
+            process.send_signal(number)
+            return process.wait(10)
 
     def restart(self) -> None:
         """Kills it and starts it again on the same file and port."""
@@ -106,13 +115,3 @@ class SandboxProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
-
-    def _end(self, number: signal.Signals) -> None:
-        if self._process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(number)
-        self._process.wait(10)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-        self._process = None

@@ -163,6 +163,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cart_expiry_days: Annotated[
         float, Meta(gt=0, le=3650, description="Days after which a cart left alone expires.")
     ] = 30.0
+    tracking_interval_s: Annotated[
+        float, Meta(gt=0, le=86_400, description="Seconds between two looks at a parcel on its way.")
+    ] = 5.0
     reservation_expiry_days: Annotated[
         float, Meta(gt=0, le=3650, description="Days after which a reservation that nobody ships is given back.")
     ] = 14.0

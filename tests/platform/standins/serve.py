@@ -9,7 +9,7 @@ from emporium.infra.settings import Settings
 
 def run(settings: Settings) -> None:
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             try:
                 with psycopg.connect(str(settings.database_url)) as connection:
                     connection.execute("SELECT FROM known")

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,28 @@ def test_the_import_name_leads_to_the_folders_at_the_top() -> None:
         assert os.readlink(link) == f"../../{package}"
 
 
+def copy_of_the_house(place: Path) -> None:
+    for name in ("src", "pyproject.toml", "README.md", "LICENSE", *PACKAGES):
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, place / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+        elif (ROOT / name).exists():
+            shutil.copy(ROOT / name, place / name)
+
+
+def test_a_wheel_holds_the_whole_program(tmp_path: Path) -> None:
+    copy_of_the_house(tmp_path)
+    for package in PACKAGES:
+        (tmp_path / package / "below").mkdir(parents=True)
+        (tmp_path / package / "below" / "probe.py").touch()
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel"], cwd=tmp_path, check=True, capture_output=True
+    )
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {f"emporium/{package}/below/probe.py" for package in PACKAGES} < set(names)
+    assert "emporium/__init__.py" in names
+
+
 def imported(module: Path) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(ast.parse(module.read_text())):
@@ -143,10 +166,6 @@ def test_imports_point_one_way() -> None:
     ],
 )
 def test_a_wrong_import_is_found(module: str, line: str, tmp_path: Path) -> None:
-    for name in ("src", "pyproject.toml", *PACKAGES):
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, tmp_path / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-        elif (ROOT / name).exists():
-            shutil.copy(ROOT / name, tmp_path / name)
+    copy_of_the_house(tmp_path)
     (tmp_path / module).write_text((tmp_path / module).read_text() + f"\n{line}\n")
     assert "BROKEN" in lint_imports(tmp_path).stdout

@@ -296,9 +296,8 @@ def _contradictions(settings: Settings) -> list[str]:
 
 
 def _unknown(variable: str) -> str:
-    known = [PREFIX + name.upper() for name in _NAMES]
-    close = difflib.get_close_matches(variable.upper(), known, 1, 0.7)
-    return f"{variable} is not a setting" + (f"; did you mean {close[0]}?" if close else ".")
+    close = difflib.get_close_matches(variable.removeprefix(PREFIX).lower(), _NAMES, 1, 0.7)
+    return f"{variable} is not a setting" + (f"; did you mean {PREFIX}{close[0].upper()}?" if close else ".")
 
 
 def _parse(name: str, text: str) -> Any:

@@ -47,7 +47,7 @@ class MasterKey:
         """What was wrapped. Raises ValueError where it was altered or belongs to another subject."""
         try:
             return self._cipher.decrypt(wrapped[:_NONCE], wrapped[_NONCE:], subject.bytes)
-        except InvalidTag:
+        except (InvalidTag, ValueError):
             raise ValueError(f"the wrapped key of {subject} was altered or moved") from None
 
 
@@ -101,7 +101,7 @@ def masters_from_file(path: Path) -> Masters:
             status = os.fstat(file.fileno())
             if stat.S_IMODE(status.st_mode) & 0o077:
                 raise MasterKeyError(
-                    f"The master key file {path} can be read by others (mode {stat.S_IMODE(status.st_mode):04o}); "
+                    f"The master key file {path} is open to others (mode {stat.S_IMODE(status.st_mode):04o}); "
                     f"consider whether it is still secret, then: chmod 600 {path}"
                 )
             content = file.read(_MOST_TEXT + 1)

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from emporium.infra.vault import MasterKeyError, masters_from_file, masters_from_text, masters_in_folder
+from emporium.infra.vault import MasterKey, MasterKeyError, masters_from_file, masters_from_text, masters_in_folder
 
 SUBJECT = uuid4()
 
@@ -75,7 +75,7 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> Non
     masters_in_folder(tmp_path)
     file = tmp_path / "master.key"
     file.chmod(mode)
-    with pytest.raises(MasterKeyError, match=rf"open to others \(mode 0{mode:o}\).*chmod 600 {file}"):
+    with pytest.raises(MasterKeyError, match=rf"open to others \(mode 0{mode:o}\).*chmod 600 {file}`"):
         masters_in_folder(tmp_path)
 
 
@@ -115,11 +115,16 @@ def test_of_several_keys_the_first_wraps_and_all_unwrap() -> None:
         after.unwrap(SUBJECT, before.current.id, b"")
 
 
-def test_both_alphabets_of_base64_are_read() -> None:
+def test_base64_in_both_alphabets_and_hexadecimal_are_read() -> None:
     raw = b"\xfb\xff" * 16
-    standard, url_safe = base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode()
-    assert standard != url_safe
-    assert masters_from_text(standard, "x").current.id == masters_from_text(f" {url_safe}\n", "x").current.id
+    written = [
+        base64.b64encode(raw).decode(),
+        f" {base64.urlsafe_b64encode(raw).decode()}\n",
+        raw.hex(),
+        raw.hex().upper(),
+    ]
+    assert len(set(written)) == 4
+    assert {masters_from_text(text, "x").current.id for text in written} == {MasterKey(raw).id}
 
 
 def test_a_wrapped_key_belongs_to_its_subject() -> None:

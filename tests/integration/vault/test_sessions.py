@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emporium.application.ports import Unavailable
-from emporium.infra.connections import Connections
-from emporium.infra.revocable import TRUST
+from emporium.infra.revocable import TRUST, connected
 from emporium.infra.sessions import CartTokens, Sessions, open_sessions
 
 CUSTOMER = uuid4()
@@ -28,8 +27,8 @@ MakeSessions = Callable[[], AbstractAsyncContextManager[Sessions]]
 def sessions_of(dsn: str, seconds: Callable[[], float]) -> MakeSessions:
     @asynccontextmanager
     async def make() -> AsyncIterator[Sessions]:
-        async with Connections(dsn) as connections:
-            sessions = Sessions(connections, idle=IDLE, longest=LONGEST, clock=seconds)
+        async with connected(dsn) as both:
+            sessions = Sessions(*both, idle=IDLE, longest=LONGEST, clock=seconds)
             await sessions.start()
             yield sessions
 
@@ -46,12 +45,6 @@ async def sessions(sessions_of: MakeSessions) -> AsyncIterator[Sessions]:
 async def other(sessions_of: MakeSessions) -> AsyncIterator[Sessions]:
     async with sessions_of() as made:
         yield made
-
-
-@pytest.fixture
-async def sql(dsn: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-        yield connection
 
 
 async def test_a_token_resolves_to_its_session_in_every_process(sessions: Sessions, other: Sessions) -> None:
@@ -87,7 +80,7 @@ async def test_a_known_session_needs_no_query(
         seconds.now += TRUST * 0.9
         await sessions.catch_up()
         with monkeypatch.context() as patched:
-            patched.setattr(sessions, "_rows", None)
+            patched.setattr(sessions, "_database", None)
             assert await sessions.resolve(token) is not None
 
 
@@ -253,10 +246,32 @@ class TestExpiry:
         return left
 
 
-async def test_a_database_that_cannot_be_reached_lets_nobody_in_and_says_so(tmp_path: Any) -> None:
-    async with Connections(f"host={tmp_path} user=nobody dbname=none", patience=0.1) as connections:
-        with pytest.raises(Unavailable):
-            await Sessions(connections).resolve("token")
+async def test_while_the_database_is_away_nobody_is_let_in_and_it_is_said_so(
+    sessions: Sessions, seconds: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = await sessions.create(CUSTOMER, [])
+    await sessions.resolve(token)
+    await sessions._database.close()
+    sessions._database._patience = 0.1
+    assert await sessions.resolve(token) is not None
+    seconds.now += TRUST + 0.01
+    with pytest.raises(Unavailable):
+        await sessions.resolve(token)
+
+
+async def test_what_could_not_be_noted_is_noted_later(
+    sessions: Sessions, sql: psycopg.AsyncConnection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = await sessions.create(CUSTOMER, [])
+    await sql.execute("UPDATE emporium_sessions SET last_seen_at = now() - interval '1 h'")
+    await sessions.resolve(token)
+    with monkeypatch.context() as patched:
+        patched.setattr(sessions, "_database", None)
+        with pytest.raises(AttributeError):
+            await sessions.note_use()
+    await sessions.note_use()
+    [session] = await sessions.list(CUSTOMER)
+    assert session.last_seen_at > session.expires_at - IDLE - timedelta(minutes=1)
 
 
 CARTS = CartTokens(b"s" * 32)

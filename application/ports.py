@@ -25,6 +25,7 @@ __all__ = [
     "Idempotency",
     "IdempotencyReplay",
     "Label",
+    "Leases",
     "LimitReached",
     "Meta",
     "NewEvent",
@@ -39,6 +40,7 @@ __all__ = [
     "Tracking",
     "Unavailable",
     "Unit",
+    "Unreadable",
     "Vault",
 ]
 
@@ -250,6 +252,18 @@ class Unavailable(Exception):
     """The database cannot be reached at present."""
 
 
+class Unreadable(Exception):
+    """A stored event that this program cannot decode: where it stands, so that followers can set it aside."""
+
+    def __init__(self, log: str, position: int, stream: UUID, version: int, topic: str, why: str) -> None:
+        super().__init__(f"event {version} of stream {stream} ({topic}, position {position} of {log}): {why}")
+        self.log = log
+        self.position = position
+        self.stream = stream
+        self.version = version
+        self.topic = topic
+
+
 class EventLog(Protocol):
     """One context's log: append, load, read, follow. All methods are coroutines of one event loop.
 
@@ -316,6 +330,19 @@ class EventLog(Protocol):
 
     def follow(self, after: int, batch: int) -> AsyncIterator[list[Recorded]]:
         """An endless tail of batches, gap-free and ordered, that survives lost connections."""
+        ...
+
+
+class Leases(Protocol):
+    """Who leads what: rows with the database's clock, so that a stopped process loses its lease."""
+
+    async def acquire(self, name: str, owner: str, ttl: float) -> int | None:
+        """Takes or renews a lease for `ttl` seconds; the epoch, which grows with every change of owner,
+        or None while somebody else holds it. Raises Unavailable."""
+        ...
+
+    async def release(self, name: str, owner: str) -> None:
+        """Gives the lease back so that another can take it at once."""
         ...
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "Conflict",
     "Counter",
     "Done",
+    "Erased",
     "EventLog",
     "Idempotency",
     "IdempotencyReplay",
@@ -334,26 +335,49 @@ class EventLog(Protocol):
 
 
 class Leases(Protocol):
-    """Who leads what: rows with the database's clock, so that a stopped process loses its lease."""
+    """Who leads: one owner per name, by the database's clock. A new leader gets a higher epoch."""
 
     async def acquire(self, name: str, owner: str, ttl: float) -> int | None:
-        """Takes or renews a lease for `ttl` seconds; the epoch, which grows with every change of owner,
-        or None while somebody else holds it. Raises Unavailable."""
+        """The epoch of the leadership, None while another owner holds it. `ttl` in seconds.
+
+        The epoch is also written into the tracking rows of the follower `name`, so that a leader
+        who lost the lease without noticing commits nothing more.
+        """
         ...
 
-    async def release(self, name: str, owner: str) -> None:
-        """Gives the lease back so that another can take it at once."""
+    async def renew(self, name: str, owner: str, epoch: int, ttl: float) -> bool:
+        """False where the lease is lost."""
+        ...
+
+    async def release(self, name: str, owner: str, epoch: int) -> None:
+        """Lets another owner take over at once."""
         ...
 
 
 # --- personal data ---------------------------------------------------------------------------------
 
 
+class Erased(Exception):  # noqa: N818
+    """The subject's key was destroyed; nothing can be sealed for it any more."""
+
+    def __init__(self, subject: UUID) -> None:
+        super().__init__(f"the key of {subject} was destroyed")
+        self.subject = subject
+
+
 class Vault(Protocol):
-    """Seals personal data with a key per subject; the key is durable before `key_for` returns."""
+    """Seals personal data with a key per subject; the key is durable before `key_for` returns.
+
+    A key is at hand after `key_for`, `key_for_many` or `load_keys` until the caller next awaits, and as
+    a rule much longer; but not longer than a second after another process destroyed it.
+    """
 
     async def key_for(self, subject: UUID) -> None:
         """Get or create the subject's key. Raises `Erased` where it was destroyed."""
+        ...
+
+    async def key_for_many(self, subjects: Sequence[UUID]) -> None:
+        """As key_for, with one statement for all whose keys are not at hand."""
         ...
 
     async def load_keys(self, subjects: Sequence[UUID]) -> None:
@@ -361,11 +385,14 @@ class Vault(Protocol):
         ...
 
     def seal(self, subject: UUID, event: str, stream: UUID, field: str, value: Any) -> Sealed:
-        """Seals a JSON-compatible value; the key must have been fetched (`key_for`, `load_keys`)."""
+        """Seals a JSON-compatible value. Raises Unavailable where the key is not at hand, Erased where destroyed."""
         ...
 
     def unseal(self, sealed: Sealed, stream: UUID, field: str) -> Any:
-        """The value; `"[erased]"` where the key was destroyed. Raises ValueError when the box was moved or altered."""
+        """The value; `"[erased]"` where the key was destroyed, `"[key missing]"` where there never was one.
+
+        Raises Unavailable where the key is not at hand, ValueError when the box was moved or altered.
+        """
         ...
 
     def fingerprint(self, scope: str, value: str) -> bytes:
@@ -409,11 +436,14 @@ class ProviderDown(Exception):
 
 
 class Provider(Protocol):
-    """A payment provider. Every call carries an idempotency key and may be repeated. Raises ProviderDown."""
+    """A payment provider. Every call carries an idempotency key and may be repeated. Raises ProviderDown.
 
-    async def charge(self, key: str, order: UUID, amount: Money, method: str) -> Outcome: ...
+    `at` is the business time, for the provider's record; when a call is repeated the first one stands.
+    """
 
-    async def refund(self, key: str, reference: str, amount: Money) -> Outcome: ...
+    async def charge(self, key: str, order: UUID, amount: Money, method: str, at: datetime) -> Outcome: ...
+
+    async def refund(self, key: str, reference: str, amount: Money, at: datetime) -> Outcome: ...
 
     async def find_charge(self, key: str, order: UUID) -> Outcome:
         """What is known of a charge by its key, else by the order in its metadata."""

@@ -1,4 +1,4 @@
-"""A cart: what somebody means to buy. It outlives its orders: each checkout empties it, a failed order fills it again."""
+"""A cart: what somebody means to buy. It outlives its orders: a checkout empties it, a failed order fills it again."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -121,7 +121,15 @@ class CartItemsTakenOver(Event, frozen=True, kw_only=True):
 
 
 class CartState(State, frozen=True, kw_only=True):
-    """What a cart remembers. `attempts` counts its checkouts; `last_order` is the latest one's number."""
+    """What a cart remembers.
+
+    Attributes:
+        currency: of its items; an empty cart takes on the currency of what comes in next.
+        attempts: how many checkouts it has seen.
+        last_order: the number of the order that emptied it, None once it has been filled again.
+        failed: the orders whose items came back.
+        into: the customer's cart that took the items over, where it was merged.
+    """
 
     cart_id: UUID
     customer_id: UUID | None
@@ -132,13 +140,14 @@ class CartState(State, frozen=True, kw_only=True):
     attempts: int = 0
     last_order: str | None = None
     failed: frozenset[UUID] = frozenset()
+    into: UUID | None = None
 
 
 # --- commands --------------------------------------------------------------------------------------
 
 
 class AddCartItem(Command, frozen=True, kw_only=True):
-    """Opens the cart where it does not exist. `unit_price` is the current price, None where it has none."""
+    """Opens the cart where it does not exist. `unit_price` is the current price."""
 
     cart_id: UUID
     customer_id: UUID | None = None
@@ -177,6 +186,8 @@ class CheckOutCart(Command, frozen=True, kw_only=True):
 
 
 class ReopenCart(Command, frozen=True, kw_only=True):
+    """The order failed. Of a merged cart the handler gives the items to the cart it went `into`."""
+
     cart_id: UUID
     order_id: UUID
     items: tuple[CartItem, ...]
@@ -217,6 +228,8 @@ CART_EMPTY = Reason("cart_empty", "The cart is empty.")
 CART_CHECKED_OUT = Reason("cart_checked_out", "The cart was checked out already, as order {order}.")
 CART_MERGED = Reason("cart_merged", "The cart's items are in the customer's cart now.")
 CART_FULL = Reason("cart_full", "A cart holds at most {most} different items.")
+WRONG_ATTEMPT = Reason("wrong_attempt", "The cart's next checkout is attempt {next}, not {attempt}.")
+CART_NOT_ANONYMOUS = Reason("cart_not_anonymous", "A customer's cart cannot go into another one.")
 TOO_MANY_UNITS = Reason("too_many_units", "A cart holds at most {most} units of {sku}, not {quantity}.", "invalid")
 CART_CURRENCY = Reason("cart_currency", "The cart is in {cart}, the price in {price}.", "invalid")
 
@@ -235,9 +248,11 @@ def decide(command: Command, cart: CartState | None) -> Sequence[Event]:
         raise NO_SUCH_CART()
     match command:
         case ReopenCart():
-            if command.order_id in cart.failed:
+            if command.order_id in cart.failed or cart.status == MERGED:
                 return []
-            return [CartReopened(cart_id=cart.cart_id, order_id=command.order_id, items=command.items)]
+            fits = all(item.unit_price.currency == cart.currency for item in command.items) or not cart.items
+            items = command.items if fits else ()
+            return [CartReopened(cart_id=cart.cart_id, order_id=command.order_id, items=items)]
         case ExpireCart():
             if not cart.items or cart.status == MERGED or cart.touched_at > command.untouched_since:
                 return []
@@ -245,6 +260,8 @@ def decide(command: Command, cart: CartState | None) -> Sequence[Event]:
         case MergeCart():
             if cart.status == MERGED:
                 return []
+            if cart.customer_id is not None:
+                raise CART_NOT_ANONYMOUS()
             return [CartMerged(cart_id=cart.cart_id, into=command.into, at=command.at)]
     if cart.status == MERGED:
         raise CART_MERGED()
@@ -265,8 +282,10 @@ def decide(command: Command, cart: CartState | None) -> Sequence[Event]:
         case ClearCart():
             return [CartCleared(cart_id=cart.cart_id, at=command.at)] if cart.items else []
         case CheckOutCart():
-            if not cart.items or command.attempt != cart.attempts + 1:
+            if not cart.items:
                 raise CART_CHECKED_OUT(order=cart.last_order) if cart.last_order else CART_EMPTY()
+            if command.attempt != cart.attempts + 1:
+                raise WRONG_ATTEMPT(next=cart.attempts + 1, attempt=command.attempt)
             return [
                 CartCheckedOut(
                     cart_id=cart.cart_id,
@@ -296,7 +315,7 @@ def _add(command: AddCartItem, cart: CartState | None) -> Sequence[Event]:
     else:
         if cart.status == MERGED:
             raise CART_MERGED()
-        if cart.currency != command.unit_price.currency:
+        if cart.items and cart.currency != command.unit_price.currency:
             raise CART_CURRENCY(cart=cart.currency, price=command.unit_price.currency)
         if command.sku not in cart.items and len(cart.items) >= MAX_ITEMS:
             raise CART_FULL(most=MAX_ITEMS)
@@ -321,7 +340,9 @@ def _take_over(command: TakeOverItems, cart: CartState | None) -> Sequence[Event
             cart_id=command.cart_id, customer_id=command.customer_id, currency=command.currency, at=command.at
         )
         return [opened, taken]
-    if cart.currency != command.currency:
+    if cart.status == MERGED:
+        raise CART_MERGED()
+    if cart.items and cart.currency != command.currency:
         raise CART_CURRENCY(cart=cart.currency, price=command.currency)
     if len(cart.items.keys() | {i.sku for i in command.items}) > MAX_ITEMS:
         raise CART_FULL(most=MAX_ITEMS)
@@ -348,7 +369,7 @@ def evolve(cart: CartState | None, event: Event) -> CartState:
         case CartItemAdded():
             there = cart.items[event.sku].quantity if event.sku in cart.items else 0
             item = CartItem(sku=event.sku, quantity=there + event.quantity, unit_price=event.unit_price)
-            return replace(cart, items={**cart.items, event.sku: item}, touched_at=event.at)
+            return _filled(replace(cart, touched_at=event.at), {**cart.items, event.sku: item})
         case CartItemQuantityChanged():
             item = replace(cart.items[event.sku], quantity=event.quantity)
             return replace(cart, items={**cart.items, event.sku: item}, touched_at=event.at)
@@ -360,17 +381,20 @@ def evolve(cart: CartState | None, event: Event) -> CartState:
         case CartCheckedOut():
             return replace(cart, items={}, attempts=event.attempt, last_order=event.order_number, touched_at=event.at)
         case CartReopened():
-            return replace(
-                cart,
-                items=_larger(cart.items, event.items),
-                failed=cart.failed | {event.order_id},
-            )
+            return _filled(replace(cart, failed=cart.failed | {event.order_id}), _larger(cart.items, event.items))
         case CartMerged():
-            return replace(cart, items={}, status=MERGED, touched_at=event.at)
+            return replace(cart, items={}, status=MERGED, into=event.into, touched_at=event.at)
         case CartItemsTakenOver():
-            return replace(cart, items=_larger(cart.items, event.items), touched_at=event.at)
+            return _filled(replace(cart, touched_at=event.at), _larger(cart.items, event.items))
         case _:
             raise TypeError(f"a cart does not know {type(event).__name__}")
+
+
+def _filled(cart: CartState, items: dict[str, CartItem]) -> CartState:
+    """The cart with these items: they name its currency, and the order that emptied it is history."""
+    for item in items.values():
+        return replace(cart, items=items, currency=item.unit_price.currency, last_order=None)
+    return replace(cart, last_order=None)
 
 
 def _larger(there: dict[str, CartItem], more: tuple[CartItem, ...]) -> dict[str, CartItem]:

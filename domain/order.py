@@ -21,8 +21,10 @@ from emporium.domain.base import (
     check_quantity,
     stream_id,
 )
+from emporium.domain.text import check_text
 
 MAX_LINES: Final = 2_000
+TEXT_MOST: Final = 500
 
 # --- statuses --------------------------------------------------------------------------------------
 
@@ -404,6 +406,8 @@ TOO_MANY_LINES = Reason("too_many_lines", "An order has at most {most} lines, no
 TOO_LATE_TO_CANCEL = Reason("too_late_to_cancel", "The order is {status} and cannot be cancelled any more.")
 NOT_CANCELLING = Reason("not_cancelling", "Nobody asked to cancel the order; it is {status}.")
 NOT_DELIVERED = Reason("not_delivered", "Only a delivered order can be returned; this one is {status}.")
+LINE_TWICE = Reason("line_twice", "Two lines have the number {line}.", "invalid")
+RETURN_EMPTY = Reason("return_empty", "A return needs at least one line.", "invalid")
 NO_SUCH_LINE = Reason("no_such_line", "The order has no line {line}.", "invalid")
 MORE_THAN_BOUGHT = Reason(
     "more_than_bought", "Of line {line} at most {left} units can still come back, not {quantity}."
@@ -427,6 +431,8 @@ def decide(command: Command, order: OrderState | None) -> Sequence[Event]:
         case RecordReservation():
             return [] if order.confirmed else _follow(order, OrderConfirmed(order_id=order.order_id))
         case RecordShortage():
+            if order.status == REFUNDING:
+                return []
             return _follow(order, OrderStockShort(order_id=order.order_id, short=command.short))
         case RecordDispatch():
             if command.parcel in order.dispatched:
@@ -453,7 +459,8 @@ def decide(command: Command, order: OrderState | None) -> Sequence[Event]:
                 return []
             if order.status not in (PENDING, PAID, CONFIRMED):
                 raise TOO_LATE_TO_CANCEL(status=order.status)
-            return [OrderCancellationRequested(order_id=order.order_id, reason=command.reason)]
+            reason = check_text("reason", command.reason, TEXT_MOST)
+            return [OrderCancellationRequested(order_id=order.order_id, reason=reason)]
         case ConfirmCancellation():
             if order.status == CANCELLED:
                 return []
@@ -461,6 +468,8 @@ def decide(command: Command, order: OrderState | None) -> Sequence[Event]:
                 raise NOT_CANCELLING(status=order.status)
             return [OrderCancelled(order_id=order.order_id, reason=order.cancel_reason or "")]
         case RefuseCancellation():
+            if order.cancel_reason is None:
+                return []
             return _follow(order, OrderCancellationRefused(order_id=order.order_id, reason=command.reason))
         case ReturnLines():
             return _return(command, order)
@@ -469,10 +478,15 @@ def decide(command: Command, order: OrderState | None) -> Sequence[Event]:
                 return []
             if order.status != FULFILLED:
                 raise NOT_DELIVERED(status=order.status)
+            if command.amount.amount <= 0:
+                raise AMOUNT_OUT_OF_RANGE(amount=command.amount.amount)
             _check_refund(order, command.amount)
             return [
                 GoodwillGranted(
-                    order_id=order.order_id, refund_id=command.refund_id, amount=command.amount, reason=command.reason
+                    order_id=order.order_id,
+                    refund_id=command.refund_id,
+                    amount=command.amount,
+                    reason=check_text("reason", command.reason, TEXT_MOST),
                 )
             ]
         case RecordOrderRefund():
@@ -500,13 +514,19 @@ def _place(command: PlaceOrder, order: OrderState | None) -> Sequence[Event]:
     if len(command.lines) > MAX_LINES:
         raise TOO_MANY_LINES(lines=len(command.lines), most=MAX_LINES)
     goods = Money(0, command.shipping.currency)
+    numbers: set[int] = set()
+    units: dict[str, int] = {}
     for line in command.lines:
-        check_quantity(line.quantity)
+        if line.line in numbers:
+            raise LINE_TWICE(line=line.line)
+        numbers.add(line.line)
+        # One SKU's lines are reserved together, so together they must be a quantity.
+        units[line.sku] = check_quantity(check_quantity(line.quantity) + units.get(line.sku, 0))
+        _check_amount(line.total, 0)
         goods += line.total
-    total = goods + command.shipping
-    for amount in (*(line.total for line in command.lines), command.shipping, total):
-        if not 0 <= amount.amount <= MAX_AMOUNT:
-            raise AMOUNT_OUT_OF_RANGE(amount=amount.amount)
+    _check_amount(command.shipping, 0)
+    # Nothing to pay would leave the saga waiting for a payment that no provider takes.
+    total = _check_amount(goods + command.shipping, 1)
     return [
         OrderCreated(
             order_id=command.order_id,
@@ -519,14 +539,20 @@ def _place(command: PlaceOrder, order: OrderState | None) -> Sequence[Event]:
             goods=goods,
             shipping=command.shipping,
             total=total,
-            country=command.country,
+            country=check_text("country", command.country, TEXT_MOST),
             email=command.email,
             ship_to=command.ship_to,
-            payment_method=command.payment_method,
+            payment_method=check_text("payment_method", command.payment_method, TEXT_MOST),
             channel=command.channel,
             placed_at=command.at,
         )
     ]
+
+
+def _check_amount(amount: Money, least: int) -> Money:
+    if not least <= amount.amount <= MAX_AMOUNT:
+        raise AMOUNT_OUT_OF_RANGE(amount=amount.amount)
+    return amount
 
 
 def _return(command: ReturnLines, order: OrderState) -> Sequence[Event]:
@@ -535,7 +561,7 @@ def _return(command: ReturnLines, order: OrderState) -> Sequence[Event]:
     if order.status != FULFILLED:
         raise NOT_DELIVERED(status=order.status)
     if not command.lines:
-        raise ORDER_EMPTY()
+        raise RETURN_EMPTY()
     by_number = {line.line: line for line in order.lines}
     back = dict(order.returned)
     returned = []
@@ -560,7 +586,7 @@ def _return(command: ReturnLines, order: OrderState) -> Sequence[Event]:
             lines=tuple(returned),
             amount=amount,
             restock=command.restock,
-            reason=command.reason,
+            reason=check_text("reason", command.reason, TEXT_MOST),
         )
     ]
 
@@ -572,7 +598,7 @@ def _share(line: OrderLine, units: int) -> int:
 
 def _check_refund(order: OrderState, amount: Money) -> None:
     left = order.total - Money(order.given_back, order.total.currency)
-    if amount.amount < 0 or left < amount:
+    if left < amount:
         raise REFUND_ABOVE_PAID(left=left.amount, amount=amount.amount)
 
 

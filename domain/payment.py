@@ -244,7 +244,7 @@ def decide(command: Command, payment: PaymentState | None) -> Sequence[Event]:
         case RecordVoid():
             if payment.voided:
                 return []
-            if payment.status != PROCESSED or payment.captured:
+            if payment.status != PROCESSED or payment.captured or payment.left != payment.received:
                 raise NOT_AUTHORISED()
             return [PaymentVoided(payment_id=payment.payment_id, order_id=payment.order_id)]
         case RequestRefund():
@@ -253,6 +253,8 @@ def decide(command: Command, payment: PaymentState | None) -> Sequence[Event]:
             refund = _refund_of(payment, command.refund_id)
             if refund.status == "done":
                 return []
+            if refund.status == "failed" and payment.left < refund.amount:
+                raise REFUND_TOO_HIGH(left=payment.left, amount=refund.amount)
             return [
                 PaymentRefunded(
                     payment_id=payment.payment_id,
@@ -283,18 +285,23 @@ def decide(command: Command, payment: PaymentState | None) -> Sequence[Event]:
 def _request(command: RequestPayment, payment: PaymentState | None) -> Sequence[Event]:
     if payment is not None:
         return []
-    if command.amount.amount <= 0:
+    if command.amount.amount < 0:
         raise AMOUNT_NOT_POSITIVE(amount=command.amount.amount)
     payment_id = payment_id_of(command.order_id)
-    return [
-        PaymentRequested(
-            payment_id=payment_id,
-            order_id=command.order_id,
-            amount=command.amount,
-            method=command.method,
-            key=f"charge-{payment_id}",
-        )
-    ]
+    requested = PaymentRequested(
+        payment_id=payment_id,
+        order_id=command.order_id,
+        amount=command.amount,
+        method=command.method,
+        key=f"charge-{payment_id}",
+    )
+    if command.amount.amount > 0:
+        return [requested]
+    # Nothing is due: no provider takes a charge of zero.
+    free = PaymentProcessed(
+        payment_id=payment_id, order_id=command.order_id, amount=command.amount, reference="nothing-due"
+    )
+    return [requested, free]
 
 
 def _cancel(command: CancelPayment, payment: PaymentState | None) -> Sequence[Event]:

@@ -5,11 +5,15 @@ from typing import Any, Final
 
 from emporium.domain.base import Aggregate, Event
 from emporium.domain.cart import CART
+from emporium.domain.category import CATEGORIES
+from emporium.domain.customer import CUSTOMER
 from emporium.domain.order import ORDER
 from emporium.domain.payment import PAYMENT
+from emporium.domain.product import PRODUCT
 from emporium.domain.reservation import RESERVATION
 from emporium.domain.shipment import SHIPMENT
 from emporium.domain.stock import STOCK
+from emporium.domain.warehouse import WAREHOUSES
 
 LOGS: Final = (
     "catalog",
@@ -23,7 +27,18 @@ LOGS: Final = (
 )
 """The contexts; each has one log."""
 
-AGGREGATES: Final[tuple[Aggregate[Any], ...]] = (CART, ORDER, PAYMENT, STOCK, RESERVATION, SHIPMENT)
+AGGREGATES: Final[tuple[Aggregate[Any], ...]] = (
+    PRODUCT,
+    CATEGORIES,
+    WAREHOUSES,
+    STOCK,
+    RESERVATION,
+    CART,
+    ORDER,
+    PAYMENT,
+    SHIPMENT,
+    CUSTOMER,
+)
 
 SCHEMAS: Final[dict[type[Event], int]] = {}
 """The current schema version of events that have changed since version 1."""

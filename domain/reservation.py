@@ -94,7 +94,11 @@ class ReservationState(State, frozen=True, kw_only=True):
 
 
 class ReserveStock(Command, frozen=True, kw_only=True):
-    """`wanted` is units by SKU, `available` units by SKU and then warehouse (in order of preference)."""
+    """`wanted` is units by SKU, `available` units by SKU and then warehouse.
+
+    Each SKU of `available` names the warehouses in the same order of preference, also those that
+    have none of it: left out, a warehouse that has only other SKUs could lose its rank.
+    """
 
     order_id: UUID
     payment_id: UUID

@@ -7,6 +7,9 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from emporium.domain.base import MAX_QUANTITY, Aggregate, Command, Event, Reason, State, check_quantity, stream_id
+from emporium.domain.text import check_shape, check_text
+
+TEXT_MOST: Final = 500
 
 
 def stock_id_of(sku: str, warehouse: str) -> UUID:
@@ -176,7 +179,7 @@ NOT_RESERVED = Reason("not_reserved", "Of {sku} in {warehouse} only {reserved} u
 
 
 def decide(command: Command, stock: StockState | None) -> Sequence[Event]:
-    """The events that the command makes of this stock, with StockLevelLow where the mark is crossed. Raises Rejected."""
+    """The events that the command makes of this stock, StockLevelLow where the mark is crossed. Raises Rejected."""
     event = _decide(command, stock)
     after = evolve(stock, event)
     if after.mark is not None and after.available <= after.mark and not (stock is not None and stock.low):
@@ -189,13 +192,16 @@ def decide(command: Command, stock: StockState | None) -> Sequence[Event]:
 
 def _decide(command: Command, stock: StockState | None) -> Event:
     on_hand, reserved = (stock.on_hand, stock.reserved) if stock is not None else (0, 0)
+    if stock is None and isinstance(command, ReceiveUnits | AdjustStock | SetLowStockMark):
+        check_shape("sku", command.sku, "sku")
+        check_shape("warehouse", command.warehouse, "code")
     match command:
         case ReceiveUnits():
             return UnitsReceived(
                 sku=command.sku,
                 warehouse=command.warehouse,
                 quantity=check_quantity(command.quantity),
-                reference=command.reference,
+                reference=check_text("reference", command.reference, TEXT_MOST, least=0),
             )
         case AdjustStock():
             if command.change == 0 or abs(command.change) > MAX_QUANTITY:
@@ -205,7 +211,10 @@ def _decide(command: Command, stock: StockState | None) -> Event:
                     sku=command.sku, warehouse=command.warehouse, available=on_hand - reserved, change=command.change
                 )
             return StockAdjusted(
-                sku=command.sku, warehouse=command.warehouse, change=command.change, reason=command.reason
+                sku=command.sku,
+                warehouse=command.warehouse,
+                change=command.change,
+                reason=check_text("reason", command.reason, TEXT_MOST),
             )
         case SetLowStockMark():
             if not 0 <= command.mark <= MAX_QUANTITY:

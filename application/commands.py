@@ -1,0 +1,273 @@
+"""Every command with its handler: the whole behaviour of the program on one page."""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+from uuid import UUID
+
+from emporium.application.ports import Meta
+from emporium.application.work import Work
+from emporium.domain import cart, category, customer, order, payment, product, shipment, stock, warehouse
+from emporium.domain.base import Aggregate, Command
+from emporium.domain.cart import CART, CartItem
+from emporium.domain.category import CATEGORIES, categories_id
+from emporium.domain.customer import CUSTOMER
+from emporium.domain.order import ORDER
+from emporium.domain.payment import PAYMENT, payment_id_of
+from emporium.domain.product import PRODUCT
+from emporium.domain.reservation import (
+    RESERVATION,
+    Allocation,
+    ReleaseReservation,
+    ReserveStock,
+    ReturnUnits,
+    ShipReservation,
+    reservation_id_of,
+)
+from emporium.domain.shipment import SHIPMENT, shipment_id_of
+from emporium.domain.stock import STOCK, ReleaseUnits, ReserveUnits, ShipUnits, TakeBackUnits, stock_id_of
+from emporium.domain.warehouse import WAREHOUSES, warehouses_id
+
+__all__ = ["HANDLERS", "ROUTES", "ReserveOrder", "handle", "log_of"]
+
+
+class ReserveOrder(Command, frozen=True, kw_only=True):
+    """Set aside all units of an order, in whatever warehouses have them; `wanted` is units by SKU."""
+
+    order_id: UUID
+    payment_id: UUID
+    wanted: dict[str, int]
+
+
+class FailAndReopen(Command, frozen=True, kw_only=True):
+    """The order came to nothing: fail it and give the cart its items back, together."""
+
+    order_id: UUID
+    reason: str
+    detail: str | None = None
+
+
+Route = tuple[Aggregate[Any], Callable[[Any], UUID]]
+Handler = Callable[[Work, Any, Meta], Awaitable[None]]
+
+
+def _by_cart(command: Any) -> UUID:
+    return command.cart_id  # type: ignore[no-any-return]
+
+
+def _by_order(command: Any) -> UUID:
+    return command.order_id  # type: ignore[no-any-return]
+
+
+def _stock(command: Any) -> UUID:
+    return stock_id_of(command.sku, command.warehouse)
+
+
+def _payment(command: Any) -> UUID:
+    return payment_id_of(command.order_id)
+
+
+def _shipment(command: Any) -> UUID:
+    return shipment_id_of(command.order_id)
+
+
+def _product(command: Any) -> UUID:
+    return command.product_id  # type: ignore[no-any-return]
+
+
+def _customer(command: Any) -> UUID:
+    return command.customer_id  # type: ignore[no-any-return]
+
+
+def _categories(_: Any) -> UUID:
+    return categories_id()
+
+
+def _warehouses(_: Any) -> UUID:
+    return warehouses_id()
+
+
+ROUTES: Final[dict[type[Command], Route]] = {
+    product.CreateProduct: (PRODUCT, _product),
+    product.UpdateProduct: (PRODUCT, _product),
+    product.AddVariant: (PRODUCT, _product),
+    product.RemoveVariant: (PRODUCT, _product),
+    product.ChangePrice: (PRODUCT, _product),
+    product.PublishProduct: (PRODUCT, _product),
+    product.ArchiveProduct: (PRODUCT, _product),
+    category.CreateCategory: (CATEGORIES, _categories),
+    category.RenameCategory: (CATEGORIES, _categories),
+    category.MoveCategory: (CATEGORIES, _categories),
+    warehouse.OpenWarehouse: (WAREHOUSES, _warehouses),
+    warehouse.CloseWarehouse: (WAREHOUSES, _warehouses),
+    customer.RegisterCustomer: (CUSTOMER, _customer),
+    customer.ChangePassword: (CUSTOMER, _customer),
+    customer.ChangeProfile: (CUSTOMER, _customer),
+    customer.GrantRole: (CUSTOMER, _customer),
+    customer.RevokeRole: (CUSTOMER, _customer),
+    customer.EraseCustomer: (CUSTOMER, _customer),
+    cart.AddCartItem: (CART, _by_cart),
+    cart.ChangeCartItem: (CART, _by_cart),
+    cart.RemoveCartItem: (CART, _by_cart),
+    cart.ClearCart: (CART, _by_cart),
+    cart.CheckOutCart: (CART, _by_cart),
+    cart.ReopenCart: (CART, _by_cart),
+    cart.ExpireCart: (CART, _by_cart),
+    cart.MergeCart: (CART, _by_cart),
+    cart.TakeOverItems: (CART, _by_cart),
+    order.PlaceOrder: (ORDER, _by_order),
+    order.RecordPayment: (ORDER, _by_order),
+    order.RecordReservation: (ORDER, _by_order),
+    order.RecordShortage: (ORDER, _by_order),
+    order.RecordDispatch: (ORDER, _by_order),
+    order.CompleteOrder: (ORDER, _by_order),
+    order.FailOrder: (ORDER, _by_order),
+    order.RequestCancellation: (ORDER, _by_order),
+    order.ConfirmCancellation: (ORDER, _by_order),
+    order.RefuseCancellation: (ORDER, _by_order),
+    order.ReturnLines: (ORDER, _by_order),
+    order.GrantGoodwill: (ORDER, _by_order),
+    order.RecordOrderRefund: (ORDER, _by_order),
+    payment.RequestPayment: (PAYMENT, _payment),
+    payment.RecordCharge: (PAYMENT, _payment),
+    payment.RecordDecline: (PAYMENT, _payment),
+    payment.TimeOutPayment: (PAYMENT, _payment),
+    payment.CancelPayment: (PAYMENT, _payment),
+    payment.RecordCapture: (PAYMENT, _payment),
+    payment.RecordVoid: (PAYMENT, _payment),
+    payment.RequestRefund: (PAYMENT, _payment),
+    payment.RecordRefund: (PAYMENT, _payment),
+    payment.RecordRefundFailure: (PAYMENT, _payment),
+    stock.ReceiveUnits: (STOCK, _stock),
+    stock.AdjustStock: (STOCK, _stock),
+    stock.SetLowStockMark: (STOCK, _stock),
+    shipment.PrepareShipment: (SHIPMENT, _shipment),
+    shipment.RecordLabel: (SHIPMENT, _shipment),
+    shipment.RecordParcelRefusal: (SHIPMENT, _shipment),
+    shipment.PackParcel: (SHIPMENT, _shipment),
+    shipment.ShipParcel: (SHIPMENT, _shipment),
+    shipment.RecordDelivery: (SHIPMENT, _shipment),
+    shipment.CancelShipment: (SHIPMENT, _shipment),
+}
+"""The commands that one aggregate decides alone, with the stream that they go to."""
+
+
+async def _reserve_order(work: Work, command: ReserveOrder, cause: Meta) -> None:
+    reservation = reservation_id_of(command.order_id)
+    if await work.load(RESERVATION, reservation) is not None:
+        return
+    directory = await work.load(WAREHOUSES, warehouses_id())
+    warehouses = tuple(w.code for w in directory.warehouses) if directory is not None else ()
+    streams = {(sku, w): stock_id_of(sku, w) for sku in command.wanted for w in warehouses}
+    await work.load_many(STOCK, streams.values())
+    available = _available(work, command.wanted, streams)
+    if any(sum(available[sku].values()) < units for sku, units in command.wanted.items()):
+        # Short by the cache: believed only with the log's own word, and only while that stands.
+        await work.refresh(STOCK, streams.values())
+        for stream in streams.values():
+            work.expect(stream)
+        work.expect(warehouses_id())
+        available = _available(work, command.wanted, streams)
+    reserve = ReserveStock(
+        order_id=command.order_id, payment_id=command.payment_id, wanted=command.wanted, available=available
+    )
+    work.decide(RESERVATION, reservation, reserve, cause)
+    state = work.state(RESERVATION, reservation)
+    for one in state.held if state is not None else ():
+        units = ReserveUnits(sku=one.sku, warehouse=one.warehouse, order_id=command.order_id, quantity=one.quantity)
+        work.decide(STOCK, streams[one.sku, one.warehouse], units, cause)
+
+
+def _available(work: Work, wanted: dict[str, int], streams: dict[tuple[str, str], UUID]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {sku: {} for sku in wanted}
+    for (sku, place), stream in streams.items():
+        state = work.state(STOCK, stream)
+        if state is not None and state.available > 0:
+            found[sku][place] = state.available
+    return found
+
+
+async def _on_stocks(
+    work: Work, allocations: tuple[Allocation, ...], make: Callable[[Allocation], Command], cause: Meta
+) -> None:
+    streams = [stock_id_of(a.sku, a.warehouse) for a in allocations]
+    await work.load_many(STOCK, streams)
+    for one, stream in zip(allocations, streams, strict=True):
+        work.decide(STOCK, stream, make(one), cause)
+
+
+async def _release(work: Work, command: ReleaseReservation, cause: Meta) -> None:
+    reservation = reservation_id_of(command.order_id)
+    before = await work.load(RESERVATION, reservation)
+    work.decide(RESERVATION, reservation, command, cause)
+
+    def release(one: Allocation) -> Command:
+        return ReleaseUnits(sku=one.sku, warehouse=one.warehouse, order_id=command.order_id, quantity=one.quantity)
+
+    await _on_stocks(work, before.held if before is not None else (), release, cause)
+
+
+async def _ship(work: Work, command: ShipReservation, cause: Meta) -> None:
+    reservation = reservation_id_of(command.order_id)
+    await work.load(RESERVATION, reservation)
+    if not work.decide(RESERVATION, reservation, command, cause):
+        return
+
+    def ship(one: Allocation) -> Command:
+        return ShipUnits(sku=one.sku, warehouse=one.warehouse, order_id=command.order_id, quantity=one.quantity)
+
+    await _on_stocks(work, command.allocations, ship, cause)
+
+
+async def _return(work: Work, command: ReturnUnits, cause: Meta) -> None:
+    reservation = reservation_id_of(command.order_id)
+    await work.load(RESERVATION, reservation)
+    back: dict[tuple[str, str], int] = defaultdict(int)
+    for event in work.decide(RESERVATION, reservation, command, cause):
+        for one in event.allocations:  # type: ignore[attr-defined]
+            back[one.sku, one.warehouse] += one.quantity
+    allocations = tuple(Allocation(sku, warehouse, units) for (sku, warehouse), units in back.items())
+
+    def take_back(one: Allocation) -> Command:
+        return TakeBackUnits(sku=one.sku, warehouse=one.warehouse, order_id=command.order_id, quantity=one.quantity)
+
+    await _on_stocks(work, allocations, take_back, cause)
+
+
+async def _fail_and_reopen(work: Work, command: FailAndReopen, cause: Meta) -> None:
+    state = await work.load(ORDER, command.order_id)
+    fail = order.FailOrder(order_id=command.order_id, reason=command.reason, detail=command.detail)
+    if not work.decide(ORDER, command.order_id, fail, cause) or state is None or state.cart_id is None:
+        return
+    await work.load(CART, state.cart_id)
+    items = tuple(CartItem(sku=line.sku, quantity=line.quantity, unit_price=line.unit_price) for line in state.lines)
+    reopen = cart.ReopenCart(cart_id=state.cart_id, order_id=command.order_id, items=items)
+    work.decide(CART, state.cart_id, reopen, cause)
+
+
+HANDLERS: Final[dict[type[Command], tuple[str, Handler]]] = {
+    ReserveOrder: ("inventory", _reserve_order),
+    ReleaseReservation: ("inventory", _release),
+    ShipReservation: ("inventory", _ship),
+    ReturnUnits: ("inventory", _return),
+    FailAndReopen: ("ordering", _fail_and_reopen),
+}
+"""The commands that touch several streams of one log."""
+
+
+def log_of(command: Command) -> str:
+    """The log in which the command commits."""
+    kind = type(command)
+    return ROUTES[kind][0].log if kind in ROUTES else HANDLERS[kind][0]
+
+
+async def handle(work: Work, command: Command, cause: Meta | None = None) -> None:
+    """Carries the command out in the unit of work. Raises Rejected."""
+    kind = type(command)
+    if kind in ROUTES:
+        aggregate, stream_of = ROUTES[kind]
+        stream = stream_of(command)
+        await work.load(aggregate, stream)
+        work.decide(aggregate, stream, command, cause)
+    else:
+        await HANDLERS[kind][1](work, command, cause or work.cause)

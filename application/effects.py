@@ -1,0 +1,286 @@
+"""What is done when a task falls due: calls to the provider and the carrier, and the verdicts of timers.
+
+An effect runs outside transactions and may run twice: every call carries an idempotency key, and
+before anything is repeated the other side is asked what it knows.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from emporium.application.ports import (
+    Address,
+    AddressRefused,
+    Carrier,
+    Clock,
+    EventLog,
+    Outcome,
+    Provider,
+    ProviderDown,
+    Task,
+    Vault,
+)
+from emporium.application.schedules import TimeLimits
+from emporium.domain import cart, order, payment, shipment
+from emporium.domain.base import Command, Money
+from emporium.domain.cart import CART
+from emporium.domain.order import ORDER
+from emporium.domain.payment import PAYMENT
+from emporium.domain.shipment import SHIPMENT
+
+__all__ = ["Effects", "Finished", "Park", "Perform", "Retry"]
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """The task has its outcome; the commands commit with it."""
+
+    commands: Sequence[Command] = ()
+
+
+class Retry(msgspec.Struct, frozen=True):
+    """Try again after `after`; `failed` says whether this counts as a failed attempt."""
+
+    after: timedelta
+    error: str | None = None
+    failed: bool = True
+
+
+class Park(msgspec.Struct, frozen=True):
+    """A person must look at it."""
+
+    error: str
+
+
+Perform = Callable[[Task], Awaitable[Finished | Retry | Park]]
+
+_FIRST_RETRY: Final = 0.2
+_LONGEST_RETRY: Final = 300.0
+_SURELY_FIRST: Final = timedelta(minutes=1)
+"""A first attempt later than this may follow a crash, and keys expire at the provider: ask before charging."""
+
+_LATE_CHECKS: Final = timedelta(hours=24)
+
+
+def backoff(attempts: int) -> timedelta:
+    """How long to wait after that many failed attempts: doubling from 0.2 s to 5 min."""
+    return timedelta(seconds=min(_FIRST_RETRY * 2 ** min(attempts, 20), _LONGEST_RETRY))
+
+
+class Effects:
+    """All effects and timers of the saga, by the task kinds that `schedules` makes."""
+
+    def __init__(
+        self,
+        logs: Mapping[str, EventLog],
+        provider: Provider,
+        carrier: Carrier,
+        vault: Vault,
+        clock: Clock,
+        limits: TimeLimits,
+        *,
+        automatic: bool,
+    ) -> None:
+        self._ordering = logs["ordering"]
+        self._payments = logs["payments"]
+        self._shipping = logs["shipping"]
+        self._provider = provider
+        self._carrier = carrier
+        self._vault = vault
+        self._clock = clock
+        self._limits = limits
+        self._automatic = automatic
+        self.performers: Final[dict[str, dict[str, Perform]]] = {
+            "payments": {
+                "effect.charge": self.charge,
+                "effect.payment_deadline": self.payment_deadline,
+                "effect.refund": self.refund,
+            },
+            "shipping": {
+                "effect.book": self.book,
+                "effect.hand_over": self.hand_over,
+                "effect.track": self.track,
+            },
+            "ordering": {"timer.cart_expiry": self.cart_expiry, "timer.unshipped": self.unshipped},
+        }
+
+    # --- payments ----------------------------------------------------------------------------------
+
+    async def charge(self, task: Task) -> Finished | Retry | Park:
+        """Charges the payment; once it is no longer wanted, only finds out whether money came after all."""
+        state, _ = await self._payments.load(PAYMENT, task.stream)
+        if state is None:
+            return Retry(backoff(task.attempts), "the payment is not seen yet")
+        if state.reference is not None or state.amount is None:
+            return Finished()
+        wanted = state.status == payment.REQUESTED
+        try:
+            if wanted and task.attempts == 0 and self._clock.now() < task.due + _SURELY_FIRST:
+                outcome = await self._charge(state)
+            else:
+                outcome = await self._provider.find_charge(state.key, state.order_id)
+                if wanted and outcome.status == "unknown":
+                    outcome = await self._charge(state)
+        except ProviderDown as down:
+            return Retry(backoff(task.attempts), str(down))
+        settled = _settled(state.order_id, outcome)
+        if settled is not None:
+            return Finished([settled])
+        if wanted or (self._clock.now() < task.due + _LATE_CHECKS and task.attempts < 40):
+            return Retry(backoff(task.attempts), f"the provider says {outcome.status}")
+        return Finished()
+
+    async def _charge(self, state: payment.PaymentState) -> Outcome:
+        if state.amount is None:
+            raise ValueError("a payment without an amount cannot be charged")
+        return await self._provider.charge(state.key, state.order_id, state.amount, state.method, self._clock.now())
+
+    async def payment_deadline(self, task: Task) -> Finished | Retry | Park:
+        """The time for the payment is over: what the provider knows decides, silence times it out."""
+        state, _ = await self._payments.load(PAYMENT, task.stream, fresh=True)
+        if state is None or state.status != payment.REQUESTED:
+            return Finished()
+        try:
+            outcome = await self._provider.find_charge(state.key, state.order_id)
+        except ProviderDown as down:
+            return Retry(backoff(task.attempts), str(down))
+        settled = _settled(state.order_id, outcome)
+        return Finished([settled or payment.TimeOutPayment(order_id=state.order_id)])
+
+    async def refund(self, task: Task) -> Finished | Retry | Park:
+        """Gives the money back."""
+        refund_id = UUID(task.data["refund_id"])
+        state, _ = await self._payments.load(PAYMENT, task.stream)
+        if state is None or refund_id not in state.refunds or state.reference is None or state.amount is None:
+            return Retry(backoff(task.attempts), "the refund is not seen yet")
+        if state.refunds[refund_id].status != "requested":
+            return Finished()
+        key = f"refund-{refund_id}"
+        try:
+            outcome = Outcome("unknown")
+            if task.attempts > 0:
+                outcome = await self._provider.find_refund(key, state.reference)
+            if outcome.status == "unknown":
+                amount = Money(state.refunds[refund_id].amount, state.amount.currency)
+                outcome = await self._provider.refund(key, state.reference, amount, self._clock.now())
+        except ProviderDown as down:
+            return Retry(backoff(task.attempts), str(down))
+        if outcome.status == "succeeded":
+            done = payment.RecordRefund(
+                order_id=state.order_id, refund_id=refund_id, reference=outcome.reference or key
+            )
+            return Finished([done])
+        if outcome.status == "declined":
+            failed = payment.RecordRefundFailure(
+                order_id=state.order_id, refund_id=refund_id, code=outcome.code or "declined"
+            )
+            return Finished([failed])
+        return Retry(backoff(task.attempts), f"the provider says {outcome.status}")
+
+    # --- shipping ----------------------------------------------------------------------------------
+
+    async def book(self, task: Task) -> Finished | Retry | Park:
+        """Gets a label for the parcel from the carrier."""
+        order_id, number = UUID(task.data["order_id"]), int(task.data["parcel"])
+        state, _ = await self._shipping.load(SHIPMENT, task.stream)
+        if state is None:
+            return Retry(backoff(task.attempts), "the shipment is not seen yet")
+        parcel = state.parcels.get(number)
+        if parcel is None or parcel.labelled or state.status == shipment.CANCELLED:
+            return Finished()
+        address = await self._address(order_id)
+        if isinstance(address, str):
+            return Park(address)
+        items = {one.sku: one.quantity for one in parcel.parcel.items}
+        try:
+            label = await self._carrier.book(f"parcel-{task.stream}-{number}", order_id, number, address, items)
+        except ProviderDown as down:
+            return Retry(backoff(task.attempts), str(down))
+        except AddressRefused as refused:
+            return Finished([shipment.RecordParcelRefusal(order_id=order_id, parcel=number, reason=str(refused))])
+        labelled = shipment.RecordLabel(
+            order_id=order_id,
+            parcel=number,
+            carrier=label.carrier,
+            tracking_number=label.tracking_number,
+            tracking_url=label.tracking_url,
+            pack=self._automatic,
+        )
+        return Finished([labelled])
+
+    async def _address(self, order_id: UUID) -> Address | str:
+        """Where the order goes, or why that cannot be known."""
+        state, _ = await self._ordering.load(ORDER, order_id)
+        if state is None:
+            state, _ = await self._ordering.load(ORDER, order_id, fresh=True)
+        if state is None:
+            return "the order is not in its log"
+        if state.ship_to is None:
+            return Address(name="", lines=(), city="", postcode="", country=state.country)
+        await self._vault.load_keys([state.ship_to.subject])
+        value = self._vault.unseal(state.ship_to, order_id, "ship_to")
+        if not isinstance(value, dict):
+            return "the address was erased"
+        return msgspec.convert(value, Address)
+
+    async def hand_over(self, task: Task) -> Finished | Retry | Park:
+        """Gives a packed parcel to the carrier."""
+        number = int(task.data["parcel"])
+        state, _ = await self._shipping.load(SHIPMENT, task.stream)
+        if state is None or number not in state.parcels:
+            return Retry(backoff(task.attempts), "the parcel is not seen yet")
+        parcel = state.parcels[number]
+        try:
+            await self._carrier.hand_over(f"handover-{task.stream}-{number}", parcel.tracking_number)
+        except ProviderDown as down:
+            return Retry(backoff(task.attempts), str(down))
+        return Finished([shipment.ShipParcel(order_id=state.order_id, parcel=number)])
+
+    async def track(self, task: Task) -> Finished | Retry | Park:
+        """Looks whether the parcel has arrived."""
+        number = int(task.data["parcel"])
+        state, _ = await self._shipping.load(SHIPMENT, task.stream)
+        if state is None or number not in state.parcels:
+            return Retry(backoff(task.attempts), "the parcel is not seen yet")
+        parcel = state.parcels[number]
+        if parcel.delivered:
+            return Finished()
+        try:
+            status = await self._carrier.status(parcel.tracking_number)
+        except ProviderDown as down:
+            return Retry(backoff(task.attempts), str(down))
+        if status == "delivered":
+            return Finished([shipment.RecordDelivery(order_id=state.order_id, parcel=number)])
+        if status in ("lost", "returned", "unknown"):
+            return Park(f"the carrier says {status}")
+        return Retry(self._limits.tracking, failed=False)
+
+    # --- ordering ----------------------------------------------------------------------------------
+
+    async def cart_expiry(self, task: Task) -> Finished | Retry | Park:
+        """Expires the cart unless it was touched meanwhile; then looks again when its time is over."""
+        state, _ = await self._ordering.load(CART, task.stream, fresh=True)
+        if state is None or not state.items:
+            return Finished()
+        now = self._clock.now()
+        over = state.touched_at + self._limits.cart
+        if over > now:
+            return Retry(over - now, failed=False)
+        return Finished([cart.ExpireCart(cart_id=task.stream, untouched_since=now - self._limits.cart, at=now)])
+
+    async def unshipped(self, task: Task) -> Finished | Retry | Park:
+        """Nobody shipped the order in time: cancel it, so that stock and money go back."""
+        state, _ = await self._ordering.load(ORDER, task.stream, fresh=True)
+        if state is None or state.status not in (order.PENDING, order.PAID, order.CONFIRMED):
+            return Finished()
+        return Finished([order.RequestCancellation(order_id=state.order_id, reason="not_shipped_in_time")])
+
+
+def _settled(order_id: UUID, outcome: Outcome) -> Command | None:
+    if outcome.status == "succeeded" and outcome.reference is not None:
+        return payment.RecordCharge(order_id=order_id, reference=outcome.reference, captured=outcome.captured)
+    if outcome.status == "declined":
+        return payment.RecordDecline(order_id=order_id, code=outcome.code or "declined")
+    return None

@@ -1,0 +1,420 @@
+"""The process managers of the order saga: for every event they follow and every state they may meet, what they do.
+
+Logs have no order between them, so each table answers for every state: commands, a reason why nothing
+is owed, or that something must be seen first. A missing cell is an error at import.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from emporium.application.commands import FailAndReopen, ReserveOrder
+from emporium.domain import order, payment, reservation, shipment
+from emporium.domain.base import Aggregate, Command, Event, State
+from emporium.domain.order import ORDER, OrderState
+from emporium.domain.payment import PAYMENT, payment_id_of
+from emporium.domain.reservation import RESERVATION, reservation_id_of
+from emporium.domain.shipment import SHIPMENT, shipment_id_of
+
+__all__ = ["POLICIES", "Ignore", "Later", "Policy", "Reaction"]
+
+
+class Ignore(msgspec.Struct, frozen=True):
+    """Nothing is owed, and why."""
+
+    reason: str
+
+
+class Later(msgspec.Struct, frozen=True):
+    """Something that this reaction builds on has not arrived yet: the event is kept and tried again."""
+
+    reason: str
+
+
+React = Callable[[Any, Any, OrderState], Sequence[Command]]
+"""(event, the policy's own state or None, the order) → commands."""
+
+Reaction = React | Ignore | Later
+
+NEW: Final = "new"
+"""The status of a stream that has no events yet."""
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """One process manager.
+
+    Attributes:
+        name: of the context in whose log it writes; also its log.
+        aggregate: the kind of stream whose status selects the reaction.
+        stream_of: order id → that stream.
+        statuses: every status the stream can have, NEW first.
+        table: event type → status → reaction.
+        reads_order: the event types whose reactions need the order itself.
+    """
+
+    name: str
+    aggregate: Aggregate[Any]
+    stream_of: Callable[[UUID], UUID]
+    statuses: tuple[str, ...]
+    table: Mapping[type[Event], Mapping[str, Reaction]]
+    reads_order: frozenset[type[Event]] = frozenset()
+
+    def __post_init__(self) -> None:
+        for event, row in self.table.items():
+            if set(row) != set(self.statuses):
+                odd = set(row) ^ set(self.statuses)
+                raise TypeError(f"the policy {self.name} has no single answer to {event.__name__} in {sorted(odd)}")
+
+    def reaction(self, event: Event, state: State | None) -> Reaction:
+        """The cell for this event in this state."""
+        status: str = NEW if state is None else state.status  # type: ignore[attr-defined]
+        return self.table[type(event)][status]
+
+
+def _row(statuses: tuple[str, ...], otherwise: Reaction | None = None, **cells: Reaction) -> dict[str, Reaction]:
+    row: dict[str, Reaction] = {} if otherwise is None else dict.fromkeys(statuses, otherwise)
+    return row | cells
+
+
+# --- payments --------------------------------------------------------------------------------------
+
+
+def _request_payment(event: order.OrderCreated, state: None, _: OrderState) -> Sequence[Command]:
+    return [payment.RequestPayment(order_id=event.order_id, amount=event.total, method=event.payment_method)]
+
+
+def _cancel_payment(event: order.OrderCancelled | order.OrderFailed, *_: object) -> Sequence[Command]:
+    return [payment.CancelPayment(order_id=event.order_id, reason=event.reason)]
+
+
+def _refund_shortage(event: reservation.StockReservationFailed, *_: object) -> Sequence[Command]:
+    return [payment.CancelPayment(order_id=event.order_id, reason="out_of_stock")]
+
+
+def _refund_return(event: order.OrderReturned, *_: object) -> Sequence[Command]:
+    if event.amount.amount == 0:
+        return []
+    return [
+        payment.RequestRefund(
+            order_id=event.order_id, refund_id=event.return_id, amount=event.amount, reason="returned"
+        )
+    ]
+
+
+def _refund_goodwill(event: order.GoodwillGranted, *_: object) -> Sequence[Command]:
+    return [
+        payment.RequestRefund(
+            order_id=event.order_id, refund_id=event.refund_id, amount=event.amount, reason="goodwill"
+        )
+    ]
+
+
+_PAYMENT: Final = (NEW, payment.REQUESTED, payment.PROCESSED, payment.FAILED, payment.CANCELLED)
+_NOT_PAID_YET: Final = Later("the order was delivered, so its payment was processed, but is not seen here yet")
+_NO_MONEY: Final = Ignore("the payment failed or was cancelled: no money came, and late money is refunded by itself")
+
+PAYMENTS: Final = Policy(
+    name="payments",
+    aggregate=PAYMENT,
+    stream_of=payment_id_of,
+    statuses=_PAYMENT,
+    table={
+        order.OrderCreated: _row(
+            _PAYMENT,
+            Ignore("the payment was requested already"),
+            new=_request_payment,
+            cancelled=Ignore("the order was cancelled before its payment was requested: nothing is charged"),
+        ),
+        order.OrderCancelled: _row(
+            _PAYMENT,
+            _NO_MONEY,
+            new=_cancel_payment,
+            requested=_cancel_payment,
+            processed=_cancel_payment,
+        ),
+        order.OrderFailed: _row(
+            _PAYMENT,
+            _NO_MONEY,
+            new=_cancel_payment,
+            requested=_cancel_payment,
+            processed=_cancel_payment,
+        ),
+        reservation.StockReservationFailed: _row(
+            _PAYMENT,
+            _NO_MONEY,
+            new=Later("the reservation was tried for a processed payment that is not seen here yet"),
+            requested=Later("the reservation was tried for a processed payment that is not seen here yet"),
+            processed=_refund_shortage,
+        ),
+        order.OrderReturned: _row(
+            _PAYMENT, _NO_MONEY, new=_NOT_PAID_YET, requested=_NOT_PAID_YET, processed=_refund_return
+        ),
+        order.GoodwillGranted: _row(
+            _PAYMENT, _NO_MONEY, new=_NOT_PAID_YET, requested=_NOT_PAID_YET, processed=_refund_goodwill
+        ),
+    },
+)
+
+
+# --- inventory -------------------------------------------------------------------------------------
+
+
+def _reserve(event: payment.PaymentProcessed, state: None, state_of_order: OrderState) -> Sequence[Command]:
+    wanted: Counter[str] = Counter()
+    for line in state_of_order.lines:
+        wanted[line.sku] += line.quantity
+    return [ReserveOrder(order_id=event.order_id, payment_id=event.payment_id, wanted=dict(wanted))]
+
+
+def _release(event: order.OrderCancelled | order.OrderFailed, *_: object) -> Sequence[Command]:
+    return [reservation.ReleaseReservation(order_id=event.order_id, reason=event.reason)]
+
+
+def _ship(event: shipment.OrderShipped, *_: object) -> Sequence[Command]:
+    return [reservation.ShipReservation(order_id=event.order_id, parcel=event.parcel, allocations=event.items)]
+
+
+def _take_back(event: order.OrderReturned, state: reservation.ReservationState, _: OrderState) -> Sequence[Command]:
+    units: Counter[str] = Counter()
+    for line in event.lines:
+        units[line.sku] += line.quantity
+    return [
+        reservation.ReturnUnits(
+            order_id=event.order_id, return_id=event.return_id, units=dict(units), restock=event.restock
+        )
+    ]
+
+
+_RESERVATION: Final = (
+    NEW,
+    reservation.RESERVED,
+    reservation.FAILED,
+    reservation.CANCELLED,
+    reservation.RELEASED,
+)
+_NOTHING_HELD: Final = Ignore("the order holds no stock")
+_NOT_SEEN: Final = Later("it left the house, so its stock was reserved, but that is not seen here yet")
+
+INVENTORY: Final = Policy(
+    name="inventory",
+    aggregate=RESERVATION,
+    stream_of=reservation_id_of,
+    statuses=_RESERVATION,
+    table={
+        payment.PaymentProcessed: _row(
+            _RESERVATION,
+            Ignore("the stock was reserved already, or found short"),
+            new=_reserve,
+            cancelled=Ignore("the order was cancelled first: payments refunds it"),
+            released=Ignore("the order was cancelled: payments refunds it"),
+        ),
+        order.OrderCancelled: _row(_RESERVATION, _NOTHING_HELD, new=_release, reserved=_release),
+        order.OrderFailed: _row(_RESERVATION, _NOTHING_HELD, new=_release, reserved=_release),
+        shipment.OrderShipped: _row(
+            _RESERVATION,
+            new=_NOT_SEEN,
+            failed=_NOT_SEEN,
+            cancelled=_NOT_SEEN,
+            released=_NOT_SEEN,
+            reserved=_ship,
+        ),
+        order.OrderReturned: _row(
+            _RESERVATION,
+            new=_NOT_SEEN,
+            failed=_NOT_SEEN,
+            cancelled=_NOT_SEEN,
+            released=_NOT_SEEN,
+            reserved=_take_back,
+        ),
+    },
+    reads_order=frozenset({payment.PaymentProcessed}),
+)
+
+
+# --- shipping --------------------------------------------------------------------------------------
+
+
+def _prepare(event: reservation.StockReserved, *_: object) -> Sequence[Command]:
+    return [shipment.PrepareShipment(order_id=event.order_id, allocations=event.allocations)]
+
+
+def _stop(event: order.OrderCancellationRequested | order.OrderFailed, *_: object) -> Sequence[Command]:
+    return [shipment.CancelShipment(order_id=event.order_id, reason=event.reason)]
+
+
+_SHIPMENT: Final = (NEW, shipment.PREPARED, shipment.SHIPPED, shipment.FULFILLED, shipment.CANCELLED)
+
+SHIPPING: Final = Policy(
+    name="shipping",
+    aggregate=SHIPMENT,
+    stream_of=shipment_id_of,
+    statuses=_SHIPMENT,
+    table={
+        payment.PaymentProcessed: _row(
+            _SHIPMENT, Ignore("the payment is secured; the shipment starts at StockReserved, which follows it")
+        ),
+        reservation.StockReserved: _row(
+            _SHIPMENT,
+            Ignore("the shipment was prepared already"),
+            new=_prepare,
+            cancelled=Ignore("the order was stopped first: its cancellation releases the stock"),
+        ),
+        order.OrderCancellationRequested: _row(
+            _SHIPMENT, _stop, cancelled=Ignore("the shipment was cancelled already")
+        ),
+        order.OrderFailed: _row(
+            _SHIPMENT,
+            Ignore("an order that shipped cannot fail"),
+            new=_stop,
+            prepared=_stop,
+            cancelled=Ignore("the shipment was cancelled already"),
+        ),
+    },
+)
+
+
+# --- ordering --------------------------------------------------------------------------------------
+
+
+def _paid(event: payment.PaymentProcessed, state: OrderState, _: OrderState) -> Sequence[Command]:
+    return [order.RecordPayment(order_id=event.order_id, amount=event.amount)]
+
+
+def _payment_failed(event: payment.PaymentFailed, *_: object) -> Sequence[Command]:
+    reason = "payment_timed_out" if event.code == "timed_out" else "payment_declined"
+    return [FailAndReopen(order_id=event.order_id, reason=reason, detail=event.code)]
+
+
+def _refunded(event: payment.PaymentRefunded, state: OrderState, _: OrderState) -> Sequence[Command]:
+    record = order.RecordOrderRefund(order_id=event.order_id, refund_id=event.refund_id, amount=event.amount)
+    if event.reason == "out_of_stock" and state.status in (order.PENDING, order.PAID, order.REFUNDING):
+        return [record, FailAndReopen(order_id=event.order_id, reason="out_of_stock")]
+    return [record]
+
+
+def _refund_failed(event: payment.RefundFailed, *_: object) -> Sequence[Command]:
+    return [FailAndReopen(order_id=event.order_id, reason="out_of_stock", detail=f"refund_failed:{event.code}")]
+
+
+def _confirmed(event: reservation.StockReserved, *_: object) -> Sequence[Command]:
+    return [order.RecordReservation(order_id=event.order_id)]
+
+
+def _short(event: reservation.StockReservationFailed, *_: object) -> Sequence[Command]:
+    return [order.RecordShortage(order_id=event.order_id, short=event.short)]
+
+
+def _dispatched(event: shipment.OrderShipped, *_: object) -> Sequence[Command]:
+    return [
+        order.RecordDispatch(
+            order_id=event.order_id,
+            parcel=event.parcel,
+            of=event.of,
+            carrier=event.carrier,
+            tracking_number=event.tracking_number,
+            tracking_url=event.tracking_url,
+        )
+    ]
+
+
+def _completed(event: shipment.OrderFulfilled, *_: object) -> Sequence[Command]:
+    return [order.CompleteOrder(order_id=event.order_id)]
+
+
+def _cancelled(event: shipment.ShipmentCancelled, *_: object) -> Sequence[Command]:
+    return [order.ConfirmCancellation(order_id=event.order_id)]
+
+
+def _not_cancelled(event: shipment.ShipmentCancellationRefused, *_: object) -> Sequence[Command]:
+    return [order.RefuseCancellation(order_id=event.order_id, reason=event.reason)]
+
+
+_ORDER: Final = (
+    NEW,
+    order.PENDING,
+    order.PAID,
+    order.CONFIRMED,
+    order.PARTLY_SHIPPED,
+    order.SHIPPED,
+    order.FULFILLED,
+    order.REFUNDING,
+    order.CANCELLING,
+    order.FAILED,
+    order.CANCELLED,
+)
+_ODD: Final = Later("it contradicts what is known of the order; a person must look if it stays so")
+_CLOSED: Final = Ignore("the order is closed, and the sender of this event settles what is owed")
+
+ORDERING: Final = Policy(
+    name="ordering",
+    aggregate=ORDER,
+    stream_of=lambda order_id: order_id,
+    statuses=_ORDER,
+    table={
+        payment.PaymentProcessed: _row(_ORDER, _paid, new=_ODD),
+        payment.PaymentFailed: _row(
+            _ORDER,
+            _ODD,
+            pending=_payment_failed,
+            cancelling=_payment_failed,
+            failed=Ignore("the order failed already"),
+            cancelled=Ignore("the order was cancelled already; no money came"),
+        ),
+        payment.PaymentCancelled: _row(
+            _ORDER, Ignore("payments stopped because the order was closed: it says nothing new")
+        ),
+        payment.LatePaymentReceived: _row(
+            _ORDER, Ignore("payments refunds late money by itself; PaymentRefunded will be recorded")
+        ),
+        payment.PaymentRefunded: _row(_ORDER, _refunded, new=_ODD),
+        payment.RefundFailed: _row(
+            _ORDER,
+            Ignore("staff settle a refused refund; the order's status does not depend on it"),
+            refunding=_refund_failed,
+        ),
+        reservation.StockReserved: _row(
+            _ORDER, _confirmed, new=_ODD, refunding=_ODD, failed=_CLOSED, cancelled=_CLOSED
+        ),
+        reservation.StockReservationFailed: _row(
+            _ORDER,
+            _ODD,
+            pending=_short,
+            paid=_short,
+            cancelling=_short,
+            refunding=Ignore("the shortage is recorded already"),
+            failed=Ignore("the refund for the shortage was seen first and the order failed with it"),
+            cancelled=Ignore("the order was cancelled already; payments refunds it"),
+        ),
+        shipment.OrderShipped: _row(_ORDER, _dispatched, new=_ODD, refunding=_ODD, failed=_ODD, cancelled=_ODD),
+        shipment.OrderFulfilled: _row(
+            _ORDER,
+            _completed,
+            new=_ODD,
+            refunding=_ODD,
+            failed=_ODD,
+            cancelled=_ODD,
+            fulfilled=Ignore("the order is fulfilled already"),
+        ),
+        shipment.ShipmentCancelled: _row(
+            _ORDER,
+            _ODD,
+            cancelling=_cancelled,
+            cancelled=Ignore("the order is cancelled already"),
+            failed=Ignore("the order failed before its cancellation came through; nothing shipped either way"),
+        ),
+        shipment.ShipmentCancellationRefused: _row(
+            _ORDER,
+            _ODD,
+            cancelling=_not_cancelled,
+            partly_shipped=_not_cancelled,
+            shipped=_not_cancelled,
+            fulfilled=_not_cancelled,
+        ),
+    },
+)
+
+POLICIES: Final = (PAYMENTS, INVENTORY, SHIPPING, ORDERING)
+"""All process managers."""

@@ -1,0 +1,433 @@
+"""Runs the process managers and the tasks: follow, react in batches, commit with the position, call the outside."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from emporium.application.commands import handle
+from emporium.application.effects import Finished, Park, Perform, Retry, backoff
+from emporium.application.policies import Ignore, Later, Policy
+from emporium.application.ports import (
+    Clock,
+    Conflict,
+    Done,
+    EventLog,
+    Leases,
+    Meta,
+    Overloaded,
+    Recorded,
+    Superseded,
+    Task,
+    TaskUpdate,
+    Tracking,
+    Unavailable,
+)
+from emporium.application.work import Schedule, Work
+from emporium.domain.base import Event, Rejected, stream_id
+from emporium.domain.order import ORDER, OrderState
+from emporium.domain.registry import AGGREGATES
+
+__all__ = ["Follower", "ProcessManager", "TaskRunner"]
+
+_log = logging.getLogger(__name__)
+
+BATCH: Final = 250
+"""Events that a follower handles in one commit; more would make a checkout wait behind an import."""
+
+LATER_TRIES: Final = 25
+"""How often an event that came too early is tried again before a person must look (about an hour)."""
+
+CONCURRENCY: Final = 64
+"""Calls to the outside that one log's tasks make at once."""
+
+IDLE: Final = 0.5
+"""Seconds between two looks when nothing wakes a loop."""
+
+
+class Follower:
+    """One policy on one log that it follows.
+
+    Args:
+        policy: what to do.
+        log: the policy's own log, where its events go.
+        upstream: the log that it follows.
+        ordering: where orders are read by id.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        log: EventLog,
+        upstream: EventLog,
+        ordering: EventLog,
+        clock: Clock,
+        schedule: Schedule,
+        batch: int = BATCH,
+    ) -> None:
+        self.policy = policy
+        self.log = log
+        self.upstream = upstream
+        self._ordering = ordering
+        self._clock = clock
+        self._schedule = schedule
+        self._batch = batch
+        self._topics = [f"{upstream.name}.{event.__name__}" for event in policy.table if _LOGS[event] == upstream.name]
+        self._types = frozenset(event for event in policy.table if _LOGS[event] == upstream.name)
+        self.position = 0
+
+    async def resume(self) -> None:
+        """Takes up where the last leader committed."""
+        self.position = await self.log.tracking(self.policy.name, self.upstream.name)
+
+    async def step(self, epoch: int) -> tuple[bool, list[Task]]:
+        """Handles one batch: whether there was anything, and the tasks that it made.
+
+        Raises Superseded when another leader has taken over.
+        """
+        events, upto = await self.upstream.read(self.position, self._batch, topics=self._topics)
+        if upto == self.position:
+            return False, []
+        tracking = Tracking(
+            name=self.policy.name,
+            upstream=self.upstream.name,
+            old=self.position,
+            new=upto,
+            epoch=epoch,
+            incarnation=self.upstream.incarnation,
+        )
+        tasks = await self._react([e for e in events if type(e.event) in self._types], tracking)
+        self.position = upto
+        return True, tasks
+
+    async def _react(self, events: Sequence[Recorded], tracking: Tracking) -> list[Task]:
+        stale: frozenset[UUID] | None = frozenset()
+        refused: dict[UUID, str] = {}
+        while True:
+            work = Work(self.log, self._clock.now(), _NOBODY, self._schedule, stale)
+            orders = await self._prefetch(work, events)
+            failed: tuple[UUID, str] | None = None
+            for recorded in events:
+                if recorded.id in refused:
+                    work.unit.tasks.append(self._later(recorded, refused[recorded.id]))
+                    continue
+                try:
+                    reason = await self._one(work, recorded, orders)
+                except Rejected as rejected:
+                    failed = recorded.id, rejected.code
+                    break
+                if reason is not None:
+                    work.unit.tasks.append(self._later(recorded, reason))
+            if failed is not None:
+                # First suspect the cache; a refusal by the fresh state sets the event aside as a task.
+                if stale is None:
+                    refused[failed[0]] = failed[1]
+                stale = None
+                continue
+            work.unit.tracking = tracking
+            try:
+                await work.commit()
+            except Conflict as conflict:
+                stale = None if stale is None else stale | conflict.streams
+                continue
+            return work.unit.tasks
+
+    async def _prefetch(self, work: Work, events: Sequence[Recorded]) -> dict[UUID, OrderState]:
+        await work.load_many(self.policy.aggregate, [self.policy.stream_of(_order_of(e.event)) for e in events])
+        wanted = [_order_of(e.event) for e in events if type(e.event) in self.policy.reads_order]
+        orders: dict[UUID, OrderState] = {}
+        for fresh in (False, True):
+            missing = [order_id for order_id in wanted if order_id not in orders]
+            if missing:
+                found = await self._ordering.load_many(ORDER, missing, fresh=fresh)
+                orders |= {order_id: state for order_id, (state, _) in found.items() if state is not None}
+        return orders
+
+    async def _one(self, work: Work, recorded: Recorded, orders: Mapping[UUID, OrderState]) -> str | None:
+        """Reacts to one event; the reason where that must happen later."""
+        event = recorded.event
+        order_id = _order_of(event)
+        state = work.state(self.policy.aggregate, self.policy.stream_of(order_id))
+        reaction = self.policy.reaction(event, state)
+        if isinstance(reaction, Ignore):
+            return None
+        if isinstance(reaction, Later):
+            return reaction.reason
+        order_state = orders.get(order_id)
+        if order_state is None and type(event) in self.policy.reads_order:
+            return "the order itself is not seen yet"
+        cause = self._cause_of(recorded)
+        for command in reaction(event, state, order_state):  # type: ignore[arg-type]
+            await handle(work, command, cause)
+        return None
+
+    def _later(self, recorded: Recorded, reason: str) -> Task:
+        """The task that tries an event again which came too early or was refused."""
+        return Task(
+            id=stream_id("task", "later", self.policy.name, recorded.id),
+            kind=self.later_kind,
+            due=self._clock.now() + backoff(0),
+            stream=recorded.stream,
+            data={"position": recorded.position, "reason": reason},
+            cause=self._cause_of(recorded),
+        )
+
+    def _cause_of(self, recorded: Recorded) -> Meta:
+        return Meta(
+            recorded.meta.correlation,
+            f"event:{recorded.id}",
+            f"system:{self.policy.name}",
+            recorded.meta.request,
+        )
+
+    @property
+    def later_kind(self) -> str:
+        """The kind of the tasks of this follower's events that wait."""
+        return f"later.{self.policy.name}.{self.upstream.name}"
+
+    async def again(self, task: Task) -> Finished | Retry | Park:
+        """Performs a `later` task: reacts to the event as if it came now."""
+        events, _ = await self.upstream.read(int(task.data["position"]) - 1, 1)
+        recorded = events[0]
+        work = Work(self.log, self._clock.now(), _NOBODY, self._schedule, None)
+        orders = await self._prefetch(work, events)
+        state = work.state(self.policy.aggregate, self.policy.stream_of(_order_of(recorded.event)))
+        reaction = self.policy.reaction(recorded.event, state)
+        if isinstance(reaction, Ignore):
+            return Finished()
+        order_state = orders.get(_order_of(recorded.event))
+        reason = reaction.reason if isinstance(reaction, Later) else None
+        if order_state is None and type(recorded.event) in self.policy.reads_order:
+            reason = "the order itself is not seen yet"
+        if reason is not None or isinstance(reaction, Later):
+            if task.attempts >= LATER_TRIES:
+                return Park(reason or "")
+            return Retry(backoff(task.attempts), reason)
+        return Finished(reaction(recorded.event, state, order_state))  # type: ignore[arg-type]
+
+
+class TaskRunner:
+    """Performs the due tasks of one log, many at once, and commits their outcomes in batches."""
+
+    def __init__(self, log: EventLog, performers: Mapping[str, Perform], clock: Clock, schedule: Schedule) -> None:
+        self.log = log
+        self._performers = performers
+        self._clock = clock
+        self._schedule = schedule
+        self._waiting: deque[Task] = deque()
+        self._known: set[UUID] = set()
+        self._running: set[asyncio.Task[None]] = set()
+        self._outcomes: deque[tuple[Task, Finished | Retry | Park]] = deque()
+        self._wake = asyncio.Event()
+
+    def offer(self, tasks: Iterable[Task]) -> None:
+        """Tasks that were just committed by this process: those that are due need not be looked up."""
+        now = self._clock.now()
+        for task in tasks:
+            if task.due <= now and task.id not in self._known and task.kind in self._performers:
+                self._known.add(task.id)
+                self._waiting.append(task)
+        self._wake.set()
+
+    async def poll(self, now: datetime) -> None:
+        """Looks up what is due."""
+        if len(self._waiting) < CONCURRENCY:
+            limit = 2 * CONCURRENCY + len(self._known)
+            found = await self.log.due_tasks(now, limit, kinds=list(self._performers))
+            self.offer(found)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits, runs or is to be committed in this process."""
+        return not (self._waiting or self._running or self._outcomes)
+
+    async def step(self) -> bool:
+        """Starts what may start and commits the outcomes that are there; whether anything happened."""
+        while self._waiting and len(self._running) < CONCURRENCY:
+            running = asyncio.create_task(self._perform(self._waiting.popleft()))
+            self._running.add(running)
+            running.add_done_callback(self._finished)
+        if not self._outcomes:
+            return False
+        outcomes = [self._outcomes.popleft() for _ in range(min(len(self._outcomes), BATCH))]
+        try:
+            self.offer(await self._commit(outcomes))
+        finally:
+            # Whatever became of the commit, the table of tasks knows; forget them here.
+            self._known.difference_update(task.id for task, _ in outcomes)
+        return True
+
+    async def run(self) -> None:
+        """Performs tasks for ever."""
+        next_poll = 0.0
+        loop = asyncio.get_running_loop()
+        while True:
+            self._wake.clear()
+            if loop.time() >= next_poll:
+                await self.poll(self._clock.now())
+                next_poll = loop.time() + IDLE
+            if not await self.step():
+                try:
+                    async with asyncio.timeout(max(0.0, next_poll - loop.time())):
+                        await self._wake.wait()
+                except TimeoutError:
+                    pass
+
+    async def stop(self) -> None:
+        """Waits for the calls that are under way (their outcomes are found again by key where they are lost)."""
+        for running in list(self._running):
+            running.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    def _finished(self, running: "asyncio.Task[None]") -> None:
+        self._running.discard(running)
+        self._wake.set()
+
+    async def _perform(self, task: Task) -> None:
+        try:
+            outcome = await self._performers[task.kind](task)
+        except (Unavailable, Overloaded) as unavailable:
+            outcome = Retry(backoff(task.attempts), str(unavailable))
+        except Exception as bug:
+            _log.exception("the task %s %s failed", task.kind, task.id)
+            outcome = (
+                Park(f"{type(bug).__name__}: {bug}")
+                if task.attempts >= 5
+                else Retry(backoff(task.attempts), f"{type(bug).__name__}: {bug}")
+            )
+        self._outcomes.append((task, outcome))
+
+    async def _commit(self, outcomes: Sequence[tuple[Task, Finished | Retry | Park]]) -> list[Task]:
+        stale: frozenset[UUID] | None = frozenset()
+        refused: dict[UUID, str] = {}
+        while True:
+            work = Work(self.log, self._clock.now(), _NOBODY, self._schedule, stale)
+            failed: tuple[UUID, str] | None = None
+            for task, outcome in outcomes:
+                try:
+                    await self._settle(work, task, refused.get(task.id, outcome))
+                except Rejected as rejected:
+                    failed = task.id, rejected.text
+                    break
+            if failed is not None:
+                if stale is None:
+                    refused[failed[0]] = failed[1]
+                stale = None
+                continue
+            try:
+                await work.commit()
+            except Conflict as conflict:
+                stale = None if stale is None else stale | conflict.streams
+            except Superseded:
+                if len(outcomes) == 1:
+                    return []  # another process has recorded this task's outcome
+                made = []
+                for one in outcomes:
+                    made += await self._commit([one])
+                return made
+            else:
+                return work.unit.tasks
+
+    async def _settle(self, work: Work, task: Task, outcome: Finished | Retry | Park | str) -> None:
+        match outcome:
+            case Finished(commands):
+                for command in commands:
+                    await handle(work, command, _cause_of(task))
+                work.unit.done.append(Done(task.id))
+            case Retry(after, error, failed):
+                attempts = task.attempts + 1 if failed else task.attempts
+                work.unit.task_updates.append(TaskUpdate(task.id, work.now + after, attempts, error))
+            case Park(error) | str(error):
+                work.unit.task_updates.append(TaskUpdate(task.id, task.due, task.attempts + 1, error, parked=True))
+
+
+class ProcessManager:
+    """A policy with all the logs that it follows and the tasks of its own log, under one lease."""
+
+    def __init__(
+        self,
+        name: str,
+        followers: Sequence[Follower],
+        tasks: TaskRunner,
+        leases: Leases,
+        owner: str,
+        ttl: float = 5.0,
+    ) -> None:
+        self.name = name
+        self.followers = followers
+        self.tasks = tasks
+        self._leases = leases
+        self._owner = owner
+        self._ttl = ttl
+        self.epoch: int | None = None
+
+    async def run(self) -> None:
+        """Waits for the lease, leads while it holds, begins again when it is lost. Ends when cancelled."""
+        while True:
+            try:
+                self.epoch = await self._leases.acquire(self.name, self._owner, self._ttl)
+                if self.epoch is None:
+                    await asyncio.sleep(self._ttl / 4)
+                    continue
+                await self._lead(self.epoch)
+            except (Superseded, Unavailable, Overloaded) as lost:
+                _log.warning("%s steps down: %s", self.name, lost or type(lost).__name__)
+                await asyncio.sleep(IDLE)
+            except Exception:
+                _log.exception("%s failed and starts again", self.name)
+                await asyncio.sleep(2 * IDLE)
+            finally:
+                epoch, self.epoch = self.epoch, None
+                if epoch is not None:
+                    try:
+                        async with asyncio.timeout(1.0):
+                            await self._leases.release(self.name, self._owner, epoch)
+                    except (Unavailable, TimeoutError):
+                        _log.info("%s could not give its lease back; it runs out by itself", self.name)
+
+    async def _lead(self, epoch: int) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._renew(epoch))
+                group.create_task(self.tasks.run())
+                for follower in self.followers:
+                    group.create_task(self._follow(follower, epoch))
+        except* (Superseded, Unavailable, Overloaded) as lost:
+            raise lost.exceptions[0] from None
+        finally:
+            await self.tasks.stop()
+
+    async def _renew(self, epoch: int) -> None:
+        while True:
+            await asyncio.sleep(self._ttl / 3)
+            if not await self._leases.renew(self.name, self._owner, epoch, self._ttl):
+                raise Superseded(f"the lease of {self.name} is lost")
+
+    async def _follow(self, follower: Follower, epoch: int) -> None:
+        await follower.resume()
+        while True:
+            moved, tasks = await follower.step(epoch)
+            self.tasks.offer(tasks)
+            if not moved:
+                await follower.upstream.wait(follower.position, IDLE)
+
+
+_NOBODY: Final = Meta("", "", "system")
+"""The cause of a batch as a whole; each of its commands brings its own."""
+
+
+def _order_of(event: Event) -> UUID:
+    return event.order_id  # type: ignore[attr-defined,no-any-return]
+
+
+def _cause_of(task: Task) -> Meta:
+    """Effects go on with the event that scheduled them; a timer is itself the cause."""
+    if task.kind.startswith("timer."):
+        return Meta(task.cause.correlation, f"timer:{task.id}", f"system:{task.kind}", task.cause.request)
+    return task.cause
+
+
+_LOGS: Final = {event: aggregate.log for aggregate in AGGREGATES for event in aggregate.events}

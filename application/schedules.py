@@ -1,0 +1,89 @@
+"""Which events make which tasks necessary: the timers and effects of the program on one page."""
+
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from emporium.application.ports import Meta, NewEvent, Task
+from emporium.application.work import Schedule
+from emporium.domain import cart, order, payment, shipment
+from emporium.domain.base import State, stream_id
+
+__all__ = ["TimeLimits", "scheduler"]
+
+
+class TimeLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How long things may take.
+
+    Attributes:
+        payment: until a payment without an answer is given up.
+        cart: until an untouched cart expires.
+        unshipped: until a confirmed order that nobody ships is cancelled.
+        tracking: between two looks at a parcel on its way.
+    """
+
+    payment: timedelta = timedelta(minutes=15)
+    cart: timedelta = timedelta(days=30)
+    unshipped: timedelta = timedelta(days=30)
+    tracking: timedelta = timedelta(seconds=5)
+
+
+def _task(new: NewEvent, kind: str, stream: UUID, after: timedelta, part: object = "", **data: Any) -> Task:
+    """A task with an id of its own stream, kind and part: scheduling it again while it stands changes nothing."""
+    cause = Meta(new.meta.correlation, f"event:{new.id}", f"system:{kind}", new.meta.request)
+    return Task(stream_id("task", kind, stream, part), kind, new.at + after, stream, data, cause)
+
+
+def scheduler(limits: TimeLimits) -> Schedule:
+    """The function that names the tasks of an event."""
+    now = timedelta(0)
+
+    def charge(new: NewEvent, event: payment.PaymentRequested, _: State | None) -> Iterable[Task]:
+        order_id = str(event.order_id)
+        yield _task(new, "effect.charge", new.stream, now, order_id=order_id)
+        yield _task(new, "effect.payment_deadline", new.stream, limits.payment, order_id=order_id)
+
+    def refund(new: NewEvent, event: payment.RefundRequested, _: State | None) -> Iterable[Task]:
+        data = {"order_id": str(event.order_id), "refund_id": str(event.refund_id)}
+        yield _task(new, "effect.refund", new.stream, now, event.refund_id, **data)
+
+    def book(new: NewEvent, event: shipment.ShipmentPrepared, _: State | None) -> Iterable[Task]:
+        for parcel in event.parcels:
+            data = {"order_id": str(event.order_id), "parcel": parcel.number}
+            yield _task(new, "effect.book", new.stream, now, parcel.number, **data)
+
+    def hand_over(new: NewEvent, event: shipment.ParcelPacked, _: State | None) -> Iterable[Task]:
+        data = {"order_id": str(event.order_id), "parcel": event.parcel}
+        yield _task(new, "effect.hand_over", new.stream, now, event.parcel, **data)
+
+    def track(new: NewEvent, event: shipment.OrderShipped, _: State | None) -> Iterable[Task]:
+        data = {"order_id": str(event.order_id), "parcel": event.parcel}
+        yield _task(new, "effect.track", new.stream, limits.tracking, event.parcel, **data)
+
+    def unshipped(new: NewEvent, event: order.OrderConfirmed, _: State | None) -> Iterable[Task]:
+        yield _task(new, "timer.unshipped", new.stream, limits.unshipped, order_id=str(event.order_id))
+
+    def expiry(new: NewEvent, event: Any, before: State | None) -> Iterable[Task]:
+        if not isinstance(before, cart.CartState) or not before.items:
+            yield _task(new, "timer.cart_expiry", new.stream, limits.cart)
+
+    table: Final[dict[type, Callable[[NewEvent, Any, State | None], Iterable[Task]]]] = {
+        payment.PaymentRequested: charge,
+        payment.RefundRequested: refund,
+        shipment.ShipmentPrepared: book,
+        shipment.ParcelPacked: hand_over,
+        shipment.OrderShipped: track,
+        order.OrderConfirmed: unshipped,
+        cart.CartItemAdded: expiry,
+        cart.CartReopened: expiry,
+        cart.CartItemsTakenOver: expiry,
+    }
+
+    def schedule(new: NewEvent, before: State | None) -> Iterable[Task]:
+        make = table.get(type(new.event))
+        return make(new, new.event, before) if make is not None else ()
+
+    return schedule

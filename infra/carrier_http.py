@@ -1,0 +1,109 @@
+"""The parcel carrier over HTTP: every unusable answer is ProviderDown, an address it does not serve AddressRefused."""
+
+from collections.abc import Mapping
+from typing import Final, Literal, TypeVar
+from urllib.parse import quote
+from uuid import UUID
+
+import msgspec
+
+from emporium.application.ports import Address, AddressRefused, Clock, Label, ProviderDown
+
+from .http_client import HttpClient
+
+__all__ = ["HttpCarrier"]
+
+_OK: Final = 200
+_NOT_FOUND: Final = 404
+_REFUSED: Final = 422
+
+
+class _Booked(msgspec.Struct):
+    key: str
+    carrier: str
+    tracking_number: str
+    tracking_url: str
+
+
+class _Refusal(msgspec.Struct):
+    code: str
+    text: str = ""
+
+
+class _Tracked(msgspec.Struct):
+    tracking_number: str
+    status: Literal["labelled", "in_transit", "delivered", "lost", "returned"]
+
+
+_T = TypeVar("_T")
+
+_encode: Final = msgspec.json.Encoder().encode
+_booked: Final = msgspec.json.Decoder(_Booked)
+_refusal: Final = msgspec.json.Decoder(_Refusal)
+_tracked: Final = msgspec.json.Decoder(_Tracked)
+
+
+class HttpCarrier:
+    """Implements `ports.Carrier`; for one event loop. Connections open when first needed.
+
+    Args:
+        base_url: `http://host:port`.
+        clock: the business time, by which parcels travel.
+        timeout: seconds to connect, and again to answer.
+        connections: the most calls at once; more wait for their turn.
+    """
+
+    def __init__(self, base_url: str, clock: Clock, *, timeout: float = 5.0, connections: int = 64) -> None:
+        self._client = HttpClient(base_url, timeout, connections)
+        self._clock = clock
+
+    async def book(self, key: str, order: UUID, parcel: int, address: Address, items: Mapping[str, int]) -> Label:
+        """A label for the parcel. Raises AddressRefused, ProviderDown."""
+        wish = {"order": order, "parcel": parcel, "address": address, "items": dict(sorted(items.items()))}
+        status, body = await self._client.call("POST", "/v1/parcels", key, _encode(wish))
+        if status == _OK:
+            booked = _decode(_booked, body)
+            # An answer to another call must never pass for the answer to this one.
+            if booked.key != key:
+                raise ProviderDown(f"the carrier answered for {booked.key!r} when asked for {key!r}")
+            return Label(booked.carrier, booked.tracking_number, booked.tracking_url)
+        if status == _REFUSED:
+            refusal = _decode(_refusal, body)
+            if refusal.code == "address_refused":
+                raise AddressRefused(refusal.text)
+        raise _unusable(status, body)
+
+    async def status(self, tracking_number: str) -> str:
+        """`labelled`, `in_transit`, `delivered`, `lost`, `returned` or `unknown`. Raises ProviderDown."""
+        at = quote(self._clock.now().isoformat())
+        status, body = await self._client.call("GET", f"/v1/parcels/{quote(tracking_number, safe='')}?at={at}")
+        if status == _NOT_FOUND:
+            return "unknown"
+        if status != _OK:
+            raise _unusable(status, body)
+        tracked = _decode(_tracked, body)
+        if tracked.tracking_number != tracking_number:
+            raise ProviderDown(f"the carrier answered for {tracked.tracking_number!r}, not {tracking_number!r}")
+        return tracked.status
+
+    async def hand_over(self, key: str, tracking_number: str) -> None:
+        """The carrier has the parcel; the first time stands. Raises ProviderDown."""
+        target = f"/v1/parcels/{quote(tracking_number, safe='')}/handover"
+        status, body = await self._client.call("POST", target, key, _encode({"at": self._clock.now()}))
+        if status != _OK:
+            raise _unusable(status, body)
+
+    async def aclose(self) -> None:
+        """Closes the connections."""
+        await self._client.aclose()
+
+
+def _decode(decoder: "msgspec.json.Decoder[_T]", body: bytes) -> _T:
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProviderDown(f"the carrier's answer makes no sense: {error}") from error
+
+
+def _unusable(status: int, body: bytes) -> ProviderDown:
+    return ProviderDown(f"the carrier answered {status}: {body[:200].decode(errors='replace')}")

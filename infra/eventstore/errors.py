@@ -1,0 +1,35 @@
+"""What can be wrong with a store as a whole; what can befall one unit is in the application's ports."""
+
+from uuid import UUID
+
+__all__ = ["SchemaMismatch", "StoreError", "UnreadableEvent", "WrongIncarnation"]
+
+
+class StoreError(Exception):
+    """The store cannot be used as it is; the text is one sentence for the operator."""
+
+
+class SchemaMismatch(StoreError):
+    """The database and this program do not fit: tables, event schemas or upcasters."""
+
+
+class WrongIncarnation(StoreError):
+    """A position belongs to another life of the log (before or after a restore) and means nothing now."""
+
+    def __init__(self, log: str, current: UUID | None, given: UUID) -> None:
+        super().__init__(f"a position of incarnation {given} was used on the log {log}, which is now {current}")
+        self.log = log
+        self.current = current
+        self.given = given
+
+
+class UnreadableEvent(StoreError):
+    """A stored event that this program cannot decode; names where it stands so that it can be set aside."""
+
+    def __init__(self, log: str, position: int, stream: UUID, version: int, topic: str, why: str) -> None:
+        super().__init__(f"event {version} of stream {stream} ({topic}, position {position} of {log}): {why}")
+        self.log = log
+        self.position = position
+        self.stream = stream
+        self.version = version
+        self.topic = topic

@@ -1,0 +1,175 @@
+"""How far a log has grown: woken by local commits, by NOTIFY, and by a poll in case both are missed."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import psycopg
+from psycopg.sql import SQL, Identifier
+
+__all__ = ["Listener", "Notifier", "Tail"]
+
+_logger = logging.getLogger(__name__)
+_POLL: Final = 0.5
+_LOST: Final = (psycopg.OperationalError, psycopg.InterfaceError, OSError, asyncio.TimeoutError)
+
+Connect = Callable[[], Awaitable[psycopg.AsyncConnection[tuple[Any, ...]]]]
+
+
+class Tail:
+    """The last known position of a log, and who waits for the next.
+
+    Args:
+        head: reads the last position; raises Unavailable while the database is away.
+    """
+
+    def __init__(self, head: Callable[[], Awaitable[int]]) -> None:
+        self._read_head = head
+        self._waiting: dict[asyncio.Future[None], int] = {}
+        self._wanted = asyncio.Event()
+        self._nudged = asyncio.Event()
+        self._watch: asyncio.Task[None] | None = None
+        self._failure: BaseException | None = None
+        self.head = 0
+
+    def advance(self, head: int) -> None:
+        """The log is known to hold something at `head`."""
+        if head > self.head:
+            self.head = head
+            for future, after in list(self._waiting.items()):
+                if after < head and not future.done():
+                    future.set_result(None)
+
+    def nudge(self) -> None:
+        """The log may have grown: look now, not at the next poll."""
+        self._nudged.set()
+
+    async def wait(self, after: int, timeout: float) -> bool:
+        """Whether the log has grown beyond `after` within `timeout` seconds."""
+        if self.head > after:
+            return True
+        if self._watch is None:
+            self._watch = asyncio.create_task(self._watching())
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[future] = after
+        self._wanted.set()
+        try:
+            await asyncio.wait_for(future, timeout)
+        except TimeoutError:
+            return False
+        finally:
+            del self._waiting[future]
+        return True
+
+    async def close(self) -> None:
+        """Stops watching."""
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
+
+    async def _watching(self) -> None:
+        while True:
+            if not self._waiting:
+                self._wanted.clear()
+                await self._wanted.wait()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._nudged.wait(), _POLL)
+            self._nudged.clear()
+            try:
+                self.advance(await self._read_head())
+            except Exception as error:
+                for future in list(self._waiting):
+                    if not future.done():
+                        future.set_exception(error)
+
+
+class Listener:
+    """Turns NOTIFY on one database into nudges, over a connection of its own that it renews for ever.
+
+    Args:
+        connect: makes an autocommit connection that is no transaction pooler's.
+        channels: channel → the tail to nudge.
+    """
+
+    def __init__(self, connect: Connect, channels: Mapping[str, Tail]) -> None:
+        self._connect = connect
+        self._channels = dict(channels)
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Stops listening."""
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+
+    async def _run(self) -> None:
+        pause = 0.05
+        while True:
+            try:
+                async with await self._connect() as connection:
+                    for channel in self._channels:
+                        await connection.execute(SQL("LISTEN {}").format(Identifier(channel)))
+                    # What was committed before LISTEN has notified nobody.
+                    for tail in self._channels.values():
+                        tail.nudge()
+                    pause = 0.05
+                    async for notification in connection.notifies():
+                        self._channels[notification.channel].nudge()
+            except _LOST as error:
+                _logger.info("listening was interrupted, trying again in %.2f s: %s", pause, error)
+            except Exception:
+                _logger.exception("listening failed")
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 1.0)
+
+
+class Notifier:
+    """NOTIFY after commits, coalesced, on a connection of its own: inside the commit it would serialise
+    the commits of the whole cluster.
+
+    Args:
+        connect: makes an autocommit connection.
+        gap: seconds between two notifications of a busy log; the first of a quiet one goes at once.
+    """
+
+    def __init__(self, connect: Connect, gap: float = 0.005) -> None:
+        self._connect = connect
+        self._gap = gap
+        self._pending: set[str] = set()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def notify(self, channel: str) -> None:
+        """Somebody who listens to `channel` should look."""
+        self._pending.add(channel)
+        self._wake.set()
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Stops. What is pending is found by the listeners' poll."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                async with await self._connect() as connection:
+                    while True:
+                        await self._wake.wait()
+                        self._wake.clear()
+                        channels, self._pending = self._pending, set()
+                        for channel in channels:
+                            await connection.execute(SQL("NOTIFY {}").format(Identifier(channel)))
+                        await asyncio.sleep(self._gap)
+            except _LOST as error:
+                # Listeners poll as well: a lost notification costs them half a second.
+                _logger.info("notifying was interrupted: %s", error)
+            except Exception:
+                _logger.exception("notifying failed")
+            await asyncio.sleep(0.2)

@@ -1,0 +1,308 @@
+"""The writer of one log: group commit of whatever waits, safe against conflicts, lost connections and restarts."""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import psycopg
+from psycopg import errors as pg
+from psycopg.types.numeric import Int8
+
+from emporium.application.ports import (
+    Conflict,
+    IdempotencyReplay,
+    LimitReached,
+    Overloaded,
+    Superseded,
+    Taken,
+    Unavailable,
+)
+from emporium.infra.eventstore import arrays
+from emporium.infra.eventstore.errors import WrongIncarnation
+from emporium.infra.eventstore.tables import FENCED, RESTORED
+from emporium.infra.eventstore.units import Packed, parameters
+
+__all__ = ["Committed", "Writer"]
+
+_logger = logging.getLogger(__name__)
+_MOST_UNITS: Final = 256
+_MOST_EVENTS: Final = 1024
+_MOST_SKIPPED: Final = 1024
+_LOST: Final = (psycopg.OperationalError, psycopg.InterfaceError, OSError, asyncio.TimeoutError)
+
+Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+Connect = Callable[[], Awaitable[Connection]]
+
+
+class Committed:
+    """A unit that is in the log. `first` is the position of its first event (0 where it has none)."""
+
+    __slots__ = ("first", "unit")
+
+    def __init__(self, unit: Packed, first: int) -> None:
+        self.unit = unit
+        self.first = first
+
+    @property
+    def last(self) -> int:
+        """The position of its last event (0 where it has none)."""
+        return self.first + len(self.unit.events) - 1 if self.unit.events else 0
+
+
+class _Entry:
+    __slots__ = ("future", "unit")
+
+    def __init__(self, unit: Packed, future: "asyncio.Future[int]") -> None:
+        self.unit = unit
+        self.future = future
+
+
+class _Lane:
+    """One connection of a writer, its identity in the database, and the batch that is under way on it."""
+
+    def __init__(self) -> None:
+        self.id = uuid4()
+        self.connection: Connection | None = None
+        self.generation = 0
+        self.number = 0
+        self.writes: set[object] = set()
+        self.reads: set[object] = set()
+
+
+class Writer:
+    """Appends units to one log. Lives in one event loop.
+
+    Args:
+        log: its name.
+        incarnation: the one whose positions this process holds.
+        connect: makes an autocommit connection that nobody else uses.
+        committed: told of every batch after its commit, before its callers: the units in order of
+            position, and the log's last position before them (None where it is not known to be contiguous).
+        queue: how many units may wait.
+        patience: seconds for which a lost database is waited for.
+        lanes: batches that may be under way at once; more than one hides the round trip.
+    """
+
+    def __init__(
+        self,
+        log: str,
+        incarnation: UUID,
+        connect: Connect,
+        committed: Callable[[Sequence[Committed], int | None], None],
+        *,
+        queue: int,
+        patience: float,
+        lanes: int,
+    ) -> None:
+        self._log = log
+        self._incarnation = incarnation
+        self._connect = connect
+        self._committed = committed
+        self._limit = queue
+        self._patience = patience
+        self._queue: deque[_Entry] = deque()
+        self._lanes = [_Lane() for _ in range(lanes)]
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._tasks: list[asyncio.Task[None]] = []
+        marks = ", ".join(["%b"] * 18)
+        self._append: Final = (
+            f"SELECT first, previous, outcomes FROM public.emporium_append_{log}({marks}, %b::jsonb)".encode()
+        )
+        self._enter: Final = f"SELECT * FROM public.emporium_enter_{log}(%s)".encode()
+
+    async def append(self, unit: Packed) -> int:
+        """See the port. A caller that is cancelled leaves the unit to its fate: not yet sent, it is dropped."""
+        if len(self._queue) >= self._limit:
+            raise Overloaded(f"{self._limit} commands wait for the log {self._log}")
+        if self._closing:
+            raise Unavailable(f"the log {self._log} is being closed")
+        if not self._tasks:
+            self._tasks = [asyncio.create_task(self._run(lane)) for lane in self._lanes]
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Entry(unit, future))
+        self._wake.set()
+        return await future
+
+    async def close(self) -> None:
+        """Commits what waits, then lets the connections go."""
+        self._closing = True
+        self._wake.set()
+        await asyncio.gather(*self._tasks)
+        for lane in self._lanes:
+            await self._drop(lane)
+
+    async def _run(self, lane: _Lane) -> None:
+        while True:
+            batch = self._take(lane)
+            if not batch:
+                if self._closing and not self._queue:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            try:
+                await self._commit(lane, batch)
+            except Exception as error:
+                _logger.exception("a batch of the log %s failed", self._log)
+                _fail(batch, error)
+                await self._drop(lane)
+            finally:
+                lane.writes, lane.reads = set(), set()
+                # The other lanes may have left units that touched what this batch touched.
+                self._wake.set()
+
+    def _take(self, lane: _Lane) -> list[_Entry]:
+        """The next batch: units in order of arrival that touch nothing in common with each other,
+        with what is under way, or with an earlier unit that must itself wait."""
+        writes: set[object] = set().union(*(other.writes for other in self._lanes))
+        reads: set[object] = set().union(*(other.reads for other in self._lanes))
+        batch: list[_Entry] = []
+        waiting: list[_Entry] = []
+        events = 0
+        queue = self._queue
+        while queue and len(batch) < _MOST_UNITS and events < _MOST_EVENTS and len(waiting) < _MOST_SKIPPED:
+            entry = queue.popleft()
+            if entry.future.done():
+                continue
+            unit = entry.unit
+            if unit.writes.isdisjoint(writes) and unit.writes.isdisjoint(reads) and unit.reads.isdisjoint(writes):
+                batch.append(entry)
+                events += len(unit.events)
+                lane.writes |= unit.writes
+                lane.reads |= unit.reads
+            else:
+                waiting.append(entry)
+            writes |= unit.writes
+            reads |= unit.reads
+        queue.extendleft(reversed(waiting))
+        return batch
+
+    async def _commit(self, lane: _Lane, batch: list[_Entry]) -> None:
+        try:
+            row = await self._send(lane, [entry.unit for entry in batch])
+        except (Unavailable, WrongIncarnation) as error:
+            _fail(batch, error)
+            return
+        except psycopg.Error as error:
+            if len(batch) == 1:
+                _fail(batch, error)
+                return
+            # Something that no unit may do befell one of them: alone, only that one fails.
+            for entry in batch:
+                await self._commit(lane, [entry])
+            return
+        self._settle(batch, *row)
+
+    async def _send(self, lane: _Lane, units: list[Packed]) -> tuple[int | None, int | None, list[Any] | None]:
+        """Commits exactly once, across lost connections. Raises Unavailable after the patience is over."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._patience
+        lane.number += 1
+        values = parameters(units)
+        pause = 0.02
+        while True:
+            try:
+                if lane.connection is None:
+                    row = await self._open(lane)
+                    if row is not None:
+                        return row
+                assert lane.connection is not None
+                cursor = await lane.connection.execute(
+                    self._append,
+                    [lane.id, Int8(lane.generation), Int8(lane.number), self._incarnation, *values],
+                    binary=True,
+                )
+                first, previous, outcomes = await cursor.fetchone() or (None, None, None)
+                return first, previous, outcomes
+            except _LOST as error:
+                state = getattr(error, "sqlstate", None)
+                if isinstance(error, pg.DeadlockDetected | pg.SerializationFailure):
+                    continue
+                if state is not None and state.startswith("53"):
+                    raise Unavailable(f"the database cannot write: {error}") from error
+                await self._drop(lane)
+                if loop.time() > deadline:
+                    raise Unavailable(f"the database of the log {self._log} cannot be reached: {error}") from error
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, 1.0)
+            except psycopg.Error as error:
+                if error.sqlstate == RESTORED:
+                    raise WrongIncarnation(self._log, None, self._incarnation) from error
+                if error.sqlstate != FENCED and not isinstance(error, pg.ReadOnlySqlTransaction):
+                    raise
+                await self._drop(lane)
+
+    async def _open(self, lane: _Lane) -> tuple[int | None, int | None, list[Any] | None] | None:
+        """A new connection, fenced against the lane's earlier one; the outcome of the batch that is under
+        way where the earlier one committed it."""
+        connection = await self._connect()
+        try:
+            arrays.register(connection)
+            cursor = await connection.execute(self._enter, [lane.id], binary=True)
+            row = await cursor.fetchone()
+        except BaseException:
+            await connection.close()
+            raise
+        assert row is not None
+        generation, number, first, previous, outcomes, incarnation = row
+        if incarnation != self._incarnation:
+            await connection.close()
+            raise WrongIncarnation(self._log, incarnation, self._incarnation)
+        lane.connection, lane.generation = connection, generation
+        return (first, previous, outcomes) if number == lane.number else None
+
+    async def _drop(self, lane: _Lane) -> None:
+        connection, lane.connection = lane.connection, None
+        if connection is not None:
+            with contextlib.suppress(*_LOST):
+                await connection.close()
+
+    def _settle(self, batch: list[_Entry], first: int | None, previous: int | None, outcomes: list[Any] | None) -> None:
+        committed: list[Committed] = []
+        position = first or 0
+        for number, entry in enumerate(batch):
+            if outcomes is None:
+                done = Committed(entry.unit, position if entry.unit.events else 0)
+                position += len(entry.unit.events)
+            elif "ok" in outcomes[number]:
+                last: int = outcomes[number]["ok"]
+                done = Committed(entry.unit, last - len(entry.unit.events) + 1 if entry.unit.events else 0)
+            else:
+                if not entry.future.done():
+                    entry.future.set_exception(_refusal(outcomes[number]))
+                continue
+            committed.append(done)
+        # A stock writer or a refused unit may have left a hole between two of ours only in the slow path.
+        self._committed(committed, previous if outcomes is None else None)
+        answers = {id(done.unit): done.last for done in committed}
+        for entry in batch:
+            if not entry.future.done():
+                entry.future.set_result(answers[id(entry.unit)])
+
+
+def _fail(batch: Iterable[_Entry], error: BaseException) -> None:
+    for entry in batch:
+        if not entry.future.done():
+            entry.future.set_exception(error)
+
+
+def _refusal(outcome: dict[str, Any]) -> Exception:
+    match outcome:
+        case {"replay": [body_hash, answer, position]}:
+            return IdempotencyReplay(bytes.fromhex(body_hash), bytes.fromhex(answer), position)
+        case {"conflict": streams}:
+            return Conflict(frozenset(map(UUID, streams)))
+        case {"taken": [scope, owner]}:
+            return Taken(scope, UUID(owner))
+        case {"limit": name}:
+            return LimitReached(name)
+        case {"superseded": _}:
+            return Superseded("another leader has taken over, or the task has its outcome")
+        case {"error": [state, message]}:
+            return pg.lookup(state)(message)
+    raise AssertionError(outcome)

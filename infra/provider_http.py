@@ -1,0 +1,155 @@
+"""The payment provider over HTTP: every unusable answer is ProviderDown, every refusal a declined Outcome."""
+
+from datetime import datetime
+from typing import Any, Final, Literal, TypeVar
+from urllib.parse import quote
+from uuid import UUID
+
+import msgspec
+
+from emporium.application.ports import Outcome, ProviderDown
+from emporium.domain.base import Money
+
+from .http_client import HttpClient
+
+__all__ = ["HttpProvider", "MonthTotals"]
+
+_OK: Final = 200
+_DECLINED: Final = 402
+_REFUSED: Final = 422
+
+
+class MonthTotals(msgspec.Struct, frozen=True):
+    """What the provider holds for one month (UTC, by business time) and currency; amounts in minor units."""
+
+    month: str
+    currency: str
+    charges: int
+    charged: int
+    refunds: int
+    refunded: int
+
+
+class _Known(msgspec.Struct):
+    id: str
+    key: str
+    amount: int
+    currency: str
+    status: Literal["succeeded", "declined", "pending"]
+    code: str | None
+
+
+class _Refusal(msgspec.Struct):
+    code: str
+    text: str = ""
+
+
+class _Found(msgspec.Struct):
+    data: list[_Known]
+
+
+_T = TypeVar("_T")
+
+_encode: Final = msgspec.json.Encoder().encode
+_known: Final = msgspec.json.Decoder(_Known)
+_refusal: Final = msgspec.json.Decoder(_Refusal)
+_found: Final = msgspec.json.Decoder(_Found)
+_totals: Final = msgspec.json.Decoder(list[MonthTotals])
+
+
+class HttpProvider:
+    """Implements `ports.Provider`; for one event loop. Connections open when first needed.
+
+    Args:
+        base_url: `http://host:port`.
+        timeout: seconds to connect, and again to answer.
+        connections: the most calls at once; more wait for their turn.
+    """
+
+    def __init__(self, base_url: str, *, timeout: float = 5.0, connections: int = 64) -> None:
+        self._client = HttpClient(base_url, timeout, connections)
+
+    async def charge(self, key: str, order: UUID, amount: Money, method: str, at: datetime) -> Outcome:
+        """Takes `amount` for the order by a payment method. Raises ProviderDown."""
+        return await self._move(
+            "/v1/charges",
+            key,
+            amount,
+            {
+                "amount": amount.amount,
+                "currency": amount.currency,
+                "method": method,
+                "metadata": {"order": str(order), "at": at},
+            },
+        )
+
+    async def refund(self, key: str, reference: str, amount: Money, at: datetime) -> Outcome:
+        """Gives `amount` of a charge back. Raises ProviderDown, also while the charge is pending."""
+        return await self._move(
+            "/v1/refunds",
+            key,
+            amount,
+            {"charge": reference, "amount": amount.amount, "currency": amount.currency, "metadata": {"at": at}},
+        )
+
+    async def find_charge(self, key: str, order: UUID) -> Outcome:
+        """The charge with this key; else one of the order that took or may yet take money. Raises ProviderDown."""
+        found = await self._find(f"/v1/charges?key={quote(key)}&order={order}")
+        # A decline under another key says nothing of this one: it may still be on its way.
+        candidates = [charge for charge in found if charge.key == key] or [
+            charge for status in ("succeeded", "pending") for charge in found if charge.status == status
+        ]
+        return _outcome(candidates[0]) if candidates else Outcome("unknown")
+
+    async def find_refund(self, key: str, reference: str) -> Outcome:
+        """The refund with this key. Raises ProviderDown."""
+        found = await self._find(f"/v1/refunds?key={quote(key)}&charge={quote(reference)}")
+        return next((_outcome(refund) for refund in found if refund.key == key), Outcome("unknown"))
+
+    async def summary(self) -> list[MonthTotals]:
+        """The provider's own totals, by month and currency. Raises ProviderDown."""
+        status, body = await self._client.call("GET", "/v1/summary")
+        if status != _OK:
+            raise _unusable(status, body)
+        return _decode(_totals, body)
+
+    async def aclose(self) -> None:
+        """Closes the connections."""
+        await self._client.aclose()
+
+    async def _move(self, target: str, key: str, amount: Money, wish: dict[str, Any]) -> Outcome:
+        status, body = await self._client.call("POST", target, key, _encode(wish))
+        if status in (_OK, _DECLINED):
+            known = _decode(_known, body)
+            # An answer to another call must never pass for the answer to this one.
+            if (known.key, known.amount, known.currency) != (key, amount.amount, amount.currency):
+                raise ProviderDown(f"the provider answered for {known.key!r} when asked for {key!r}")
+            return _outcome(known)
+        if status == _REFUSED:
+            refusal = _decode(_refusal, body)
+            # The key stands for another call: only asking the provider tells what has happened.
+            if refusal.code == "idempotency_conflict":
+                raise ProviderDown(f"the provider knows the key {key!r} for something else")
+            return Outcome("declined", code=refusal.code)
+        raise _unusable(status, body)
+
+    async def _find(self, target: str) -> list[_Known]:
+        status, body = await self._client.call("GET", target)
+        if status != _OK:
+            raise _unusable(status, body)
+        return _decode(_found, body).data
+
+
+def _outcome(known: _Known) -> Outcome:
+    return Outcome(known.status, known.id, known.code, captured=known.status == "succeeded")
+
+
+def _decode(decoder: "msgspec.json.Decoder[_T]", body: bytes) -> _T:
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProviderDown(f"the provider's answer makes no sense: {error}") from error
+
+
+def _unusable(status: int, body: bytes) -> ProviderDown:
+    return ProviderDown(f"the provider answered {status}: {body[:200].decode(errors='replace')}")

@@ -1,0 +1,362 @@
+"""The one settings object: every `EMPORIUM_*` variable, typed, checked and explained in one line each."""
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+import emporium
+
+__all__ = [
+    "CONTEXTS",
+    "PREFIX",
+    "Fact",
+    "Settings",
+    "SettingsProblem",
+    "StartupProblem",
+    "environment",
+    "facts",
+    "load",
+    "markdown",
+    "masked",
+]
+
+PREFIX: Final = "EMPORIUM_"
+
+CONTEXTS: Final = (
+    "catalog",
+    "inventory",
+    "ordering",
+    "payments",
+    "shipping",
+    "accounts",
+    "reviews",
+    "notifications",
+)
+"""The contexts, each of which may have a database of its own."""
+
+_CHECKOUT: Final = Path(emporium.__file__).resolve().parents[2]
+
+
+class StartupProblem(Exception):  # noqa: N818 - it is a circumstance, told to a person
+    """Something outside the program keeps it from starting.
+
+    Attributes:
+        text: one sentence that says what is wrong.
+        remedy: one sentence that says what to do about it.
+    """
+
+    def __init__(self, text: str, remedy: str) -> None:
+        super().__init__(f"{text} {remedy}")
+        self.text = text
+        self.remedy = remedy
+
+
+class SettingsProblem(StartupProblem):
+    """Variables that are unknown, malformed or contradict each other; the text names each of them."""
+
+
+def _home() -> Path:
+    """`var` in the checkout; for an installed program the user's data folder (XDG)."""
+    if (_CHECKOUT / "pyproject.toml").is_file():
+        return _CHECKOUT / "var"
+    base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(base).expanduser() / "emporium"
+
+
+def _year() -> Path:
+    return _CHECKOUT.parent / "shared" / "data" / "online-retail.parquet"
+
+
+DatabaseUrl = Annotated[str, Meta(pattern="^postgres(ql)?://", title="a postgresql:// URL")]
+HttpUrl = Annotated[str, Meta(pattern="^https?://[^/]", title="an http:// or https:// URL")]
+Email = Annotated[str, Meta(pattern="^[^@\\s]+@[^@\\s]+$", title="an e-mail address")]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What this program can be told. A field `port` is the variable `EMPORIUM_PORT`; its default is a working one.
+
+    To add a setting, add one field with its description, then run `emporium settings --markdown >docs/settings.md`.
+    """
+
+    # Where it answers
+    host: Annotated[str, Meta(description="Address on which the gateway listens.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port of the gateway; 0 takes a free one.")] = 8000
+    tls_certificate: Annotated[
+        Path | None, Meta(description="PEM file with the certificate (chain) for HTTPS; needs the key as well.")
+    ] = None
+    tls_key: Annotated[Path | None, Meta(description="PEM file with the private key for HTTPS.")] = None
+    gateways: Annotated[int, Meta(ge=1, le=64, description="Number of gateway processes.")] = 1
+    workers: Annotated[int, Meta(ge=1, le=64, description="Number of worker processes.")] = 1
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="The least important log line that is written.")
+    ] = "info"
+
+    # Where the data lies
+    data_dir: Annotated[
+        Path,
+        Meta(description="Folder of the embedded database, keys and logs. Default: `var` in the checkout, "
+             "else `emporium` in the user's data folder."),
+    ] = msgspec.field(default_factory=_home)  # fmt: skip
+    database_url: Annotated[
+        DatabaseUrl | None,
+        Meta(description="PostgreSQL ≥ 15 for everything; unset: an embedded one in the data folder."),
+    ] = None
+    catalog_database_url: Annotated[DatabaseUrl | None, Meta(description="Another database for the catalog.")] = None
+    inventory_database_url: Annotated[DatabaseUrl | None, Meta(description="Another database for the inventory.")] = (
+        None
+    )
+    ordering_database_url: Annotated[DatabaseUrl | None, Meta(description="Another database for carts and orders.")] = (
+        None
+    )
+    payments_database_url: Annotated[DatabaseUrl | None, Meta(description="Another database for payments.")] = None
+    shipping_database_url: Annotated[DatabaseUrl | None, Meta(description="Another database for shipments.")] = None
+    accounts_database_url: Annotated[DatabaseUrl | None, Meta(description="Another database for accounts.")] = None
+    reviews_database_url: Annotated[DatabaseUrl | None, Meta(description="Another database for reviews.")] = None
+    notifications_database_url: Annotated[
+        DatabaseUrl | None, Meta(description="Another database for notifications.")
+    ] = None
+    keys_database_url: Annotated[
+        DatabaseUrl | None, Meta(description="Another database for the keys of personal data.")
+    ] = None
+    listen_database_url: Annotated[
+        DatabaseUrl | None,
+        Meta(description="Direct connection for LISTEN and leases where the others go through a transaction pooler."),
+    ] = None
+
+    # Personal data
+    master_key: Annotated[
+        str | None,
+        Meta(
+            description="Master key of the customers' keys: 32 bytes in base64 or hexadecimal.",
+            extra_json_schema={"secret": True},
+        ),
+    ] = None
+    master_key_file: Annotated[
+        Path | None, Meta(description="File with the master key. Default: `master.key` in the data folder.")
+    ] = None
+
+    # The outside
+    provider_url: Annotated[HttpUrl | None, Meta(description="Payment provider; unset: the embedded sandbox.")] = None
+    carrier_url: Annotated[HttpUrl | None, Meta(description="Parcel carrier; unset: the embedded sandbox.")] = None
+    sandbox_latency_ms: Annotated[
+        int, Meta(ge=0, le=60_000, description="How long the embedded sandbox takes for an answer, in milliseconds.")
+    ] = 5
+    sandbox_delivery_s: Annotated[
+        float, Meta(ge=0, le=86_400, description="How long a parcel of the embedded sandbox travels, in seconds.")
+    ] = 5.0
+
+    # How the shop behaves
+    fulfilment: Annotated[
+        Literal["auto", "manual"],
+        Meta(description="`auto`: parcels are booked and delivered without people; `manual`: staff ship and deliver."),
+    ] = "auto"
+    payment_timeout_s: Annotated[
+        float, Meta(gt=0, le=86_400, description="Seconds after which an unanswered payment counts as failed.")
+    ] = 60.0
+    cart_expiry_days: Annotated[
+        float, Meta(gt=0, le=3650, description="Days after which a cart left alone expires.")
+    ] = 30.0
+    reservation_expiry_days: Annotated[
+        float, Meta(gt=0, le=3650, description="Days after which a reservation that nobody ships is given back.")
+    ] = 14.0
+    admin_email: Annotated[
+        Email, Meta(description="E-mail address of the administrator that the first start makes.")
+    ] = "admin@emporium.example"
+    empty: Annotated[bool, Meta(description="Whether the first start leaves the demo catalogue out.")] = False
+
+    # Tests and measurements
+    require_real: Annotated[
+        bool, Meta(description="Tests: a missing server or tool is a failure instead of a skip.")
+    ] = False
+    test_database_url: Annotated[
+        DatabaseUrl | None, Meta(description="Tests: one more PostgreSQL server on which the integration tests run.")
+    ] = None
+    bench_online_retail: Annotated[
+        Path,
+        Meta(description="Measurements: the year of invoices. Default: `shared/data/online-retail.parquet` beside "
+             "the checkout."),
+    ] = msgspec.field(default_factory=_year)  # fmt: skip
+
+    def __repr__(self) -> str:
+        shown = (f"{fact.name}={fact.value!r}" for fact in facts(self) if fact.source != "default")
+        return f"Settings({', '.join(shown)})"
+
+    def context_database_url(self, context: str) -> str | None:
+        """The database of one of CONTEXTS (or of `keys`): its own, else the common one, else None (embedded)."""
+        own: str | None = getattr(self, f"{context}_database_url")
+        return own or self.database_url
+
+
+class Fact(msgspec.Struct, frozen=True):
+    """One setting as `emporium settings` shows it; `value` is masked where it is secret."""
+
+    name: str
+    variable: str
+    value: Any
+    source: Literal["default", "environment", "command line"]
+    description: str
+
+
+_NAMES: Final = tuple(Settings.__struct_fields__)
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings of an environment (default: the process's). A variable set to nothing counts as unset.
+
+    Raises SettingsProblem with one sentence per unknown, malformed or contradictory variable.
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for variable in sorted(name for name in environ if name.startswith(PREFIX)):
+        name, text = variable.removeprefix(PREFIX).lower(), environ[variable]
+        if name not in _NAMES or variable != variable.upper():
+            problems.append(_unknown(variable))
+        elif text:
+            try:
+                values[name] = _parse(name, text)
+            except ValueError as error:
+                problems.append(f"{variable} must be {error}{_given(name, text)}.")
+    if not problems:
+        settings = Settings(**values)
+        problems = _contradictions(settings)
+        if not problems:
+            return settings
+    raise SettingsProblem(" ".join(problems), "Run `emporium settings --help` or read docs/settings.md.")
+
+
+def facts(settings: Settings, environ: Mapping[str, str] | None = None) -> list[Fact]:
+    """Every setting, masked, with where it came from, in the order of the fields."""
+    environ = os.environ if environ is None else environ
+    defaults = Settings()
+    found = []
+    for name in _NAMES:
+        value, variable = getattr(settings, name), PREFIX + name.upper()
+        source: Literal["default", "environment", "command line"] = "default"
+        if environ.get(variable) and _same(name, environ[variable], value):
+            source = "environment"
+        elif value != getattr(defaults, name):
+            source = "command line"
+        shown = "***" if _is_secret(name) and value is not None else masked(value)
+        found.append(Fact(name, variable, shown, source, _schema()[name]["description"]))
+    return found
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The variables with which a child process has these same settings: those that differ from the defaults."""
+    defaults = Settings()
+    changed = ((name, getattr(settings, name)) for name in _NAMES if getattr(settings, name) != getattr(defaults, name))
+    return {PREFIX + name.upper(): _text(value) for name, value in changed}
+
+
+def masked(value: Any) -> Any:
+    """A value that may be shown: paths as text, passwords within URLs as `***`."""
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, str):
+        value = re.sub(r"://([^:@/?#]*):.*@", r"://\1:***@", value)
+        return re.sub(r"(\w*password)=[^&\s]*", r"\1=***", value, flags=re.IGNORECASE)
+    return value
+
+
+def markdown() -> str:
+    """The text of docs/settings.md."""
+    lines = [
+        "# Settings",
+        "",
+        "Every setting is an environment variable; `emporium settings` shows the effective ones and where each came",
+        "from. This page is made by `emporium settings --markdown`.",
+        "",
+        "| variable | must be | default | meaning |",
+        "|---|---|---|---|",
+    ]
+    for name, field in _schema().items():
+        default = f"`{_text(field['default'])}`" if field.get("default") is not None else ""
+        lines.append(f"| `{PREFIX}{name.upper()}` | {_expected(name)} | {default} | {field['description']} |")
+    return "\n".join(lines) + "\n"
+
+
+def _contradictions(settings: Settings) -> list[str]:
+    problems = []
+    if (settings.tls_certificate is None) != (settings.tls_key is None):
+        problems.append("EMPORIUM_TLS_CERTIFICATE and EMPORIUM_TLS_KEY must be set together.")
+    if settings.master_key is not None and settings.master_key_file is not None:
+        problems.append("EMPORIUM_MASTER_KEY and EMPORIUM_MASTER_KEY_FILE exclude each other.")
+    return problems
+
+
+def _unknown(variable: str) -> str:
+    known = [PREFIX + name.upper() for name in _NAMES]
+    close = difflib.get_close_matches(variable.upper(), known, 1, 0.7)
+    return f"{variable} is not a setting" + (f"; did you mean {close[0]}?" if close else ".")
+
+
+def _parse(name: str, text: str) -> Any:
+    """The typed value. Raises ValueError with what is expected."""
+    try:
+        return msgspec.convert(text.strip(), _hints()[name], strict=False, dec_hook=_path)
+    except msgspec.ValidationError:
+        raise ValueError(_expected(name)) from None
+
+
+def _path(kind: type, text: str) -> Path:
+    return Path(text).expanduser().absolute()
+
+
+def _same(name: str, text: str, value: Any) -> bool:
+    try:
+        return bool(_parse(name, text) == value)
+    except ValueError:
+        return False
+
+
+def _given(name: str, text: str) -> str:
+    return "" if _is_secret(name) or "://" in text else f", not {text!r}"
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _is_secret(name: str) -> bool:
+    return bool(_schema()[name].get("secret"))
+
+
+@cache
+def _hints() -> dict[str, Any]:
+    return get_type_hints(Settings, include_extras=True)
+
+
+@cache
+def _schema() -> dict[str, dict[str, Any]]:
+    """Every field's JSON schema: type, bounds, choices, description."""
+    whole = msgspec.json.schema(Settings, schema_hook=lambda kind: {"type": "string", "title": "a path"})
+    fields: dict[str, dict[str, Any]] = whole["$defs"]["Settings"]["properties"]
+    for field in fields.values():
+        for part in field.pop("anyOf", ()):
+            if part != {"type": "null"}:
+                field.update(part)
+    return fields
+
+
+def _expected(name: str) -> str:
+    """What a value must be, in words: `a whole number from 0 to 65535`."""
+    field = _schema()[name]
+    if "title" in field:
+        return str(field["title"])
+    if "enum" in field:
+        return " or ".join(f"`{choice}`" for choice in field["enum"])
+    if field["type"] == "boolean":
+        return "`true` or `false`"
+    if field["type"] in ("integer", "number"):
+        noun = "a whole number" if field["type"] == "integer" else "a number"
+        low = f"from {field['minimum']}" if "minimum" in field else f"above {field['exclusiveMinimum']}"
+        return f"{noun} {low} to {field['maximum']}"
+    return "text"

@@ -1,0 +1,376 @@
+"""The `emporium` command line: what each command takes; what it does is imported when it is called."""
+
+import importlib
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from emporium import __version__
+from emporium.infra import settings as configuration
+from emporium.infra.settings import Settings, SettingsProblem, StartupProblem
+
+__all__ = ["command", "implementation", "main"]
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
+
+
+def main() -> None:
+    """Runs the command line. Exit status 0: done; 1: it failed or found something wrong; 2: wrongly called."""
+    try:
+        sys.exit(command(standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(1)
+    except SettingsProblem as problem:
+        _complain(problem)
+        sys.exit(2)
+    except StartupProblem as problem:
+        _complain(problem)
+        sys.exit(1)
+
+
+def implementation(module: str, function: str) -> Callable[..., Any]:
+    """A function of a module beside this one."""
+    found: Callable[..., Any] = getattr(importlib.import_module(f"emporium.scripts.{module}"), function)
+    return found
+
+
+def _complain(problem: StartupProblem) -> None:
+    click.echo(f"{problem.text}\n{problem.remedy}", err=True)
+
+
+def _load(**changes: Any) -> Settings:
+    """The settings of the environment, changed by what the command line says; logging set up."""
+    settings = configuration.load()
+    settings = msgspec.structs.replace(
+        settings, **{name: value for name, value in changes.items() if value is not None}
+    )
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr
+    )
+    return settings
+
+
+@contextmanager
+def _database() -> Iterator[Settings]:
+    """Settings with a database that answers, started for the block where none runs."""
+    from emporium.infra.postgres import database
+
+    with database(_load(), _name()) as settings:
+        yield settings
+
+
+@contextmanager
+def _everything() -> Iterator[Settings]:
+    """Settings with a database, a provider and a carrier that answer, started for the block where none run."""
+    from emporium.scripts.processes import outfit
+
+    with outfit(_load(), _name()) as settings:
+        yield settings
+
+
+def _name() -> str:
+    return click.get_current_context().command_path
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Settings are environment variables, EMPORIUM_PORT for one: `emporium settings` lists them.",
+)
+@click.version_option(__version__, prog_name="emporium")
+def command() -> None:
+    """Emporium: an event-sourced commerce backend.
+
+    \b
+    Examples:
+      emporium up                       start a shop here; Ctrl-C stops it
+      emporium status                   what runs, how far behind, what is stuck
+      emporium audit order K7QM-3XWD    an order's whole story
+    """
+
+
+@command.command()
+@click.option("--host", help="Address to listen on.  [EMPORIUM_HOST]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0: a free one.  [EMPORIUM_PORT]")
+@click.option(
+    "--data-dir", type=click.Path(path_type=Path, file_okay=False, resolve_path=True), help="[EMPORIUM_DATA_DIR]"
+)
+@click.option("--empty", is_flag=True, default=None, help="Leave the demo catalogue out.  [EMPORIUM_EMPTY]")
+@as_json
+def up(as_json: bool, **changes: Any) -> int:
+    """Start the shop: database, sandbox, gateway and workers.
+
+    The first start makes the schema, an administrator (its password is printed once) and a demo catalogue.
+    What ends is started again. Ctrl-C stops everything within five seconds and loses nothing.
+
+    \b
+    Examples:
+      emporium up
+      emporium up --port 8080 --data-dir ~/shop
+      EMPORIUM_DATABASE_URL=postgresql://shop@db/shop emporium up
+    """
+    return _status(implementation("up", "run")(_load(**changes), as_json=as_json))
+
+
+@command.command()
+def serve() -> int:
+    """Run the gateway processes (EMPORIUM_GATEWAYS) until SIGTERM.
+
+    \b
+    Examples:
+      emporium serve
+      EMPORIUM_GATEWAYS=4 EMPORIUM_HOST=0.0.0.0 emporium serve
+    """
+    with _everything() as settings:
+        return _status(implementation("serve", "run")(settings))
+
+
+@command.command()
+def work() -> int:
+    """Run one worker: process managers, projections, effects, timers, until SIGTERM.
+
+    Any number may run; each follower and timer has one leader among them, and another takes over when it ends.
+
+    \b
+    Examples:
+      emporium work
+      EMPORIUM_LOG_LEVEL=debug emporium work
+    """
+    with _everything() as settings:
+        return _status(implementation("work", "run")(settings))
+
+
+@command.command()
+@as_json
+def migrate(as_json: bool) -> int:
+    """Bring the schema of every database to this program's version.
+
+    \b
+    Examples:
+      emporium migrate
+      EMPORIUM_DATABASE_URL=postgresql://shop@db/shop emporium migrate --json
+    """
+    with _database() as settings:
+        return _status(implementation("migrate", "run")(settings, as_json=as_json, quiet=False))
+
+
+@command.group("import")
+def import_() -> None:
+    """Bring in a merchant's history through the real commands and process managers."""
+
+
+@import_.command("online-retail")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--limit", type=click.IntRange(1), help="Only the first so many invoices.")
+@click.option("--set-aside", is_flag=True, help="List the lines that were set aside, with their numbers and reasons.")
+@as_json
+def import_online_retail(file: Path, limit: int | None, set_aside: bool, as_json: bool) -> int:
+    """Drive a year of invoices through the shop, with each invoice's time as the clock.
+
+    It may be interrupted and run again; nothing is doubled. The report reconciles to the penny.
+
+    \b
+    Examples:
+      emporium import online-retail online-retail.parquet
+      emporium import online-retail online-retail.parquet --limit 1000 --json
+    """
+    with _everything() as settings:
+        run = implementation("import_online_retail", "run")
+        return _status(run(settings, file, limit=limit, set_aside=set_aside, as_json=as_json))
+
+
+@command.command()
+@click.argument("names", nargs=-1)
+@click.option("--strict", is_flag=True, help="Exit with 1 when a goal is missed.")
+@as_json
+def bench(names: tuple[str, ...], strict: bool, as_json: bool) -> int:
+    """Measure against the goals, through the processes that `emporium up` starts, in folders of its own.
+
+    \b
+    Examples:
+      emporium bench
+      emporium bench append saga --json --strict
+    """
+    return _status(implementation("bench", "run")(_load(), names, strict=strict, as_json=as_json))
+
+
+@command.group()
+def events() -> None:
+    """Read events as they stand in the logs."""
+
+
+@events.command("show")
+@click.argument("reference")
+@as_json
+def events_show(reference: str, as_json: bool) -> int:
+    """Show the events of a stream, of a correlation (an order's id), of an order number, or one event by its id.
+
+    \b
+    Examples:
+      emporium events show K7QM-3XWD
+      emporium events show 5b0a5c55-9d0e-4f6e-8a3f-2c116f1d3f0e --json
+    """
+    with _database() as settings:
+        return _status(implementation("events", "show")(settings, reference, as_json=as_json))
+
+
+@events.command("tail")
+@click.argument("log", type=click.Choice(configuration.CONTEXTS), required=False)
+@click.option("--after", type=click.IntRange(0), help="Begin after this position of the log; default: at its end.")
+@as_json
+def events_tail(log: str | None, after: int | None, as_json: bool) -> int:
+    """Follow a log (default: all of them) until Ctrl-C.
+
+    \b
+    Examples:
+      emporium events tail
+      emporium events tail ordering --after 0 --json
+    """
+    if after is not None and log is None:
+        raise click.UsageError("--after counts positions of one log: name it.")
+    with _database() as settings:
+        return _status(implementation("events", "tail")(settings, log, after=after, as_json=as_json))
+
+
+@command.group()
+def projections() -> None:
+    """See and rebuild the read models."""
+
+
+@projections.command("list")
+@as_json
+def projections_list(as_json: bool) -> int:
+    """List the read models: version, position, lag, state.
+
+    \b
+    Examples:
+      emporium projections list --json
+    """
+    with _database() as settings:
+        return _status(implementation("projections", "list_all")(settings, as_json=as_json))
+
+
+@projections.command("rebuild")
+@click.argument("names", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every read model.")
+@as_json
+def projections_rebuild(names: tuple[str, ...], everything: bool, as_json: bool) -> int:
+    """Rebuild read models from history beside the live ones, then swap. Nothing outside is called.
+
+    \b
+    Examples:
+      emporium projections rebuild order_history
+      emporium projections rebuild --all
+    """
+    if bool(names) == everything:
+        raise click.UsageError("Name read models, or say --all.")
+    with _database() as settings:
+        return _status(implementation("projections", "rebuild")(settings, names, as_json=as_json))
+
+
+@command.group()
+def audit() -> None:
+    """Replay what happened."""
+
+
+@audit.command("order")
+@click.argument("number")
+@as_json
+def audit_order(number: str, as_json: bool) -> int:
+    """Replay an order's events of all logs in causal order, with actor, cause and resulting state.
+
+    \b
+    Examples:
+      emporium audit order K7QM-3XWD
+      emporium audit order K7QM-3XWD --json
+    """
+    with _database() as settings:
+        return _status(implementation("audit", "order")(settings, number, as_json=as_json))
+
+
+@command.command()
+@as_json
+def status(as_json: bool) -> int:
+    """What runs, how far each follower is behind, what is stuck. Exit status 1 where something is wrong.
+
+    \b
+    Examples:
+      emporium status
+      emporium status --json
+    """
+    with _database() as settings:
+        return _status(implementation("status", "run")(settings, as_json=as_json))
+
+
+@command.group()
+def admin() -> None:
+    """Administrators of the shop."""
+
+
+@admin.command("create")
+@click.argument("email")
+@as_json
+def admin_create(email: str, as_json: bool) -> int:
+    """Make an administrator; the first password is printed once and stored only hashed.
+
+    \b
+    Examples:
+      emporium admin create anna@shop.example
+    """
+    with _database() as settings:
+        return _status(implementation("admin", "create")(settings, email, as_json=as_json))
+
+
+@admin.command("reset-password")
+@click.argument("email")
+@as_json
+def admin_reset_password(email: str, as_json: bool) -> int:
+    """Give an administrator a new password, printed once, and end the open sessions.
+
+    \b
+    Examples:
+      emporium admin reset-password anna@shop.example
+    """
+    with _database() as settings:
+        return _status(implementation("admin", "reset_password")(settings, email, as_json=as_json))
+
+
+@command.command()
+@click.option("--markdown", is_flag=True, help="Print the page docs/settings.md instead.")
+@as_json
+def settings(markdown: bool, as_json: bool) -> None:
+    """Print every setting, its value (secrets masked) and where it came from.
+
+    \b
+    Examples:
+      emporium settings
+      EMPORIUM_PORT=8080 emporium settings --json
+    """
+    if markdown:
+        click.echo(configuration.markdown(), nl=False)
+        return
+    facts = configuration.facts(configuration.load())
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(facts)))
+        return
+    width = max(len(fact.variable) for fact in facts)
+    for fact in facts:
+        shown = "" if fact.value is None else fact.value
+        click.echo(f"{fact.variable:<{width}}  {fact.source:<11}  {shown}")
+
+
+def _status(returned: Any) -> int:
+    """The exit status that an implementation gave; None counts as 0."""
+    return int(returned or 0)
+
+
+if __name__ == "__main__":
+    main()

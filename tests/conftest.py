@@ -1,0 +1,71 @@
+"""What every test may ask for: a PostgreSQL server, fresh migrated databases, a folder for servers."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests import servers
+
+_numbers = count(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--postgres",
+        choices=["18", "15", "url"],
+        action="append",
+        help="run tests/integration on this server only (may be repeated): the embedded 18, Debian's 15, "
+        "or that of EMPORIUM_TEST_DATABASE_URL",
+    )
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the settings of whoever runs it."""
+    for variable in [name for name in os.environ if name.startswith("EMPORIUM_")]:
+        monkeypatch.delenv(variable)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """An empty folder with a short path, which a server's own user may reach: a data folder for tests."""
+    path = Path(tempfile.mkdtemp(prefix="emporium-"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The URL of a running server: the embedded one (tests/integration runs on several in turn)."""
+    with servers.started("18") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def template(server: str) -> Iterator[str]:
+    """The name of a migrated, empty database on the server, from which others are copied."""
+    name = f"emporium_template_{os.getpid()}"
+    with servers.made(server, name) as url:
+        servers.migrate(url)
+        yield name
+
+
+@pytest.fixture
+def make_database(server: str, template: str) -> Iterator[Callable[[], str]]:
+    """Each call makes another fresh migrated database and gives its URL; all go when the test ends."""
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(
+            servers.made(server, f"test_{os.getpid()}_{next(_numbers)}", template=template)
+        )
+
+
+@pytest.fixture
+def database(make_database: Callable[[], str]) -> str:
+    """The URL of a fresh migrated database."""
+    return make_database()

@@ -1,0 +1,76 @@
+"""PostgreSQL for tests: which servers there are, and databases on them that go away again."""
+
+import importlib.util
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+import psycopg
+import pytest
+
+from emporium.infra.postgres import EmbeddedPostgres
+from emporium.infra.settings import Settings, load
+from emporium.scripts.cli import implementation
+
+RUN: Settings = load()
+"""The settings of this test run itself: `require_real`, `test_database_url`."""
+
+DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
+
+HASTY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
+"""Most tests ask whether commits are right, not whether a disk keeps them; the others start servers of their own."""
+
+
+def lack(reason: str) -> None:
+    """Where something real is missing: skips, or fails with EMPORIUM_REQUIRE_REAL=1."""
+    if RUN.require_real:
+        pytest.fail(f"{reason} (and EMPORIUM_REQUIRE_REAL is set)", pytrace=False)
+    pytest.skip(reason)
+
+
+@contextmanager
+def started(kind: str) -> Iterator[str]:
+    """The URL of a server: `18` (embedded), `15` (Debian's), or `url` (that of EMPORIUM_TEST_DATABASE_URL)."""
+    if kind == "url":
+        if RUN.test_database_url is None:
+            lack("EMPORIUM_TEST_DATABASE_URL is not set")
+        yield str(RUN.test_database_url)
+        return
+    if kind == "15" and not DEBIAN_15.is_dir():
+        lack(f"there is no PostgreSQL 15 in {DEBIAN_15}: apt-get install postgresql-15")
+    folder = Path(tempfile.mkdtemp(prefix="emporium-pg-"))
+    server = EmbeddedPostgres(folder, binaries=DEBIAN_15 if kind == "15" else None, options=HASTY)
+    try:
+        yield server.start()
+    finally:
+        server.stop(immediate=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def made(server: str, name: str, *, template: str = "template0") -> Iterator[str]:
+    """The URL of a new database on a server, dropped at the end."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
+    try:
+        yield named(server, name)
+    finally:
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
+
+
+def named(url: str, name: str) -> str:
+    """The URL of another database on the same server."""
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+def migrate(url: str) -> None:
+    """Makes the whole schema in an empty database, as `emporium migrate` does."""
+    if importlib.util.find_spec("emporium.scripts.migrate") is not None:
+        implementation("migrate", "run")(
+            msgspec.structs.replace(Settings(), database_url=url), as_json=False, quiet=True
+        )

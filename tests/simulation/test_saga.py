@@ -1,0 +1,203 @@
+"""The whole saga under a seeded scheduler: any order of followers, tasks, faults and cancellations ends right."""
+
+import random
+from datetime import timedelta
+from uuid import UUID, uuid5
+
+import pytest
+
+from emporium.application.commands import handle
+from emporium.application.effects import Effects
+from emporium.application.policies import POLICIES
+from emporium.application.ports import Meta, ProviderDown
+from emporium.application.runner import Follower, TaskRunner
+from emporium.application.schedules import TimeLimits, scheduler
+from emporium.application.work import Work, execute
+from emporium.domain import order, payment
+from emporium.domain.base import Money, Rejected
+from emporium.domain.cart import CART, AddCartItem, CheckOutCart
+from emporium.domain.order import ORDER, OrderLine, PlaceOrder, RequestCancellation, order_id_of
+from emporium.domain.payment import PAYMENT, payment_id_of
+from emporium.domain.registry import AGGREGATES
+from emporium.domain.stock import STOCK, ReceiveUnits, stock_id_of
+from emporium.domain.warehouse import OpenWarehouse
+from tests.support.memory import ManualClock, MemoryCarrier, MemoryLog, MemoryProvider, OpenVault
+
+SPACE = UUID("00000000-0000-4000-8000-000000000002")
+SKUS = ("MUG", "TEA", "CUP")
+WAREHOUSES = ("LON", "BER")
+METHODS = ("pm_ok", "pm_ok", "pm_ok", "pm_ok", "pm_declined", "pm_never")
+
+
+class Simulation:
+    """One process in memory with a clock that only the scheduler moves."""
+
+    def __init__(self, seed: int, faults: float) -> None:
+        self.random = random.Random(seed)
+        self.faults = faults
+        self.clock = ManualClock()
+        self.limits = TimeLimits(tracking=timedelta(seconds=1))
+        self.schedule = scheduler(self.limits)
+        self.logs = {name: MemoryLog(name) for name in ("ordering", "payments", "inventory", "shipping")}
+        self.provider = MemoryProvider(self.trouble)
+        self.carrier = MemoryCarrier(self.trouble)
+        effects = Effects(self.logs, self.provider, self.carrier, OpenVault(), self.clock, self.limits, automatic=True)
+        log_of = {event: aggregate.log for aggregate in AGGREGATES for event in aggregate.events}
+        self.followers = []
+        self.runners = {}
+        for policy in POLICIES:
+            log = self.logs[policy.name]
+            performers = dict(effects.performers.get(policy.name, {}))
+            for upstream in dict.fromkeys(log_of[event] for event in policy.table):
+                follower = Follower(
+                    policy, log, self.logs[upstream], self.logs["ordering"], self.clock, self.schedule,
+                    batch=self.random.choice((1, 3, 250)),
+                )  # fmt: skip
+                self.followers.append(follower)
+                performers[follower.later_kind] = follower.again
+            self.runners[policy.name] = TaskRunner(log, performers, self.clock, self.schedule)
+        self.orders: list[UUID] = []
+
+    def trouble(self) -> None:
+        if self.random.random() < self.faults:
+            raise ProviderDown("a fault of the simulation")
+
+    async def run(self, log: str, *commands: object, request: str = "1") -> None:
+        async def handler(work: Work) -> None:
+            for command in commands:
+                await handle(work, command)  # type: ignore[arg-type]
+
+        correlation = str(getattr(commands[-1], "order_id", log))
+        cause = Meta(correlation, f"request:{request}", "customer:1")
+        await execute(self.logs[log], self.clock, cause, self.schedule, handler)
+
+    async def stock(self) -> None:
+        for number, warehouse in enumerate(WAREHOUSES):
+            opened = OpenWarehouse(code=warehouse, name=warehouse, country="GB", priority=number)
+            await self.run("inventory", opened)
+            for sku in SKUS:
+                await self.run("inventory", ReceiveUnits(sku=sku, warehouse=warehouse, quantity=6))
+
+    async def place(self, number: int) -> None:
+        cart_id = uuid5(SPACE, f"cart {number}")
+        order_id = order_id_of(cart_id, 1)
+        lines = []
+        now = self.clock.now()
+        adds = []
+        for line, sku in enumerate(self.random.sample(SKUS, self.random.randint(1, 3)), start=1):
+            quantity = self.random.randint(1, 4)
+            price = Money(250 * line, "GBP")
+            adds.append(AddCartItem(cart_id=cart_id, sku=sku, quantity=quantity, unit_price=price, at=now))
+            lines.append(
+                OrderLine(line=line, sku=sku, title=sku, quantity=quantity, unit_price=price, total=price * quantity)
+            )
+        out = CheckOutCart(cart_id=cart_id, order_id=order_id, order_number=f"N{number}", attempt=1, at=now)
+        place = PlaceOrder(
+            order_id=order_id, number=f"N{number}", cart_id=cart_id, subject=order_id, lines=tuple(lines),
+            shipping=Money(300, "GBP"), country="GB", payment_method=self.random.choice(METHODS), at=now,
+        )  # fmt: skip
+        await self.run("ordering", *adds, out, place)
+        self.orders.append(order_id)
+
+    async def cancel_one(self) -> None:
+        try:
+            wish = RequestCancellation(order_id=self.random.choice(self.orders), reason="changed my mind")
+            await self.run("ordering", wish)
+        except Rejected as rejected:
+            assert rejected.code == "too_late_to_cancel"
+
+    async def step(self) -> None:
+        if self.random.random() < 0.5:
+            await self.random.choice(self.followers).step(epoch=1)
+            return
+        runner = self.random.choice(list(self.runners.values()))
+        if self.random.random() < 0.3:
+            await runner.poll(self.clock.now())
+        await runner.step()
+        for running in list(runner._running):
+            await running
+        self.clock.advance(timedelta(milliseconds=self.random.randint(0, 300)))
+
+    async def settle(self) -> None:
+        """Runs on without faults until nothing moves any more."""
+        self.faults = 0.0
+        for _ in range(400):
+            moved = False
+            for follower in self.followers:
+                while (await follower.step(epoch=1))[0]:
+                    moved = True
+            for runner in self.runners.values():
+                await runner.poll(self.clock.now())
+                await runner.step()
+                for running in list(runner._running):
+                    await running
+                moved |= await runner.step()
+            if not moved:
+                if await self.closed():
+                    return
+                self.clock.advance(timedelta(seconds=60))
+        raise AssertionError("the saga does not come to rest")
+
+    async def closed(self) -> bool:
+        states = [await self.logs["ordering"].load(ORDER, order_id) for order_id in self.orders]
+        return all(state is not None and state.is_closed for state, _ in states)
+
+
+@pytest.mark.parametrize("seed", range(60))
+async def test_every_order_ends_and_nothing_is_lost_or_doubled(seed: int) -> None:
+    simulation = Simulation(seed, faults=0.2)
+    await simulation.stock()
+    for number in range(12):
+        await simulation.place(number)
+        for _ in range(simulation.random.randint(0, 30)):
+            await simulation.step()
+        if simulation.random.random() < 0.4:
+            await simulation.cancel_one()
+    await simulation.settle()
+    simulation.clock.advance(timedelta(hours=1))
+    await simulation.settle()
+    await check(simulation)
+
+
+async def check(simulation: Simulation) -> None:
+    sold: dict[str, int] = dict.fromkeys(SKUS, 0)
+    for order_id in simulation.orders:
+        state, _ = await simulation.logs["ordering"].load(ORDER, order_id)
+        paid, _ = await simulation.logs["payments"].load(PAYMENT, payment_id_of(order_id))
+        assert state is not None
+        assert paid is not None
+        charged = sum(
+            amount.amount
+            for one, amount, outcome in simulation.provider.charges.values()
+            if one == order_id and outcome.status == "succeeded"
+        )
+        back = sum(
+            amount.amount for reference, amount in simulation.provider.refunds.values() if reference == paid.reference
+        )
+        assert charged in (0, state.total.amount)
+        assert paid.received == charged
+        if state.status == order.FULFILLED:
+            assert charged == state.total.amount
+            assert back == 0
+            for line in state.lines:
+                sold[line.sku] += line.quantity
+        else:
+            assert state.status in (order.FAILED, order.CANCELLED)
+            assert back == charged, (state.status, paid)
+        cart_state, _ = await simulation.logs["ordering"].load(CART, state.cart_id)  # type: ignore[arg-type]
+        assert cart_state is not None
+        assert bool(cart_state.items) == (state.status == order.FAILED)
+        assert paid.status != payment.REQUESTED
+    for sku in SKUS:
+        states = [
+            (await simulation.logs["inventory"].load(STOCK, stock_id_of(sku, warehouse)))[0] for warehouse in WAREHOUSES
+        ]
+        assert all(s is not None and s.reserved == 0 and s.on_hand >= 0 for s in states)
+        assert sum(s.on_hand for s in states if s is not None) == 12 - sold[sku]
+    for log in simulation.logs.values():
+        assert not [task for task in log.tasks.values() if task.parked]
+        known = {str(r.id) for other in simulation.logs.values() for r in other.events}
+        for recorded in log.events:
+            kind, _, cause = recorded.meta.causation.partition(":")
+            assert kind in ("request", "timer", "event")
+            assert kind != "event" or cause in known

@@ -1,0 +1,244 @@
+"""The event log, leases, provider and carrier in memory: for unit tests and the deterministic simulation only."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID, uuid5
+
+from emporium.application.ports import (
+    Address,
+    Claim,
+    Conflict,
+    Label,
+    LimitReached,
+    Outcome,
+    ProviderDown,
+    Recorded,
+    Superseded,
+    Taken,
+    Task,
+    Unit,
+)
+from emporium.domain.base import Aggregate, Money, Sealed, State
+
+S = TypeVar("S", bound=State)
+_SPACE = UUID("00000000-0000-4000-8000-000000000001")
+
+
+class ManualClock:
+    """Stands still until it is moved."""
+
+    def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
+        self._now = start
+
+    def now(self) -> datetime:
+        return self._now
+
+    def advance(self, by: timedelta) -> None:
+        self._now += by
+
+
+class MemoryLog:
+    """Keeps the contract of `EventLog`, without durability. Every append may be made to fail once."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.incarnation = uuid5(_SPACE, name)
+        self.events: list[Recorded] = []
+        self.streams: dict[UUID, list[Recorded]] = {}
+        self.tasks: dict[UUID, Task] = {}
+        self.positions: dict[tuple[str, str], int] = {}
+        self.claims: dict[tuple[str, bytes], UUID] = {}
+        self.counters: dict[str, int] = {}
+        self.fail_next: Exception | None = None
+
+    async def append(self, unit: Unit) -> int:
+        if self.fail_next is not None:
+            failure, self.fail_next = self.fail_next, None
+            raise failure
+        self._check(unit)
+        for new in unit.events:
+            recorded = Recorded(
+                self.name, len(self.events) + 1, new.stream, new.version, new.id, new.at, new.event, new.meta
+            )
+            self.events.append(recorded)
+            self.streams.setdefault(new.stream, []).append(recorded)
+        for claim in unit.claims:
+            self._claim(claim)
+        for counter in unit.counters:
+            self.counters[counter.name] = self.counters.get(counter.name, 0) + counter.by
+        if unit.tracking is not None:
+            self.positions[unit.tracking.name, unit.tracking.upstream] = unit.tracking.new
+        for done in unit.done:
+            del self.tasks[done.id]
+        for update in unit.task_updates:
+            old = self.tasks[update.id]
+            self.tasks[update.id] = Task(
+                old.id,
+                old.kind,
+                update.due,
+                old.stream,
+                old.data,
+                old.cause,
+                update.attempts,
+                update.error,
+                update.parked,
+            )
+        for task in unit.tasks:
+            self.tasks.setdefault(task.id, task)
+        return self.events[-1].position if unit.events else 0
+
+    def _check(self, unit: Unit) -> None:
+        versions: dict[UUID, int] = {}
+        losers = set()
+        for new in unit.events:
+            expected = versions.get(new.stream, len(self.streams.get(new.stream, []))) + 1
+            if new.version != expected:
+                losers.add(new.stream)
+            versions[new.stream] = new.version
+        losers |= {stream for stream, version in unit.expect if len(self.streams.get(stream, [])) != version}
+        if losers:
+            raise Conflict(frozenset(losers))
+        for claim in unit.claims:
+            owner = self.claims.get((claim.scope, claim.value))
+            if not claim.release and owner not in (None, claim.owner):
+                raise Taken(claim.scope, owner)
+        for counter in unit.counters:
+            if not 0 <= self.counters.get(counter.name, 0) + counter.by <= counter.limit:
+                raise LimitReached(counter.name)
+        tracking = unit.tracking
+        if tracking is not None and self.positions.get((tracking.name, tracking.upstream), 0) != tracking.old:
+            raise Superseded
+        if any(one.id not in self.tasks for one in (*unit.done, *unit.task_updates)):
+            raise Superseded
+
+    def _claim(self, claim: Claim) -> None:
+        if claim.release:
+            self.claims.pop((claim.scope, claim.value), None)
+        else:
+            self.claims[claim.scope, claim.value] = claim.owner
+
+    async def load(self, aggregate: Aggregate[S], stream: UUID, *, fresh: bool = False) -> tuple[S | None, int]:
+        state: S | None = None
+        events = self.streams.get(stream, [])
+        for recorded in events:
+            state = aggregate.evolve(state, recorded.event)
+        return state, len(events)
+
+    async def load_many(
+        self, aggregate: Aggregate[S], streams: Sequence[UUID], *, fresh: bool = False
+    ) -> dict[UUID, tuple[S | None, int]]:
+        return {stream: await self.load(aggregate, stream) for stream in streams}
+
+    async def stream(self, stream: UUID, *, after: int = 0, limit: int | None = None) -> list[Recorded]:
+        found = [r for r in self.streams.get(stream, []) if r.version > after]
+        return found[:limit]
+
+    async def read(self, after: int, limit: int, *, topics: Sequence[str] | None = None) -> tuple[list[Recorded], int]:
+        page = self.events[after : after + limit]
+        upto = page[-1].position if page else after
+        return [r for r in page if topics is None or r.topic in topics], upto
+
+    async def by_correlation(self, correlation: str) -> list[Recorded]:
+        return [r for r in self.events if r.meta.correlation == correlation]
+
+    async def head(self) -> int:
+        return len(self.events)
+
+    async def wait(self, after: int, timeout: float) -> bool:
+        await asyncio.sleep(0)
+        return len(self.events) > after
+
+    async def due_tasks(self, now: datetime, limit: int, *, kinds: Sequence[str] | None = None) -> list[Task]:
+        due = (t for t in self.tasks.values() if t.due <= now and not t.parked and (kinds is None or t.kind in kinds))
+        return sorted(due, key=lambda t: t.due)[:limit]
+
+    async def next_due(self) -> datetime | None:
+        return min((t.due for t in self.tasks.values() if not t.parked), default=None)
+
+    async def tracking(self, name: str, upstream: str) -> int:
+        return self.positions.get((name, upstream), 0)
+
+    async def follow(self, after: int, batch: int) -> AsyncIterator[list[Recorded]]:
+        page, _ = await self.read(after, batch)
+        if page:
+            yield page
+
+
+class OpenVault:
+    """Seals nothing: for streams that hold no personal data."""
+
+    async def key_for(self, subject: UUID) -> None: ...
+
+    async def load_keys(self, subjects: Sequence[UUID]) -> None: ...
+
+    def seal(self, subject: UUID, event: str, stream: UUID, field: str, value: Any) -> Sealed:
+        raise NotImplementedError
+
+    def unseal(self, sealed: Sealed, stream: UUID, field: str) -> Any:
+        raise NotImplementedError
+
+    def fingerprint(self, scope: str, value: str) -> bytes:
+        return f"{scope}:{value}".encode()
+
+    async def erase(self, subject: UUID) -> None: ...
+
+
+class MemoryProvider:
+    """Charges by key. `trouble()` is asked before and after each call and may raise ProviderDown."""
+
+    def __init__(self, trouble: Any = None) -> None:
+        self.charges: dict[str, tuple[UUID, Money, Outcome]] = {}
+        self.refunds: dict[str, tuple[str, Money]] = {}
+        self._trouble = trouble or (lambda: None)
+
+    async def charge(self, key: str, order: UUID, amount: Money, method: str, at: datetime) -> Outcome:
+        self._trouble()
+        if key not in self.charges:
+            if method == "pm_never":
+                raise ProviderDown("no answer")
+            outcome = (
+                Outcome("declined", code="card_declined") if method == "pm_declined" else Outcome("succeeded", key)
+            )
+            self.charges[key] = order, amount, outcome
+        self._trouble()
+        return self.charges[key][2]
+
+    async def find_charge(self, key: str, order: UUID) -> Outcome:
+        self._trouble()
+        return self.charges[key][2] if key in self.charges else Outcome("unknown")
+
+    async def refund(self, key: str, reference: str, amount: Money, at: datetime) -> Outcome:
+        self._trouble()
+        self.refunds.setdefault(key, (reference, amount))
+        self._trouble()
+        return Outcome("succeeded", key)
+
+    async def find_refund(self, key: str, reference: str) -> Outcome:
+        self._trouble()
+        return Outcome("succeeded", key) if key in self.refunds else Outcome("unknown")
+
+
+class MemoryCarrier:
+    """Labels by key, delivers whatever was handed over."""
+
+    def __init__(self, trouble: Any = None) -> None:
+        self.labels: dict[str, UUID] = {}
+        self.handed: set[str] = set()
+        self._trouble = trouble or (lambda: None)
+
+    async def book(self, key: str, order: UUID, parcel: int, address: Address, items: Mapping[str, int]) -> Label:
+        self._trouble()
+        self.labels[key] = order
+        self._trouble()
+        return Label("sandbox", key, f"https://track.example/{key}")
+
+    async def status(self, tracking_number: str) -> str:
+        self._trouble()
+        return "delivered" if tracking_number in self.handed else "labelled"
+
+    async def hand_over(self, key: str, tracking_number: str) -> None:
+        self._trouble()
+        self.handed.add(tracking_number)
+        self._trouble()

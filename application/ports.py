@@ -41,6 +41,7 @@ __all__ = [
     "Tracking",
     "Unavailable",
     "Unit",
+    "Unreadable",
     "Vault",
 ]
 
@@ -250,6 +251,18 @@ class Overloaded(Exception):
 
 class Unavailable(Exception):
     """The database cannot be reached at present."""
+
+
+class Unreadable(Exception):
+    """A stored event that this program cannot decode: where it stands, so that followers can set it aside."""
+
+    def __init__(self, log: str, position: int, stream: UUID, version: int, topic: str, why: str) -> None:
+        super().__init__(f"event {version} of stream {stream} ({topic}, position {position} of {log}): {why}")
+        self.log = log
+        self.position = position
+        self.stream = stream
+        self.version = version
+        self.topic = topic
 
 
 class EventLog(Protocol):

@@ -27,7 +27,7 @@ _logger = logging.getLogger(__name__)
 S = TypeVar("S", bound=State)
 
 _WINDOW: Final = 100_000  # positions that one filtered read looks through at most
-_INDEXED: Final = 36  # bytes of the correlation that the index holds
+_INDEXED: Final = 15  # bytes of the correlation that the index holds
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

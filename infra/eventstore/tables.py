@@ -49,7 +49,7 @@ CREATE TABLE public.${log}_events (
     autovacuum_analyze_threshold = 1000, autovacuum_analyze_scale_factor = 0.01
 );
 CREATE UNIQUE INDEX ${log}_events_notification_id_idx ON public.${log}_events (notification_id ASC);
-CREATE INDEX ${log}_events_correlation_idx ON public.${log}_events (substring(state, 17, 36));
+CREATE INDEX ${log}_events_correlation_idx ON public.${log}_events (substring(state, 17, 15));
 
 CREATE TABLE public.${log}_snapshots (
     originator_id uuid NOT NULL,
@@ -70,8 +70,8 @@ CREATE TABLE public.${log}_tracking (
 INSERT INTO public.${log}_tracking (application_name, notification_id) VALUES ('__migration__', 1);
 
 CREATE TABLE public.${log}_idempotency (
-    scope text NOT NULL,
-    key text NOT NULL,
+    scope text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
     body_hash bytea NOT NULL,
     answer bytea NOT NULL,
     position bigint NOT NULL,
@@ -79,12 +79,12 @@ CREATE TABLE public.${log}_idempotency (
     PRIMARY KEY (scope, key)
 );
 CREATE TABLE public.${log}_claims (
-    scope text NOT NULL,
+    scope text COLLATE "C" NOT NULL,
     value bytea NOT NULL,
     owner uuid NOT NULL,
     PRIMARY KEY (scope, value)
 );
-CREATE TABLE public.${log}_counters (name text PRIMARY KEY, value bigint NOT NULL);
+CREATE TABLE public.${log}_counters (name text COLLATE "C" PRIMARY KEY, value bigint NOT NULL);
 CREATE TABLE public.${log}_tasks (
     id uuid PRIMARY KEY,
     kind text NOT NULL,
@@ -149,7 +149,7 @@ BEGIN
         IF last_position - first_position <> b - a THEN
             RAISE EXCEPTION 'positions are not contiguous';
         END IF;
-        IF EXISTS (
+        IF cardinality(after_units) > 0 AND EXISTS (
             SELECT FROM unnest(after_units, after_streams, after_versions) AS x (unit, stream, version)
             WHERE x.unit BETWEEN lo AND hi AND NOT EXISTS (
                 SELECT FROM public.${log}_events e

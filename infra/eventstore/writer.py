@@ -30,6 +30,7 @@ __all__ = ["Committed", "Writer"]
 
 _logger = logging.getLogger(__name__)
 _MOST_UNITS: Final = 256
+_LEAST_SHARE: Final = 16
 _MOST_EVENTS: Final = 1024
 _MOST_SKIPPED: Final = 1024
 _LOST: Final = (psycopg.OperationalError, psycopg.InterfaceError, OSError, asyncio.TimeoutError)
@@ -161,11 +162,12 @@ class Writer:
         with what is under way, or with an earlier unit that must itself wait."""
         writes: set[object] = set().union(*(other.writes for other in self._lanes))
         reads: set[object] = set().union(*(other.reads for other in self._lanes))
+        most = self._share()
         batch: list[_Entry] = []
         waiting: list[_Entry] = []
         events = 0
         queue = self._queue
-        while queue and len(batch) < _MOST_UNITS and events < _MOST_EVENTS and len(waiting) < _MOST_SKIPPED:
+        while queue and len(batch) < most and events < _MOST_EVENTS and len(waiting) < _MOST_SKIPPED:
             entry = queue.popleft()
             if entry.future.done():
                 continue
@@ -181,6 +183,12 @@ class Writer:
             reads |= unit.reads
         queue.extendleft(reversed(waiting))
         return batch
+
+    def _share(self) -> int:
+        """How many units the next batch takes. Lanes that are idle together share what waits, else all callers
+        would march in step and the database idle while they think."""
+        idle = sum(not lane.writes for lane in self._lanes)
+        return min(_MOST_UNITS, max(_LEAST_SHARE, -(-len(self._queue) // idle)))
 
     async def _commit(self, lane: _Lane, batch: list[_Entry]) -> None:
         try:

@@ -1,0 +1,717 @@
+"""Orders as customers and staff see them: each order with its lines, payment and parcels, and its timeline."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
+from psycopg.rows import class_row
+
+from emporium.application.ports import Recorded
+from emporium.domain import order as o
+from emporium.domain import payment as p
+from emporium.domain import reservation as r
+from emporium.domain import shipment as s
+from emporium.domain.base import Aggregate, Event, Sealed, State
+from emporium.projections.model import Connection, ReadModel, Tables
+from emporium.projections.paging import Page, decode_cursor, page_of
+
+__all__ = [
+    "ORDER_HISTORY",
+    "Entry",
+    "OrderDetail",
+    "OrderRow",
+    "OrderTotals",
+    "ParcelView",
+    "PaymentView",
+    "RefundTotals",
+    "order_by_id",
+    "order_by_number",
+    "order_totals",
+    "orders_for_admin",
+    "orders_of_customer",
+    "refund_totals",
+    "timeline",
+]
+
+# --- tables ----------------------------------------------------------------------------------------
+
+DDL: Final = """
+-- From the ordering log. `state` is what the domain's evolve needs to go on.
+CREATE TABLE orders (
+    order_id uuid PRIMARY KEY,
+    number text NOT NULL,
+    customer_id uuid,
+    subject uuid NOT NULL,
+    cart_id uuid,
+    status text NOT NULL,
+    reason text,
+    placed_at timestamptz NOT NULL,
+    changed_at timestamptz NOT NULL,
+    version bigint NOT NULL,
+    currency text NOT NULL,
+    goods bigint NOT NULL,
+    shipping bigint NOT NULL,
+    total bigint NOT NULL,
+    units bigint NOT NULL,
+    country text NOT NULL,
+    channel text NOT NULL,
+    payment_method text NOT NULL,
+    state jsonb NOT NULL
+) WITH (fillfactor = 70);
+CREATE TABLE contents (order_id uuid PRIMARY KEY, lines jsonb NOT NULL, email jsonb, ship_to jsonb);
+
+-- From the payments log.
+CREATE TABLE payments (
+    order_id uuid PRIMARY KEY,
+    changed_at timestamptz NOT NULL,
+    version bigint NOT NULL,
+    state jsonb NOT NULL
+) WITH (fillfactor = 70);
+CREATE TABLE refunds (
+    order_id uuid NOT NULL,
+    refund_id uuid NOT NULL,
+    status text NOT NULL,
+    currency text NOT NULL,
+    amount bigint NOT NULL,
+    reason text NOT NULL,
+    at timestamptz NOT NULL,
+    PRIMARY KEY (order_id, refund_id)
+);
+
+-- From the shipping log. `times` has an entry for each step of each parcel.
+CREATE TABLE shipments (
+    order_id uuid PRIMARY KEY,
+    changed_at timestamptz NOT NULL,
+    version bigint NOT NULL,
+    state jsonb NOT NULL,
+    times jsonb NOT NULL
+) WITH (fillfactor = 70);
+
+-- From all logs, one row per event.
+CREATE TABLE timeline (
+    order_id uuid NOT NULL,
+    log text NOT NULL,
+    position bigint NOT NULL,
+    at timestamptz NOT NULL,
+    name text NOT NULL,
+    actor text NOT NULL,
+    facts jsonb NOT NULL,
+    PRIMARY KEY (order_id, log, position)
+);
+"""
+
+INDEXES: Final = """
+CREATE INDEX IF NOT EXISTS orders_number ON orders (number);
+CREATE INDEX IF NOT EXISTS orders_customer ON orders (customer_id, placed_at DESC, order_id DESC)
+    WHERE customer_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS orders_placed ON orders (placed_at DESC, order_id DESC);
+CREATE INDEX IF NOT EXISTS orders_status ON orders (status, placed_at DESC, order_id DESC);
+"""
+
+LOGS: Final[dict[str, tuple[type[Event], ...]]] = {
+    "ordering": o.ORDER.events,
+    "payments": p.PAYMENT.events,
+    "inventory": r.RESERVATION.events,
+    "shipping": s.SHIPMENT.events,
+}
+
+# --- fold ------------------------------------------------------------------------------------------
+
+S = TypeVar("S", bound=State)
+
+
+class _Order(msgspec.Struct):
+    """A row of `orders`; of an order that was there before, only what changes is set."""
+
+    order_id: UUID
+    status: str
+    reason: str | None
+    changed_at: datetime
+    version: int
+    state: o.OrderState
+    number: str | None = None
+    customer_id: UUID | None = None
+    subject: UUID | None = None
+    cart_id: UUID | None = None
+    placed_at: datetime | None = None
+    currency: str | None = None
+    goods: int | None = None
+    shipping: int | None = None
+    total: int | None = None
+    units: int | None = None
+    country: str | None = None
+    channel: str | None = None
+    payment_method: str | None = None
+
+
+class _Contents(msgspec.Struct):
+    order_id: UUID
+    lines: tuple[o.OrderLine, ...]
+    email: Sealed | None
+    ship_to: Sealed | None
+
+
+class _Payment(msgspec.Struct):
+    order_id: UUID
+    changed_at: datetime
+    version: int
+    state: p.PaymentState
+
+
+class _Refund(msgspec.Struct):
+    order_id: UUID
+    refund_id: UUID
+    status: str
+    currency: str
+    amount: int
+    reason: str
+    at: datetime
+
+
+class _Shipment(msgspec.Struct):
+    order_id: UUID
+    changed_at: datetime
+    version: int
+    state: s.ShipmentState
+    times: dict[str, datetime]
+
+
+class _Entry(msgspec.Struct):
+    order_id: UUID
+    log: str
+    position: int
+    at: datetime
+    name: str
+    actor: str
+    facts: dict[str, Any]
+
+
+async def fold(tables: Tables, log: str, events: Sequence[Recorded]) -> None:
+    """The rows of one log's events."""
+    if log == "ordering":
+        await _fold_orders(tables, events)
+    elif log == "payments":
+        await _fold_payments(tables, events)
+    elif log == "shipping":
+        await _fold_shipments(tables, events)
+    await tables.write(
+        "INSERT INTO timeline SELECT * FROM json_populate_recordset(NULL::timeline, %s)",
+        [_entry(log, one) for one in events],
+    )
+
+
+def _order_id(one: Recorded) -> UUID:
+    return one.event.order_id  # type: ignore[attr-defined,no-any-return]  # every event folded here has it
+
+
+async def _states(
+    tables: Tables, aggregate: Aggregate[S], sql: Any, events: Sequence[Recorded], begin: tuple[type[Event], ...]
+) -> dict[UUID, tuple[S, Any]]:
+    """What earlier batches left of the orders that do not begin in this one: state and what else was selected."""
+    begun = {_order_id(one) for one in events if isinstance(one.event, begin)}
+    known = {_order_id(one) for one in events} - begun
+    return {
+        order_id: (msgspec.json.decode(state, type=aggregate.state), *rest)
+        for order_id, state, *rest in await tables.fetch(sql, list(known))
+    }
+
+
+async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
+    before = await _states(
+        tables,
+        o.ORDER,
+        "SELECT order_id, state::text, reason FROM orders WHERE order_id = ANY(%s)",
+        events,
+        (o.OrderCreated,),
+    )
+    rows: dict[UUID, _Order] = {}
+    created: list[UUID] = []
+    contents = []
+    for one in events:
+        event = one.event
+        if isinstance(event, o.OrderCreated):
+            key = event.order_id
+            # The state is stored without what stands in `contents` already; evolve does not look at it.
+            state = replace(o.evolve(None, event), lines=(), email=None, ship_to=None)
+            created.append(key)
+            contents.append(_Contents(key, event.lines, event.email, event.ship_to))
+            rows[key] = _Order(
+                order_id=key,
+                status=state.status,
+                reason=None,
+                changed_at=one.at,
+                version=one.version,
+                state=state,
+                number=event.number,
+                customer_id=event.customer_id,
+                subject=event.subject,
+                cart_id=event.cart_id,
+                placed_at=event.placed_at,
+                currency=event.total.currency,
+                goods=event.goods.amount,
+                shipping=event.shipping.amount,
+                total=event.total.amount,
+                units=sum(line.quantity for line in event.lines),
+                country=event.country,
+                channel=event.channel,
+                payment_method=event.payment_method,
+            )
+            continue
+        key = _order_id(one)
+        row = rows.get(key)
+        if row is None:
+            state, reason = before[key]
+            row = rows[key] = _Order(key, state.status, reason, one.at, one.version, state)
+        row.state = o.evolve(row.state, event)
+        row.status = row.state.status
+        row.changed_at, row.version = one.at, one.version
+        if isinstance(event, o.OrderFailed | o.OrderCancellationRequested | o.OrderCancelled):
+            row.reason = event.reason
+        elif isinstance(event, o.OrderCancellationRefused):
+            row.reason = None
+    fresh = set(created)
+    await tables.write(
+        "INSERT INTO orders SELECT * FROM json_populate_recordset(NULL::orders, %s)", [rows[key] for key in created]
+    )
+    await tables.write("INSERT INTO contents SELECT * FROM json_populate_recordset(NULL::contents, %s)", contents)
+    await tables.write(
+        "UPDATE orders t SET status = x.status, reason = x.reason, changed_at = x.changed_at, version = x.version,"
+        " state = x.state FROM json_populate_recordset(NULL::orders, %s) x WHERE t.order_id = x.order_id",
+        [row for key, row in rows.items() if key not in fresh],
+    )
+
+
+async def _fold_payments(tables: Tables, events: Sequence[Recorded]) -> None:
+    before = await _states(
+        tables,
+        p.PAYMENT,
+        "SELECT order_id, state::text FROM payments WHERE order_id = ANY(%s)",
+        events,
+        (p.PaymentRequested,),
+    )
+    rows: dict[UUID, _Payment] = {}
+    refunds: dict[tuple[UUID, UUID], _Refund] = {}
+    for one in events:
+        event, key = one.event, _order_id(one)
+        row = rows.get(key)
+        state = p.evolve(row.state if row is not None else before[key][0] if key in before else None, event)
+        rows[key] = _Payment(key, one.at, one.version, state)
+        if isinstance(event, p.RefundRequested | p.PaymentRefunded | p.RefundFailed):
+            refund = state.refunds[event.refund_id]
+            refunds[key, event.refund_id] = _Refund(
+                key, event.refund_id, refund.status, event.amount.currency, refund.amount, refund.reason, one.at
+            )
+    await tables.write(
+        "INSERT INTO payments SELECT * FROM json_populate_recordset(NULL::payments, %s)"
+        " ON CONFLICT (order_id) DO UPDATE SET changed_at = excluded.changed_at, version = excluded.version,"
+        " state = excluded.state",
+        list(rows.values()),
+    )
+    await tables.write(
+        "INSERT INTO refunds SELECT * FROM json_populate_recordset(NULL::refunds, %s)"
+        " ON CONFLICT (order_id, refund_id) DO UPDATE SET status = excluded.status, currency = excluded.currency,"
+        " amount = excluded.amount, reason = excluded.reason, at = excluded.at",
+        list(refunds.values()),
+    )
+
+
+_STEPS: Final[dict[type[Event], str]] = {
+    s.ParcelLabelled: "labelled",
+    s.ParcelPacked: "packed",
+    s.OrderShipped: "shipped",
+    s.ParcelDelivered: "delivered",
+}
+
+
+async def _fold_shipments(tables: Tables, events: Sequence[Recorded]) -> None:
+    before = await _states(
+        tables,
+        s.SHIPMENT,
+        "SELECT order_id, state::text, times FROM shipments WHERE order_id = ANY(%s)",
+        events,
+        (s.ShipmentPrepared,),
+    )
+    rows: dict[UUID, _Shipment] = {}
+    for one in events:
+        event, key = one.event, _order_id(one)
+        row = rows.get(key)
+        if row is None:
+            state, times = before.get(key, (None, {}))
+            row = rows[key] = _Shipment(key, one.at, one.version, s.evolve(state, event), times)
+        else:
+            row.state = s.evolve(row.state, event)
+            row.changed_at, row.version = one.at, one.version
+        step = _STEPS.get(type(event))
+        if step is not None:
+            row.times[f"{event.parcel}.{step}"] = one.at  # type: ignore[attr-defined]  # each of these has a parcel
+    await tables.write(
+        "INSERT INTO shipments SELECT * FROM json_populate_recordset(NULL::shipments, %s)"
+        " ON CONFLICT (order_id) DO UPDATE SET changed_at = excluded.changed_at, version = excluded.version,"
+        " state = excluded.state, times = excluded.times",
+        list(rows.values()),
+    )
+
+
+# --- timeline --------------------------------------------------------------------------------------
+
+_FACTS: Final[dict[type[Event], Callable[[Any], dict[str, Any]]]] = {
+    o.OrderCreated: lambda e: {"total": e.total, "lines": len(e.lines)},
+    o.OrderPaid: lambda e: {"amount": e.amount},
+    o.OrderStockShort: lambda e: {"short": e.short},
+    o.OrderDispatched: lambda e: {"parcel": e.parcel, "of": e.of, "tracking_number": e.tracking_number},
+    o.OrderFailed: lambda e: {"reason": e.reason, "detail": e.detail},
+    o.OrderCancellationRequested: lambda e: {"reason": e.reason},
+    o.OrderCancelled: lambda e: {"reason": e.reason},
+    o.OrderCancellationRefused: lambda e: {"reason": e.reason},
+    o.OrderReturned: lambda e: {"amount": e.amount, "lines": e.lines, "reason": e.reason},
+    o.GoodwillGranted: lambda e: {"amount": e.amount, "reason": e.reason},
+    o.OrderRefunded: lambda e: {"amount": e.amount, "refund_id": e.refund_id},
+    p.PaymentRequested: lambda e: {"amount": e.amount, "method": e.method},
+    p.PaymentProcessed: lambda e: {"amount": e.amount, "captured": e.captured},
+    p.PaymentFailed: lambda e: {"code": e.code},
+    p.PaymentCancelled: lambda e: {"reason": e.reason},
+    p.LatePaymentReceived: lambda e: {"amount": e.amount},
+    p.PaymentCaptured: lambda e: {"amount": e.amount},
+    p.RefundRequested: lambda e: {"amount": e.amount, "refund_id": e.refund_id, "reason": e.reason},
+    p.PaymentRefunded: lambda e: {"amount": e.amount, "refund_id": e.refund_id, "reason": e.reason},
+    p.RefundFailed: lambda e: {"amount": e.amount, "refund_id": e.refund_id, "code": e.code},
+    r.StockReserved: lambda e: {"units": sum(a.quantity for a in e.allocations)},
+    r.StockReservationFailed: lambda e: {"short": e.short},
+    r.ReservationCancelled: lambda e: {"reason": e.reason},
+    r.StockReleased: lambda e: {"units": sum(a.quantity for a in e.allocations), "reason": e.reason},
+    r.ReservationShipped: lambda e: {"parcel": e.parcel},
+    r.ReservationReturned: lambda e: {"units": sum(a.quantity for a in e.allocations)},
+    s.ShipmentPrepared: lambda e: {"parcels": len(e.parcels)},
+    s.ParcelLabelled: lambda e: {"parcel": e.parcel, "carrier": e.carrier, "tracking_number": e.tracking_number},
+    s.ParcelRefused: lambda e: {"parcel": e.parcel, "reason": e.reason},
+    s.ParcelPacked: lambda e: {"parcel": e.parcel},
+    s.OrderShipped: lambda e: {"parcel": e.parcel, "of": e.of, "tracking_number": e.tracking_number},
+    s.ParcelDelivered: lambda e: {"parcel": e.parcel},
+    s.ShipmentCancelled: lambda e: {"reason": e.reason},
+    s.ShipmentCancellationRefused: lambda e: {"reason": e.reason},
+}
+"""What a timeline entry tells beside its name; nothing personal."""
+
+_COURSE: Final = {
+    event.__name__: place
+    for place, event in enumerate((
+        o.OrderCreated, p.PaymentRequested, p.PaymentProcessed, p.PaymentFailed, o.OrderPaid,
+        r.StockReserved, r.StockReservationFailed, o.OrderConfirmed, o.OrderStockShort, s.ShipmentPrepared,
+        o.OrderCancellationRequested, s.ShipmentCancelled, s.ShipmentCancellationRefused, o.OrderCancelled,
+        o.OrderCancellationRefused, s.ParcelLabelled, s.ParcelRefused, s.ParcelPacked, p.PaymentCaptured,
+        s.OrderShipped, r.ReservationShipped, o.OrderDispatched, s.ParcelDelivered, s.OrderFulfilled,
+        o.OrderCompleted, o.OrderReturned, o.GoodwillGranted, r.ReservationReturned, r.ReservationCancelled,
+        r.StockReleased, p.PaymentCancelled, p.LatePaymentReceived, p.PaymentVoided, p.RefundRequested,
+        p.RefundFailed, p.PaymentRefunded, o.OrderRefunded, o.OrderFailed,
+    ))
+}  # fmt: skip
+"""The usual course, which decides between entries of one moment (an import's events share their row's time)."""
+
+
+def _entry(log: str, one: Recorded) -> _Entry:
+    event = one.event
+    facts = _FACTS.get(type(event))
+    return _Entry(
+        _order_id(one),
+        log,
+        one.position,
+        one.at,
+        type(event).__name__,
+        one.meta.actor,
+        facts(event) if facts is not None else {},
+    )
+
+
+ORDER_HISTORY: Final = ReadModel(
+    name="order_history", version=1, logs=LOGS, ddl=DDL, indexes=INDEXES, key=_order_id, fold=fold
+)
+
+# --- queries ---------------------------------------------------------------------------------------
+
+
+class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An order in a list. Amounts are minor units of `currency`; `units` counts all lines' units."""
+
+    order_id: UUID
+    number: str
+    customer_id: UUID | None
+    status: str
+    reason: str | None
+    placed_at: datetime
+    changed_at: datetime
+    currency: str
+    goods: int
+    shipping: int
+    total: int
+    units: int
+    country: str
+    channel: str
+
+
+class PaymentView(msgspec.Struct, frozen=True, kw_only=True):
+    """The payment of an order. Amounts are minor units of the order's currency.
+
+    Attributes:
+        received: what came in and was not let go.
+        refunded: what went back; `refunding` is on its way, `refund_failed` needs staff.
+    """
+
+    status: str
+    method: str
+    amount: int
+    received: int
+    captured: bool
+    voided: bool
+    refunded: int
+    refunding: int
+    refund_failed: int
+    code: str | None
+
+
+class ParcelView(msgspec.Struct, frozen=True, kw_only=True):
+    """A parcel and when it reached each step."""
+
+    parcel: int
+    of: int
+    warehouse: str
+    items: tuple[r.Allocation, ...]
+    carrier: str
+    tracking_number: str
+    tracking_url: str
+    refused: str | None
+    labelled_at: datetime | None
+    packed_at: datetime | None
+    shipped_at: datetime | None
+    delivered_at: datetime | None
+
+
+class OrderDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """One order with all there is to it.
+
+    Attributes:
+        returned: units that came back, by line number.
+        subject, email, ship_to: sealed for `subject`, with the order's id as stream and the
+            attribute's name as field.
+        shipment: the shipment's status, None before there is one.
+        tag: changes with every event that changed something here.
+    """
+
+    order: OrderRow
+    cart_id: UUID | None
+    payment_method: str
+    lines: tuple[o.OrderLine, ...]
+    returned: dict[int, int]
+    subject: UUID
+    email: Sealed | None
+    ship_to: Sealed | None
+    payment: PaymentView | None
+    shipment: str | None
+    parcels: tuple[ParcelView, ...]
+    tag: str
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of an order's timeline; `facts` are JSON."""
+
+    at: datetime
+    name: str
+    log: str
+    position: int
+    actor: str
+    facts: dict[str, Any]
+
+
+class OrderTotals(msgspec.Struct, frozen=True, kw_only=True):
+    """Orders placed in a month (UTC, `2011-01`) with a status. Amounts are minor units."""
+
+    month: str
+    currency: str
+    channel: str
+    status: str
+    orders: int
+    goods: int
+    shipping: int
+    total: int
+
+
+class RefundTotals(msgspec.Struct, frozen=True, kw_only=True):
+    """Refunds that were paid in a month (UTC) for a reason. The amount is in minor units."""
+
+    month: str
+    currency: str
+    reason: str
+    refunds: int
+    amount: int
+
+
+_ROW: Final = (
+    "order_id, number, customer_id, status, reason, placed_at, changed_at, currency, goods, shipping, total, units,"
+    " country, channel"
+)
+
+
+async def orders_of_customer(
+    connection: Connection, customer_id: UUID, *, status: str | None = None, limit: int = 20, cursor: str | None = None
+) -> Page[OrderRow]:
+    """A customer's orders, newest first. Raises BadCursor."""
+    return await _orders(connection, "customer_id = %(customer_id)s", {"customer_id": customer_id}, status, limit, cursor)
+
+
+async def orders_for_admin(
+    connection: Connection,
+    *,
+    status: str | None = None,
+    number: str | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Page[OrderRow]:
+    """All orders, newest first; with `number` only that one. Raises BadCursor."""
+    where = "true" if number is None else "number = %(number)s"
+    return await _orders(connection, where, {"number": number}, status, limit, cursor)
+
+
+async def _orders(
+    connection: Connection, where: str, values: dict[str, Any], status: str | None, limit: int, cursor: str | None
+) -> Page[OrderRow]:
+    values["limit"] = limit + 1
+    if status is not None:
+        where += " AND status = %(status)s"
+        values["status"] = status
+    if cursor is not None:
+        where += " AND (placed_at, order_id) < (%(placed_at)s, %(order_id)s)"
+        values["placed_at"], values["order_id"] = decode_cursor(cursor, tuple[datetime, UUID])
+    async with connection.cursor(row_factory=class_row(OrderRow)) as found:
+        await found.execute(
+            f"SELECT {_ROW} FROM rm_order_history.orders WHERE {where}"  # type: ignore[arg-type]  # our own words only
+            " ORDER BY placed_at DESC, order_id DESC LIMIT %(limit)s",
+            values,
+        )
+        rows = await found.fetchall()
+    return page_of(rows, limit, lambda row: (row.placed_at, row.order_id))
+
+
+async def order_by_id(connection: Connection, order_id: UUID) -> OrderDetail | None:
+    """One order with all there is to it."""
+    return await _detail(connection, "o.order_id = %s", order_id)
+
+
+async def order_by_number(connection: Connection, number: str) -> OrderDetail | None:
+    """One order with all there is to it."""
+    return await _detail(connection, "o.number = %s", number)
+
+
+async def _detail(connection: Connection, where: str, value: object) -> OrderDetail | None:
+    columns = ", ".join(f"o.{name}" for name in _ROW.split(", "))
+    found = await connection.execute(
+        f"SELECT {columns}, o.cart_id, o.payment_method, o.subject, o.version, o.state -> 'returned',"  # type: ignore[arg-type]
+        " c.lines::text, c.email::text, c.ship_to::text, p.version, p.state::text, s.version, s.state::text, s.times"
+        " FROM rm_order_history.orders o JOIN rm_order_history.contents c USING (order_id)"
+        " LEFT JOIN rm_order_history.payments p USING (order_id)"
+        f" LEFT JOIN rm_order_history.shipments s USING (order_id) WHERE {where}",
+        [value],
+    )
+    row = await found.fetchone()
+    if row is None:
+        return None
+    names = _ROW.split(", ")
+    (
+        cart_id, payment_method, subject, version, returned,
+        lines, email, ship_to, paid, payment, shipped, shipment, times,
+    ) = row[len(names) :]  # fmt: skip
+    state = None if shipment is None else msgspec.json.decode(shipment, type=s.ShipmentState)
+    return OrderDetail(
+        order=OrderRow(**dict(zip(names, row, strict=False))),
+        cart_id=cart_id,
+        payment_method=payment_method,
+        lines=msgspec.json.decode(lines, type=tuple[o.OrderLine, ...]),
+        returned={int(line): units for line, units in returned.items()},
+        subject=subject,
+        email=_sealed(email),
+        ship_to=_sealed(ship_to),
+        payment=None if payment is None else _payment(msgspec.json.decode(payment, type=p.PaymentState)),
+        shipment=None if state is None else state.status,
+        parcels=() if state is None else tuple(_parcels(state, times)),
+        tag=f"{version}.{paid or 0}.{shipped or 0}",
+    )
+
+
+def _sealed(text: str | None) -> Sealed | None:
+    return None if text is None else msgspec.json.decode(text, type=Sealed)
+
+
+def _payment(state: p.PaymentState) -> PaymentView:
+    def amount(status: str) -> int:
+        return sum(refund.amount for refund in state.refunds.values() if refund.status == status)
+
+    return PaymentView(
+        status=state.status,
+        method=state.method,
+        amount=0 if state.amount is None else state.amount.amount,
+        received=state.received,
+        captured=state.captured,
+        voided=state.voided,
+        refunded=amount("done"),
+        refunding=amount("requested"),
+        refund_failed=amount("failed"),
+        code=state.code,
+    )
+
+
+def _parcels(state: s.ShipmentState, times: dict[str, str]) -> Iterable[ParcelView]:
+    for number, one in sorted(state.parcels.items()):
+
+        def at(step: str, number: int = number) -> datetime | None:
+            text = times.get(f"{number}.{step}")
+            return None if text is None else datetime.fromisoformat(text)
+
+        yield ParcelView(
+            parcel=number,
+            of=len(state.parcels),
+            warehouse=one.parcel.warehouse,
+            items=one.parcel.items,
+            carrier=one.carrier,
+            tracking_number=one.tracking_number,
+            tracking_url=one.tracking_url,
+            refused=one.refused,
+            labelled_at=at("labelled"),
+            packed_at=at("packed"),
+            shipped_at=at("shipped"),
+            delivered_at=at("delivered"),
+        )
+
+
+async def timeline(connection: Connection, order_id: UUID) -> list[Entry]:
+    """All that happened to an order, by time; of one moment, in the usual course."""
+    async with connection.cursor(row_factory=class_row(Entry)) as found:
+        await found.execute(
+            "SELECT at, name, log, position, actor, facts FROM rm_order_history.timeline WHERE order_id = %s",
+            [order_id],
+        )
+        entries = await found.fetchall()
+    return sorted(entries, key=lambda one: (one.at, _COURSE.get(one.name, len(_COURSE)), one.log, one.position))
+
+
+async def order_totals(connection: Connection) -> list[OrderTotals]:
+    """Orders by month, currency, channel and status."""
+    async with connection.cursor(row_factory=class_row(OrderTotals)) as found:
+        await found.execute(
+            "SELECT to_char(placed_at AT TIME ZONE 'UTC', 'YYYY-MM') AS month, currency, channel, status,"
+            " count(*) AS orders, sum(goods)::bigint AS goods, sum(shipping)::bigint AS shipping,"
+            " sum(total)::bigint AS total"
+            " FROM rm_order_history.orders GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"
+        )
+        return await found.fetchall()
+
+
+async def refund_totals(connection: Connection) -> list[RefundTotals]:
+    """Refunds that were paid, by month, currency and reason."""
+    async with connection.cursor(row_factory=class_row(RefundTotals)) as found:
+        await found.execute(
+            "SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM') AS month, currency, reason, count(*) AS refunds,"
+            " sum(amount)::bigint AS amount"
+            " FROM rm_order_history.refunds WHERE status = 'done' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        )
+        return await found.fetchall()

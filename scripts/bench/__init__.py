@@ -1,0 +1,1 @@
+"""Measurements: each module gives the figures of one row of the table of goals."""

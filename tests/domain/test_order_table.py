@@ -1,0 +1,114 @@
+"""The table of an order's transitions is what its decisions really do: no row missing, none that cannot happen."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import msgspec
+
+from emporium.domain.base import Command, Event, Rejected
+from emporium.domain.order import (
+    ORDER,
+    PENDING,
+    TERMINAL,
+    TRANSITIONS,
+    CompleteOrder,
+    ConfirmCancellation,
+    FailOrder,
+    GrantGoodwill,
+    OrderCreated,
+    OrderState,
+    RecordDispatch,
+    RecordOrderRefund,
+    RecordPayment,
+    RecordReservation,
+    RecordShortage,
+    RefuseCancellation,
+    RequestCancellation,
+    ReturnLines,
+    decide,
+    evolve,
+)
+from tests.domain.spec import gbp, uid
+from tests.domain.test_order import CREATED
+
+ID = uid(1)
+
+Table = dict[str, dict[type[Event], frozenset[str]]]
+
+
+def commands(parcels: int) -> Sequence[Command]:
+    """Every command of an order that exists, where it ships in so many parcels."""
+    return [
+        RecordPayment(order_id=ID, amount=gbp(1_500)),
+        RecordReservation(order_id=ID),
+        RecordShortage(order_id=ID, short=()),
+        *(
+            RecordDispatch(order_id=ID, parcel=n, of=parcels, carrier="Post", tracking_number="T", tracking_url="/")
+            for n in range(1, parcels + 1)
+        ),
+        CompleteOrder(order_id=ID),
+        FailOrder(order_id=ID, reason="out_of_stock"),
+        RequestCancellation(order_id=ID, reason="changed my mind"),
+        ConfirmCancellation(order_id=ID),
+        RefuseCancellation(order_id=ID, reason="already_packed"),
+        ReturnLines(order_id=ID, return_id=uid(5), lines=((1, 1),), reason="chipped"),
+        GrantGoodwill(order_id=ID, refund_id=uid(6), amount=gbp(5), reason="late"),
+        RecordOrderRefund(order_id=ID, refund_id=uid(6), amount=gbp(5)),
+    ]
+
+
+def explore(parcels: int) -> tuple[Table, dict[bytes, OrderState]]:
+    """Every transition that any sequence of commands can make, and every state that it can reach."""
+    first = evolve(None, CREATED)
+    seen = {msgspec.json.encode(first): first}
+    todo = [first]
+    found: dict[str, dict[type[Event], set[str]]] = defaultdict(lambda: defaultdict(set))
+    while todo:
+        before = todo.pop()
+        for command in commands(parcels):
+            try:
+                events = decide(command, before)
+            except Rejected:
+                continue
+            state = before
+            for event in events:
+                after = evolve(state, event)
+                found[state.status][type(event)].add(after.status)
+                state = after
+            if seen.setdefault(msgspec.json.encode(state), state) is state and state is not before:
+                todo.append(state)
+    return {s: {e: frozenset(to) for e, to in row.items()} for s, row in found.items()}, seen
+
+
+def test_the_table_is_exactly_what_happens() -> None:
+    happens: Table = defaultdict(dict)
+    for parcels in (1, 3):
+        for status, row in explore(parcels)[0].items():
+            for event, leads_to in row.items():
+                happens[status][event] = happens[status].get(event, frozenset()) | leads_to
+    assert {s: {e.__name__: to for e, to in row.items()} for s, row in happens.items()} == {
+        s: {e.__name__: to for e, to in row.items()} for s, row in TRANSITIONS.items()
+    }
+
+
+def test_every_event_has_its_place_in_the_table() -> None:
+    assert {event for row in TRANSITIONS.values() for event in row} == set(ORDER.events) - {OrderCreated}
+
+
+def test_every_status_can_be_reached_and_every_open_one_has_a_way_out() -> None:
+    reached = {PENDING} | {to for row in TRANSITIONS.values() for after in row.values() for to in after}
+    assert reached == TRANSITIONS.keys()
+    way_out = set(TERMINAL)
+    while grown := {s for s, row in TRANSITIONS.items() if any(to & way_out for to in row.values())} - way_out:
+        way_out |= grown
+    assert way_out == TRANSITIONS.keys()
+
+
+def test_what_is_closed_stays_closed() -> None:
+    for status in TERMINAL:
+        assert {to for after in TRANSITIONS[status].values() for to in after} == {status}
+
+
+def test_no_state_gives_back_more_than_was_paid() -> None:
+    for state in explore(1)[1].values():
+        assert 0 <= state.given_back <= state.total.amount

@@ -1,0 +1,210 @@
+"""What the shipment of an order does."""
+
+import pytest
+
+from emporium.domain.base import Command, Event
+from emporium.domain.reservation import Allocation
+from emporium.domain.shipment import (
+    CANCELLED,
+    FULFILLED,
+    NO_SUCH_PARCEL,
+    NO_SUCH_SHIPMENT,
+    PARCEL_NOT_LABELLED,
+    PARCEL_NOT_SHIPPED,
+    PREPARED,
+    SHIPMENT_CANCELLED,
+    SHIPPED,
+    CancelShipment,
+    OrderFulfilled,
+    OrderShipped,
+    PackParcel,
+    Parcel,
+    ParcelDelivered,
+    ParcelLabelled,
+    ParcelPacked,
+    ParcelRefused,
+    PrepareShipment,
+    RecordDelivery,
+    RecordLabel,
+    RecordParcelRefusal,
+    ShipmentCancellationRefused,
+    ShipmentCancelled,
+    ShipmentPrepared,
+    ShipParcel,
+    shipment_id_of,
+)
+from tests.domain.spec import given, uid
+
+ORDER = uid(1)
+MUGS, PENS, CUPS = Allocation("MUG", "NORTH", 3), Allocation("PEN", "SOUTH", 1), Allocation("CUP", "NORTH", 1)
+PREPARE = PrepareShipment(order_id=ORDER, allocations=(MUGS, PENS, CUPS))
+BOTH = ShipmentPrepared(order_id=ORDER, parcels=(Parcel(1, "NORTH", (MUGS, CUPS)), Parcel(2, "SOUTH", (PENS,))))
+STOP = CancelShipment(order_id=ORDER, reason="cancelled")
+STOPPED = ShipmentCancelled(order_id=ORDER, reason="cancelled")
+NOT_STOPPED = ShipmentCancellationRefused(order_id=ORDER, reason="already_packed")
+DONE = OrderFulfilled(order_id=ORDER)
+
+
+def labelled(parcel: int) -> ParcelLabelled:
+    return ParcelLabelled(
+        order_id=ORDER, parcel=parcel, carrier="Post", tracking_number=f"T{parcel}", tracking_url="/t"
+    )
+
+
+def packed(parcel: int) -> ParcelPacked:
+    return ParcelPacked(order_id=ORDER, parcel=parcel)
+
+
+def shipped(parcel: int) -> OrderShipped:
+    return OrderShipped(
+        order_id=ORDER,
+        parcel=parcel,
+        of=2,
+        items=(MUGS, CUPS) if parcel == 1 else (PENS,),
+        carrier="Post",
+        tracking_number=f"T{parcel}",
+        tracking_url="/t",
+    )
+
+
+def delivered(parcel: int) -> ParcelDelivered:
+    return ParcelDelivered(order_id=ORDER, parcel=parcel)
+
+
+def refused(parcel: int) -> ParcelRefused:
+    return ParcelRefused(order_id=ORDER, parcel=parcel, reason="no_such_address")
+
+
+def label(parcel: int, *, pack: bool = False) -> RecordLabel:
+    return RecordLabel(
+        order_id=ORDER, parcel=parcel, carrier="Post", tracking_number=f"T{parcel}", tracking_url="/t", pack=pack
+    )
+
+
+def refuse(parcel: int) -> RecordParcelRefusal:
+    return RecordParcelRefusal(order_id=ORDER, parcel=parcel, reason="no_such_address")
+
+
+def pack(parcel: int) -> PackParcel:
+    return PackParcel(order_id=ORDER, parcel=parcel)
+
+
+def ship(parcel: int) -> ShipParcel:
+    return ShipParcel(order_id=ORDER, parcel=parcel)
+
+
+def deliver(parcel: int) -> RecordDelivery:
+    return RecordDelivery(order_id=ORDER, parcel=parcel)
+
+
+STATES: dict[str, tuple[Event, ...]] = {
+    PREPARED: (BOTH,),
+    SHIPPED: (BOTH, labelled(1), packed(1), shipped(1)),
+    FULFILLED: (
+        *(BOTH, labelled(1), packed(1), shipped(1), labelled(2), packed(2), shipped(2)),
+        *(delivered(1), delivered(2), DONE),
+    ),
+    CANCELLED: (BOTH, STOPPED),
+}
+
+
+@pytest.mark.parametrize("status", STATES)
+def test_every_status_is_reached_by_its_story(status: str) -> None:
+    assert given(*STATES[status]).state.status == status
+
+
+def test_there_is_one_parcel_for_each_warehouse() -> None:
+    given().when(PREPARE).then(BOTH).leads_to(status=PREPARED)
+
+
+@pytest.mark.parametrize("status", STATES)
+def test_a_shipment_is_prepared_once_and_never_after_its_end(status: str) -> None:
+    given(*STATES[status]).when(PREPARE).then()
+
+
+@pytest.mark.parametrize(
+    "command", [label(1), refuse(1), pack(1), ship(1), deliver(1)], ids=lambda command: type(command).__name__
+)
+def test_a_parcel_must_be_there(command: Command) -> None:
+    given().when(command).rejected(NO_SUCH_SHIPMENT)
+    given(STOPPED).when(command).rejected(SHIPMENT_CANCELLED)
+    other = type(command)(**{f: getattr(command, f) for f in command.__struct_fields__} | {"parcel": 3})
+    given(BOTH).when(other).rejected(NO_SUCH_PARCEL, parcel=3)
+
+
+# --- the label -------------------------------------------------------------------------------------
+
+
+def test_the_carrier_gives_a_label() -> None:
+    given(BOTH).when(label(1)).then(labelled(1)).leads_to(status=PREPARED)
+    given(BOTH, labelled(1)).when(label(1)).then()
+    given(BOTH, STOPPED).when(label(1)).then()
+
+
+def test_a_label_may_pack_at_once() -> None:
+    given(BOTH).when(label(1, pack=True)).then(labelled(1), packed(1))
+
+
+def test_the_carrier_refuses_an_address_until_it_gives_a_label() -> None:
+    given(BOTH).when(refuse(1)).then(refused(1))
+    given(BOTH, refused(1)).when(refuse(1)).then()
+    given(BOTH, refused(1)).when(label(1)).then(labelled(1))
+    given(BOTH, labelled(1)).when(refuse(1)).then()
+    given(BOTH, STOPPED).when(refuse(1)).then()
+    assert given(BOTH, refused(1), labelled(1)).state.parcels[1].refused is None
+
+
+# --- on the way ------------------------------------------------------------------------------------
+
+
+def test_a_parcel_is_packed_once_it_has_a_label() -> None:
+    given(BOTH).when(pack(1)).rejected(PARCEL_NOT_LABELLED, parcel=1)
+    given(BOTH, labelled(1)).when(pack(1)).then(packed(1))
+    given(BOTH, labelled(1), packed(1)).when(pack(1)).then()
+    given(BOTH, labelled(1), STOPPED).when(pack(1)).rejected(SHIPMENT_CANCELLED)
+
+
+def test_the_carrier_has_the_parcel() -> None:
+    given(BOTH, labelled(1), packed(1)).when(ship(1)).then(shipped(1)).leads_to(status=SHIPPED)
+    given(BOTH, labelled(1)).when(ship(1)).then(packed(1), shipped(1))
+    given(*STATES[SHIPPED]).when(ship(1)).then()
+    given(BOTH).when(ship(1)).rejected(PARCEL_NOT_LABELLED, parcel=1)
+    given(BOTH, labelled(1), STOPPED).when(ship(1)).rejected(SHIPMENT_CANCELLED)
+
+
+def test_the_order_is_fulfilled_when_its_last_parcel_has_arrived() -> None:
+    both_gone = (*STATES[SHIPPED], labelled(2), packed(2), shipped(2))
+    given(*STATES[SHIPPED]).when(deliver(1)).then(delivered(1)).leads_to(status=SHIPPED)
+    given(*both_gone).when(deliver(2)).then(delivered(2)).leads_to(status=SHIPPED)
+    given(*both_gone, delivered(2)).when(deliver(1)).then(delivered(1), DONE).leads_to(status=FULFILLED)
+    given(*STATES[FULFILLED]).when(deliver(1)).then()
+
+
+def test_what_has_not_left_cannot_arrive() -> None:
+    given(BOTH).when(deliver(1)).rejected(PARCEL_NOT_SHIPPED, parcel=1)
+    given(*STATES[SHIPPED]).when(deliver(2)).rejected(PARCEL_NOT_SHIPPED, parcel=2)
+
+
+# --- cancellation ----------------------------------------------------------------------------------
+
+
+def test_a_shipment_can_be_stopped_until_a_parcel_is_packed() -> None:
+    given(BOTH).when(STOP).then(STOPPED).leads_to(status=CANCELLED)
+    given(BOTH, labelled(1), labelled(2)).when(STOP).then(STOPPED)
+    given(BOTH, labelled(1), packed(1)).when(STOP).then(NOT_STOPPED).leads_to(status=PREPARED)
+
+
+@pytest.mark.parametrize("status", [SHIPPED, FULFILLED])
+def test_then_it_is_too_late(status: str) -> None:
+    given(*STATES[status]).when(STOP).then(NOT_STOPPED).leads_to(status=status)
+
+
+def test_a_cancellation_before_the_shipment_forbids_it() -> None:
+    given().when(STOP).then(STOPPED).leads_to(status=CANCELLED)
+    given(STOPPED).when(PREPARE).then()
+    given(STOPPED).when(STOP).then()
+    given(BOTH, STOPPED).when(STOP).then()
+
+
+def test_an_order_has_one_shipment() -> None:
+    assert shipment_id_of(ORDER) == shipment_id_of(ORDER) != shipment_id_of(uid(99))

@@ -286,6 +286,14 @@ class EventLog(Protocol):
         """
         ...
 
+    async def answered(self, scope: str, key: str) -> IdempotencyReplay | None:
+        """The record under which a command was answered before, to look up before its rejection is believed."""
+        ...
+
+    async def claimed(self, scope: str, value: bytes) -> UUID | None:
+        """Who holds the claim at present."""
+        ...
+
     async def load(self, aggregate: Aggregate[S], stream: UUID, *, fresh: bool = False) -> tuple[S | None, int]:
         """State and version from the cache, else from snapshot and tail; `fresh` catches up with the log first."""
         ...

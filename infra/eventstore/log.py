@@ -121,13 +121,19 @@ class PgEventLog:
             self._notifier.notify(f"{self.name}_events")
 
     async def answered(self, scope: str, key: str) -> IdempotencyReplay | None:
-        """The record under which a command was answered before, if it was; to look up before a rejection
-        is believed."""
+        """See the port."""
         rows = await self._database.query(
             f"SELECT body_hash, answer, position FROM public.{self.name}_idempotency WHERE scope = %b AND key = %b",
             [scope, key],
         )
         return IdempotencyReplay(*rows[0]) if rows else None
+
+    async def claimed(self, scope: str, value: bytes) -> UUID | None:
+        """See the port."""
+        rows = await self._database.query(
+            f"SELECT owner FROM public.{self.name}_claims WHERE scope = %b AND value = %b", [scope, value]
+        )
+        return rows[0][0] if rows else None
 
     # --- loading -----------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from emporium.application.ports import Clock
 from emporium.application.runner import Follower, ProcessManager, TaskRunner
 from emporium.application.schedules import TimeLimits, scheduler
 from emporium.application.shop import Offer, Shop
+from emporium.domain.base import Money
 from emporium.domain.registry import AGGREGATES, LOGS, SCHEMAS, UPCASTERS
 from emporium.infra.carrier_http import HttpCarrier
 from emporium.infra.clock import SystemClock
@@ -26,8 +27,21 @@ from emporium.infra.sessions import MIGRATIONS as SESSION_MIGRATIONS
 from emporium.infra.settings import Settings, StartupProblem
 from emporium.infra.vault import MIGRATIONS as VAULT_MIGRATIONS
 from emporium.infra.vault import masters_from_file, masters_from_text, masters_in_folder, open_vault
+from emporium.projections.engine import Engine
+from emporium.projections.generations import MIGRATIONS as PROJECTION_MIGRATIONS
+from emporium.projections.registry import MODELS
 
-__all__ = ["Opened", "limits_of", "main_dsn", "migrate_all", "open_shop", "owner", "process_managers", "registry"]
+__all__ = [
+    "Opened",
+    "limits_of",
+    "main_dsn",
+    "migrate_all",
+    "open_shop",
+    "owner",
+    "process_managers",
+    "projections",
+    "registry",
+]
 
 NOWHERE: Final = "http://127.0.0.1:9"
 """Where a provider is looked for that was not named: the discard port, where nobody answers."""
@@ -73,6 +87,7 @@ async def migrate_all(settings: Settings) -> list[Migration]:
     for dsn, component, steps in (
         (settings.context_database_url("keys") or main_dsn(settings), "vault", VAULT_MIGRATIONS),
         (main_dsn(settings), "sessions", SESSION_MIGRATIONS),
+        (main_dsn(settings), "projections", PROJECTION_MIGRATIONS),
     ):
         numbered = [Migration(component, number, sql) for number, sql in enumerate(steps, start=1)]
         applied += await apply_migrations(dsn, numbered)
@@ -89,8 +104,17 @@ class _CatalogOffers:
         from emporium.projections import catalog_pages
 
         async with self._pool.connection() as connection:
-            found: Mapping[str, Offer] = await catalog_pages.offers(connection, skus, currency)
-        return found
+            rows = await catalog_pages.offers(connection, skus, currency)
+        return {
+            sku: Offer(
+                sku=sku,
+                product_id=row.product_id,
+                title=row.title,
+                price=None if row.price is None else Money(row.price, currency),
+                available=row.available,
+            )
+            for sku, row in rows.items()
+        }
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,3 +201,9 @@ def process_managers(shop: Shop, *, automatic: bool, name: str, ttl: float = 5.0
         tasks = TaskRunner(log, performers, shop.clock, shop.schedule)
         managers.append(ProcessManager(policy.name, followers, tasks, shop.leases[policy.name], name, ttl))
     return managers
+
+
+def projections(opened: Opened, *, name: str) -> Engine:
+    """All read models, ready to run in this process; `name` is this process in the leases."""
+    dsn = main_dsn(opened.settings)
+    return Engine(dsn, MODELS, opened.shop.logs, opened.shop.leases["ordering"], owner=name)

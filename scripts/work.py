@@ -6,7 +6,7 @@ import signal
 
 import uvloop
 
-from emporium.application.bootstrap import open_shop, owner, process_managers
+from emporium.application.bootstrap import open_shop, owner, process_managers, projections
 from emporium.infra.settings import Settings
 
 __all__ = ["run"]
@@ -28,6 +28,7 @@ async def _work(settings: Settings) -> None:
     async with open_shop(settings) as opened:
         managers = process_managers(opened.shop, automatic=settings.fulfilment == "auto", name=owner())
         running = [asyncio.create_task(manager.run(), name=manager.name) for manager in managers]
+        running.append(asyncio.create_task(projections(opened, name=owner()).run(), name="projections"))
         await stop.wait()
         for task in running:
             task.cancel()

@@ -98,9 +98,7 @@ class Order:
         if self.ending == "pending":
             return
         if self.ending == "declined":
-            yield self._payments(
-                payment.PaymentFailed(payment_id=self.payment, order_id=self.id, code="card_declined")
-            )
+            yield self._payments(payment.PaymentFailed(payment_id=self.payment, order_id=self.id, code="card_declined"))
             yield self._ordering(order.OrderFailed(order_id=self.id, reason="payment_declined"))
             return
         yield self._payments(

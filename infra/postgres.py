@@ -150,10 +150,13 @@ class EmbeddedPostgres:
         lines = _pid_file(self.cluster)
         if len(lines) < 8 or lines[0] != str(process.pid) or lines[7] != "ready":
             return False
-        with psycopg.connect(_dsn(self._socket_dir, "postgres"), autocommit=True, connect_timeout=10) as connection:
-            known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [_ROLE]).fetchone()
-            if known is None:
-                connection.execute(f"CREATE DATABASE {_ROLE}")
+        try:
+            with psycopg.connect(_dsn(self._socket_dir, "postgres"), autocommit=True, connect_timeout=10) as connection:
+                known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [_ROLE]).fetchone()
+                if known is None:
+                    connection.execute(f"CREATE DATABASE {_ROLE}")
+        except psycopg.OperationalError:
+            return False
         return True
 
     def alive(self) -> bool:
@@ -316,14 +319,16 @@ class EmbeddedPostgres:
         """Why the server or initdb ended, from what it said."""
         if said is None:
             said = self.log.read_bytes()[-4000:].decode(errors="replace") if self.log.exists() else ""
-        lines = [line for line in said.splitlines() if re.search(r"FATAL|PANIC|error:", line)]
-        last = re.sub(r"^.*?(FATAL|PANIC|error):\s*", "", lines[-1]) if lines else "it ended without a word"
+            reasons = re.findall(r"(?:FATAL|PANIC):\s*(.*)", said)[-1:]
+        else:
+            reasons = re.findall(r"error:\s*(.*)", said)
+        reason = reasons[0] if reasons else "it ended without a word"
         if "No space left on device" in said:
             return StartupProblem(
                 f"The disk that holds {self.data_dir} is full.",
                 "Free some space, or set EMPORIUM_DATA_DIR to a folder on another disk.",
             )
-        return StartupProblem(f"The embedded PostgreSQL did not start: {last}.", f"Its log is {self.log}.")
+        return StartupProblem(f"The embedded PostgreSQL did not start: {reason}.", f"Its log is {self.log}.")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import os
 import pwd
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,12 +18,12 @@ from emporium.infra.settings import Settings, StartupProblem
 
 
 @pytest.fixture(scope="session")
-def pristine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def pristine() -> Iterator[Path]:
     """A data folder with a cluster that was shut down, to be copied: making one takes half a second."""
-    folder = tmp_path_factory.mktemp("pristine")
-    with EmbeddedPostgres(folder):
-        pass
-    yield folder
+    with tempfile.TemporaryDirectory(prefix="emporium-") as folder:
+        with EmbeddedPostgres(Path(folder)):
+            pass
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -47,8 +47,8 @@ def run(settings: Settings) -> int:
     """Fills an empty shop with the demo catalogue; how many products this run made."""
 
     async def main() -> int:
-        async with bootstrap.open_shop(settings) as shop:
-            return await seed(shop, MediaFolder(settings.data_dir))
+        async with bootstrap.open_shop(settings) as opened:
+            return await seed(opened.shop, MediaFolder(settings.data_dir))
 
     return asyncio.run(main())
 

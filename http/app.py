@@ -8,7 +8,6 @@ from typing import Final, TypeVar
 
 import msgspec
 from litestar import Litestar, Router
-from litestar.types import ASGIApp
 
 from emporium.application.ports import Meta
 from emporium.application.shop import Shop
@@ -35,7 +34,7 @@ R = TypeVar("R")
 LONGEST_BODY: Final = 1_000_000
 
 
-def create_app(services: Services, *, log_requests: bool = True) -> ASGIApp:
+def create_app(services: Services, *, log_requests: bool = True) -> Edge:
     """The gateway as an ASGI application. Who made the services closes them."""
     metrics = Metrics()
     log = RequestLog() if log_requests else None

@@ -11,8 +11,8 @@ from itertools import count
 from typing import Any, Final
 
 import msgspec
-from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar import Litestar
+from litestar.types import Message, Receive, Scope, Send
 
 from emporium.http.metrics import Metrics
 from emporium.http.services import Services
@@ -67,8 +67,8 @@ class Edge:
         log: None where requests are not logged.
     """
 
-    def __init__(self, app: ASGIApp, services: Services, metrics: Metrics, log: RequestLog | None) -> None:
-        self._app = app
+    def __init__(self, app: Litestar, services: Services, metrics: Metrics, log: RequestLog | None) -> None:
+        self.app = app
         self._services = services
         self._metrics = metrics
         self._log = log
@@ -77,9 +77,6 @@ class Edge:
         self._numbers = count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP:
-            await self._app(scope, receive, send)
-            return
         began = time.perf_counter()
         request_id = ""
         for name, value in scope["headers"]:
@@ -108,7 +105,7 @@ class Edge:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_on)
+            await self.app(scope, receive, send_on)
         finally:
             seconds = time.perf_counter() - began
             route = own.get("path_template") or "-"

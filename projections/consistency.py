@@ -1,4 +1,4 @@
-"""Read your own writes: tokens that say how far a read must see, and one waiter per process that knows how far it can."""
+"""Read your own writes: tokens that say how far a read must see, and a waiter that knows how far it can."""
 
 import asyncio
 import logging

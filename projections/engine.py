@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 def lease_of(model: str) -> str:
     """The name of the lease of a model's live generation."""
-    return f"projection:{model}"
+    return f"projection.{model}"
 
 
 class Engine:
@@ -96,7 +96,7 @@ class Engine:
                     _log.info("%s is led by another process now", model.name)
                 finally:
                     with suppress(Exception):
-                        await self._leases.release(lease_of(model.name), self._owner)
+                        await self._leases.release(lease_of(model.name), self._owner, epoch)
             await asyncio.sleep(self._ttl / 10)
 
     async def _acquire(self, model: ReadModel) -> int | None:
@@ -112,11 +112,11 @@ class Engine:
         while True:
             await asyncio.sleep(self._ttl / 4)
             try:
-                current = await self._leases.acquire(lease_of(model.name), self._owner, self._ttl * 0.8)
+                held = await self._leases.renew(lease_of(model.name), self._owner, epoch, self._ttl * 0.8)
             except TRANSIENT as error:
                 _log.warning("the lease of %s cannot be renewed: %s", model.name, error)
                 continue
-            if current != epoch:
+            if not held:
                 raise Superseded
 
     # --- the work of a leader ----------------------------------------------------------------------
@@ -249,5 +249,3 @@ class Engine:
         if row[0]:
             with suppress(Paused):
                 await follower.retry_parked()
-
-

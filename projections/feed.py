@@ -54,29 +54,13 @@ class _Reader:
         self._limit = BATCH
 
     async def read(self, after: int) -> tuple[list[Item], int]:
-        items: list[Item] = []
         try:
             events, upto = await self._log.read(after, self._limit, topics=self._topics)
         except Unreadable as bad:
-            items.extend(await self._before(after, bad.position))
-            items.append(bad)
-            return items, bad.position
-        items.extend(events)
+            # What stood before it was given earlier: the log raises only when it comes first.
+            return [bad], bad.position
         self._adapt(events)
-        return items, upto
-
-    async def _before(self, after: int, position: int) -> list[Recorded]:
-        """The events between `after` and an unreadable one: the largest batch that does not reach it."""
-        good: list[Recorded] = []
-        low, high = 0, self._limit
-        while high - low > 1:
-            middle = (low + high) // 2
-            try:
-                good, _ = await self._log.read(after, middle, topics=self._topics)
-                low = middle
-            except Unreadable:
-                high = middle
-        return [event for event in good if event.position < position]
+        return list[Item](events), upto
 
     def _adapt(self, events: Sequence[Recorded]) -> None:
         sample = events[::_SAMPLE]

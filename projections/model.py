@@ -11,16 +11,16 @@ import psycopg
 from emporium.application.ports import Recorded
 from emporium.domain.base import Event
 
-__all__ = ["Connection", "ReadModel", "Tables", "encode"]
+__all__ = ["Connection", "ReadModel", "Tables", "canonical"]
 
 Connection = psycopg.AsyncConnection[Any]
 
-_ENCODER: Final = msgspec.json.Encoder(order="deterministic")
+_ENCODER: Final = msgspec.json.Encoder()
 
 
-def encode(value: Any) -> str:
-    """The value as JSON; equal values give equal text, so that rebuilt rows equal the live ones."""
-    return _ENCODER.encode(value).decode()
+def canonical(value: Any) -> msgspec.Raw:
+    """The value as JSON, for a column: equal values give equal text, whatever the history of their sets."""
+    return msgspec.Raw(_ENCODER.encode(msgspec.to_builtins(value, str_keys=True, order="deterministic")))
 
 
 class Tables:
@@ -38,7 +38,7 @@ class Tables:
         The statement takes it apart with `json_populate_recordset(NULL::table, %s)`.
         """
         if rows:
-            await self._connection.execute(sql, [encode(rows)])
+            await self._connection.execute(sql, [_ENCODER.encode(rows).decode()])
 
     async def fetch(self, sql: LiteralString, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
         """The rows of one query over all keys; its only parameter is their array."""

@@ -557,7 +557,9 @@ async def orders_of_customer(
     connection: Connection, customer_id: UUID, *, status: str | None = None, limit: int = 20, cursor: str | None = None
 ) -> Page[OrderRow]:
     """A customer's orders, newest first. Raises BadCursor."""
-    return await _orders(connection, "customer_id = %(customer_id)s", {"customer_id": customer_id}, status, limit, cursor)
+    return await _orders(
+        connection, "customer_id = %(customer_id)s", {"customer_id": customer_id}, status, limit, cursor
+    )
 
 
 async def orders_for_admin(
@@ -585,7 +587,7 @@ async def _orders(
         values["placed_at"], values["order_id"] = decode_cursor(cursor, tuple[datetime, UUID])
     async with connection.cursor(row_factory=class_row(OrderRow)) as found:
         await found.execute(
-            f"SELECT {_ROW} FROM rm_order_history.orders WHERE {where}"  # type: ignore[arg-type]  # our own words only
+            f"SELECT {_ROW} FROM rm_order_history.orders WHERE {where}"
             " ORDER BY placed_at DESC, order_id DESC LIMIT %(limit)s",
             values,
         )
@@ -606,7 +608,7 @@ async def order_by_number(connection: Connection, number: str) -> OrderDetail | 
 async def _detail(connection: Connection, where: str, value: object) -> OrderDetail | None:
     columns = ", ".join(f"o.{name}" for name in _ROW.split(", "))
     found = await connection.execute(
-        f"SELECT {columns}, o.cart_id, o.payment_method, o.subject, o.version, o.state -> 'returned',"  # type: ignore[arg-type]
+        f"SELECT {columns}, o.cart_id, o.payment_method, o.subject, o.version, o.state -> 'returned',"
         " c.lines::text, c.email::text, c.ship_to::text, p.version, p.state::text, s.version, s.state::text, s.times"
         " FROM rm_order_history.orders o JOIN rm_order_history.contents c USING (order_id)"
         " LEFT JOIN rm_order_history.payments p USING (order_id)"

@@ -95,7 +95,7 @@ class Rebuild:
         self._logs = {log: logs[log] for log in model.logs}
         self._leases = leases
         self._owner = owner
-        self._lease = f"projection:{model.name}:{NEXT}"
+        self._lease = f"projection.{model.name}.{NEXT}"
         self._progress = progress
         self._fresh = fresh
         self._told = 0.0
@@ -116,16 +116,16 @@ class Rebuild:
             for task in (work, keep):
                 task.cancel()
             await asyncio.gather(work, keep, return_exceptions=True)
-            await self._leases.release(self._lease, self._owner)
+            await self._leases.release(self._lease, self._owner, epoch)
 
     async def _keep(self, epoch: int) -> None:
         while True:
             await asyncio.sleep(_TTL / 4)
             try:
-                current = await self._leases.acquire(self._lease, self._owner, _TTL)
+                held = await self._leases.renew(self._lease, self._owner, epoch, _TTL)
             except TRANSIENT:
                 continue
-            if current != epoch:
+            if not held:
                 raise Superseded
 
     async def _work(self, epoch: int) -> Rebuilt:
@@ -186,9 +186,7 @@ class Rebuild:
             caught_up = sum(heads.values()) - sum(follower.positions.values()) <= _NEAR
         self._tell(follower, heads, began, start, now=True)
 
-    def _tell(
-        self, follower: Follower, heads: Mapping[str, int], began: float, start: int, now: bool = False
-    ) -> None:
+    def _tell(self, follower: Follower, heads: Mapping[str, int], began: float, start: int, now: bool = False) -> None:
         moment = time.monotonic()
         if not now and moment - self._told < _TELL:
             return
@@ -213,11 +211,13 @@ class Rebuild:
             await follower.connection.execute("SET LOCAL synchronous_commit = on")
             await generations.freeze(follower.connection)
             live = await generations.positions(follower.connection, name, LIVE)
-            await follower.catch_up({
-                log: row.position
-                for log, row in live.items()
-                if log in follower.positions and row.incarnation == self._logs[log].incarnation
-            })
+            await follower.catch_up(
+                {
+                    log: row.position
+                    for log, row in live.items()
+                    if log in follower.positions and row.incarnation == self._logs[log].incarnation
+                }
+            )
             await generations.swap(follower.connection, name)
         await generations.notify(follower.connection, name)
 

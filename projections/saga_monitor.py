@@ -107,7 +107,7 @@ async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
         "SELECT order_id, number, status, since, placed_at, state::text FROM orders WHERE order_id = ANY(%s)",
         list({_order_id(one) for one in events} - begun),
     )
-    rows = {row[0]: _Order(*row[:5], msgspec.json.decode(row[5], type=o.OrderState)) for row in found}
+    rows = {key: _Order(key, *row, msgspec.json.decode(state, type=o.OrderState)) for key, *row, state in found}  # type: ignore[call-arg]
     for one in events:
         event, key = one.event, _order_id(one)
         if isinstance(event, o.OrderCreated):
@@ -251,7 +251,7 @@ async def open_orders(
         values["since"], values["order_id"] = decode_cursor(cursor, tuple[datetime, UUID])
     found = await connection.execute(
         "SELECT order_id, number, status, since, placed_at FROM rm_saga_monitor.orders"
-        f" WHERE {where} ORDER BY since, order_id LIMIT %(limit)s",  # type: ignore[arg-type]  # our own words only
+        f" WHERE {where} ORDER BY since, order_id LIMIT %(limit)s",
         values,
     )
     rows = [

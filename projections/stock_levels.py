@@ -129,7 +129,7 @@ async def _levels(
     async with connection.cursor(row_factory=class_row(Level)) as found:
         await found.execute(
             "SELECT sku, warehouse, on_hand, reserved, available, mark, low FROM rm_stock_levels.levels"
-            f" WHERE {' AND '.join(conditions)} ORDER BY sku, warehouse LIMIT %(limit)s",  # type: ignore[arg-type]
+            f" WHERE {' AND '.join(conditions)} ORDER BY sku, warehouse LIMIT %(limit)s",
             {**values, "limit": limit + 1},
         )
         rows = await found.fetchall()

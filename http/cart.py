@@ -124,9 +124,7 @@ class CartController(Controller):
         return await once(request, "ordering", owner.actor, perform)
 
     @patch("/items/{sku:str}", opt={"cart": True})
-    async def change(
-        self, request: Request, sku: ItemSku, data: ChangeItem
-    ) -> Reply[CartView]:
+    async def change(self, request: Request, sku: ItemSku, data: ChangeItem) -> Reply[CartView]:
         """Sets the units of an item."""
         owner, cart = await self._cart(request)
         services = request.services

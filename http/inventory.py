@@ -85,9 +85,7 @@ class InventoryController(Controller):
     @post("/receive", status_code=201, opt={"idempotent": True})
     async def receive(self, request: Request, data: Receive) -> Reply[StockView]:
         """Books units that came in."""
-        command = ReceiveUnits(
-            sku=data.sku, warehouse=data.warehouse, quantity=data.quantity, reference=data.reference
-        )
+        command = ReceiveUnits(sku=data.sku, warehouse=data.warehouse, quantity=data.quantity, reference=data.reference)
         return await _book(request, command, data.sku, data.warehouse)
 
     @post("/adjust", status_code=201, opt={"idempotent": True})

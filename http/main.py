@@ -12,7 +12,7 @@ from emporium.application.checkout import ShippingRule
 from emporium.application.ports import Unavailable
 from emporium.http.app import create_app
 from emporium.http.edge import Edge
-from emporium.http.services import Services
+from emporium.http.services import Reads, Services
 from emporium.projections.consistency import Waiter
 from emporium.projections.model import Connection
 from emporium.projections.registry import MODELS
@@ -29,12 +29,12 @@ async def open_services(opened: Opened, doors: Doors) -> AsyncIterator[Services]
     waiter = Waiter(doors.listen, MODELS, opened.shop.logs)
 
     async def ready() -> Mapping[str, str]:
-        return await _problems(doors, waiter)
+        return await _problems(opened.reads, waiter)
 
     async with waiter.running():
         yield Services(
             shop=opened.shop,
-            reads=doors.reads,
+            reads=opened.reads,
             waiter=waiter,
             recent=RecentOffers(opened.shop.offers),
             sessions=doors.sessions,
@@ -46,7 +46,7 @@ async def open_services(opened: Opened, doors: Doors) -> AsyncIterator[Services]
         )
 
 
-async def _problems(doors: Doors, waiter: Waiter) -> Mapping[str, str]:
+async def _problems(reads: Reads, waiter: Waiter) -> Mapping[str, str]:
     async def silent(connection: Connection) -> list[tuple[str, str]]:
         found = await connection.execute(
             "SELECT model, coalesce(error, 'no sign of life') FROM emporium_projection_status"
@@ -56,7 +56,7 @@ async def _problems(doors: Doors, waiter: Waiter) -> Mapping[str, str]:
         return await found.fetchall()
 
     try:
-        problems = {f"projection {model}": why for model, why in await doors.reads.run(silent)}
+        problems = {f"projection {model}": why for model, why in await reads.run(silent)}
     except Unavailable as error:
         return {"database": str(error)}
     for model in MODELS:

@@ -84,14 +84,10 @@ class ShipmentController(Controller):
         """The parcels of an order."""
         exact = parse_order_number(number)
         await includes(request, ORDER_HISTORY.name)
-        detail = await request.services.reads.run(
-            lambda connection: order_history.order_by_number(connection, exact)
-        )
+        detail = await request.services.reads.run(lambda connection: order_history.order_by_number(connection, exact))
         if detail is None or detail.shipment is None:
             raise KINDS.not_found("There is no shipment for this order yet.")
-        return tagged(
-            request, ShipmentDetail(order_number=exact, status=detail.shipment, parcels=detail.parcels)
-        )
+        return tagged(request, ShipmentDetail(order_number=exact, status=detail.shipment, parcels=detail.parcels))
 
     @post("/{number:str}/parcels/{parcel:int}/ship", status_code=200, opt={"idempotent": True})
     async def ship(self, request: Request, number: Number, parcel: ParcelNumber) -> Reply[ParcelMoved]:

@@ -209,9 +209,10 @@ class EmbeddedPostgres:
 
     def _make_cluster(self) -> None:
         """initdb beside the final place, so that a start that was killed leaves nothing half made."""
-        fresh = self.cluster.with_name("postgres.new")
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(mode=0o700)
+        for unfinished in self.data_dir.glob("postgres.new-*"):
+            shutil.rmtree(unfinished, ignore_errors=True)
+        # A name of its own: what a killed start left may still be at work in the other.
+        fresh = Path(tempfile.mkdtemp(prefix="postgres.new-", dir=self.data_dir))
         if self._account is not None:
             os.chown(fresh, self._account.pw_uid, self._account.pw_gid)
         locale = ["--locale=C.UTF-8"]
@@ -219,7 +220,7 @@ class EmbeddedPostgres:
             locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         command = ["initdb", "-D", str(fresh), "-U", _ROLE, "--auth=trust", "--encoding=UTF8", *locale]
         with tempfile.TemporaryFile() as output:
-            status = self._popen(command, output, last_wish=signal.SIGTERM).wait()
+            status = self._popen(command, output, last_wish=signal.SIGKILL).wait()
             output.seek(0)
             said = output.read().decode(errors="replace")
         if status != 0:

@@ -165,6 +165,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cart_expiry_days: Annotated[
         float, Meta(gt=0, le=3650, description="Days after which a cart left alone expires.")
     ] = 30.0
+    tracking_interval_s: Annotated[
+        float, Meta(gt=0, le=86_400, description="Seconds between two looks at a parcel on its way.")
+    ] = 5.0
     reservation_expiry_days: Annotated[
         float, Meta(gt=0, le=3650, description="Days after which a reservation that nobody ships is given back.")
     ] = 14.0
@@ -302,9 +305,8 @@ def _contradictions(settings: Settings) -> list[str]:
 
 
 def _unknown(variable: str) -> str:
-    known = [PREFIX + name.upper() for name in _NAMES]
-    close = difflib.get_close_matches(variable.upper(), known, 1, 0.7)
-    return f"{variable} is not a setting" + (f"; did you mean {close[0]}?" if close else ".")
+    close = difflib.get_close_matches(variable.removeprefix(PREFIX).lower(), _NAMES, 1, 0.7)
+    return f"{variable} is not a setting" + (f"; did you mean {PREFIX}{close[0].upper()}?" if close else ".")
 
 
 def _parse(name: str, text: str) -> Any:

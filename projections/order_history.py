@@ -15,7 +15,7 @@ from emporium.domain import payment as p
 from emporium.domain import reservation as r
 from emporium.domain import shipment as s
 from emporium.domain.base import Aggregate, Event, Sealed, State
-from emporium.projections.model import Connection, ReadModel, Tables
+from emporium.projections.model import Connection, ReadModel, Tables, canonical
 from emporium.projections.paging import Page, decode_cursor, page_of
 
 __all__ = [
@@ -124,14 +124,14 @@ S = TypeVar("S", bound=State)
 
 
 class _Order(msgspec.Struct):
-    """A row of `orders`; of an order that was there before, only what changes is set."""
+    """A row of `orders`; of an order that was there before, only what changes is set. `state` is set at the end."""
 
     order_id: UUID
     status: str
     reason: str | None
     changed_at: datetime
     version: int
-    state: o.OrderState
+    state: msgspec.Raw = msgspec.Raw()
     number: str | None = None
     customer_id: UUID | None = None
     subject: UUID | None = None
@@ -228,6 +228,7 @@ async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
         (o.OrderCreated,),
     )
     rows: dict[UUID, _Order] = {}
+    states: dict[UUID, o.OrderState] = {}
     created: list[UUID] = []
     contents = []
     for one in events:
@@ -235,7 +236,7 @@ async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
         if isinstance(event, o.OrderCreated):
             key = event.order_id
             # The state is stored without what stands in `contents` already; evolve does not look at it.
-            state = replace(o.evolve(None, event), lines=(), email=None, ship_to=None)
+            state = states[key] = replace(o.evolve(None, event), lines=(), email=None, ship_to=None)
             created.append(key)
             contents.append(_Contents(key, event.lines, event.email, event.ship_to))
             rows[key] = _Order(
@@ -244,7 +245,6 @@ async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
                 reason=None,
                 changed_at=one.at,
                 version=one.version,
-                state=state,
                 number=event.number,
                 customer_id=event.customer_id,
                 subject=event.subject,
@@ -263,15 +263,17 @@ async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
         key = _order_id(one)
         row = rows.get(key)
         if row is None:
-            state, reason = before[key]
-            row = rows[key] = _Order(key, state.status, reason, one.at, one.version, state)
-        row.state = o.evolve(row.state, event)
-        row.status = row.state.status
+            states[key], reason = before[key]
+            row = rows[key] = _Order(key, states[key].status, reason, one.at, one.version)
+        states[key] = o.evolve(states[key], event)
+        row.status = states[key].status
         row.changed_at, row.version = one.at, one.version
         if isinstance(event, o.OrderFailed | o.OrderCancellationRequested | o.OrderCancelled):
             row.reason = event.reason
         elif isinstance(event, o.OrderCancellationRefused):
             row.reason = None
+    for key, row in rows.items():
+        row.state = canonical(states[key])
     fresh = set(created)
     await tables.write(
         "INSERT INTO orders SELECT * FROM json_populate_recordset(NULL::orders, %s)", [rows[key] for key in created]

@@ -13,7 +13,7 @@ from emporium.application.ports import Recorded
 from emporium.domain import order as o
 from emporium.domain import payment as p
 from emporium.domain import shipment as s
-from emporium.projections.model import Connection, ReadModel, Tables
+from emporium.projections.model import Connection, ReadModel, Tables, canonical
 from emporium.projections.paging import Page, decode_cursor, page_of
 
 __all__ = ["SAGA_MONITOR", "WAITS_FOR", "OpenOrder", "OpenSagas", "Trouble", "open_orders", "summary", "troubles"]
@@ -70,7 +70,7 @@ class _Order(msgspec.Struct):
     status: str
     since: datetime
     placed_at: datetime
-    state: o.OrderState
+    state: msgspec.Raw = msgspec.Raw()
 
 
 class _Refund(msgspec.Struct):
@@ -107,26 +107,33 @@ async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
         "SELECT order_id, number, status, since, placed_at, state::text FROM orders WHERE order_id = ANY(%s)",
         list({_order_id(one) for one in events} - begun),
     )
-    rows = {key: _Order(key, *row, msgspec.json.decode(state, type=o.OrderState)) for key, *row, state in found}  # type: ignore[call-arg]
+    rows: dict[UUID, _Order] = {}
+    states: dict[UUID, o.OrderState] = {}
+    for key, number, status, since, placed_at, state in found:
+        rows[key] = _Order(key, number, status, since, placed_at)
+        states[key] = msgspec.json.decode(state, type=o.OrderState)
     for one in events:
         event, key = one.event, _order_id(one)
         if isinstance(event, o.OrderCreated):
-            state = replace(o.evolve(None, event), lines=(), email=None, ship_to=None)
-            rows[key] = _Order(key, event.number, state.status, one.at, event.placed_at, state)
+            states[key] = replace(o.evolve(None, event), lines=(), email=None, ship_to=None)
+            rows[key] = _Order(key, event.number, states[key].status, one.at, event.placed_at)
         elif (row := rows.get(key)) is not None:
-            row.state = o.evolve(row.state, event)
-            if row.state.status != row.status:
-                row.status, row.since = row.state.status, one.at
+            states[key] = o.evolve(states[key], event)
+            if states[key].status != row.status:
+                row.status, row.since = states[key].status, one.at
         # Else it has ended, and no event takes an order back from its end.
+    still_open = [row for key, row in rows.items() if not states[key].is_closed]
+    for row in still_open:
+        row.state = canonical(states[row.order_id])
     await tables.write(
         "INSERT INTO orders SELECT * FROM json_populate_recordset(NULL::orders, %s)"
         " ON CONFLICT (order_id) DO UPDATE SET status = excluded.status, since = excluded.since,"
         " state = excluded.state",
-        [row for row in rows.values() if not row.state.is_closed],
+        still_open,
     )
     await tables.write(
         "DELETE FROM orders t USING json_populate_recordset(NULL::orders, %s) x WHERE t.order_id = x.order_id",
-        [{"order_id": key} for key, row in rows.items() if row.state.is_closed and key not in begun],
+        [{"order_id": key} for key, state in states.items() if state.is_closed and key not in begun],
     )
 
 

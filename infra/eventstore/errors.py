@@ -2,6 +2,8 @@
 
 from uuid import UUID
 
+from emporium.application.ports import Unreadable
+
 __all__ = ["SchemaMismatch", "StoreError", "UnreadableEvent", "WrongIncarnation"]
 
 
@@ -23,13 +25,5 @@ class WrongIncarnation(StoreError):
         self.given = given
 
 
-class UnreadableEvent(StoreError):
+class UnreadableEvent(StoreError, Unreadable):
     """A stored event that this program cannot decode; names where it stands so that it can be set aside."""
-
-    def __init__(self, log: str, position: int, stream: UUID, version: int, topic: str, why: str) -> None:
-        super().__init__(f"event {version} of stream {stream} ({topic}, position {position} of {log}): {why}")
-        self.log = log
-        self.position = position
-        self.stream = stream
-        self.version = version
-        self.topic = topic

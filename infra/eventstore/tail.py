@@ -56,7 +56,8 @@ class Tail:
         self._waiting[future] = after
         self._wanted.set()
         try:
-            await asyncio.wait_for(future, timeout)
+            async with asyncio.timeout(timeout):  # wait_for of Python 3.11 may swallow a cancellation
+                await future
         except TimeoutError:
             return False
         finally:
@@ -76,7 +77,8 @@ class Tail:
                 self._wanted.clear()
                 await self._wanted.wait()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._nudged.wait(), _POLL)
+                async with asyncio.timeout(_POLL):
+                    await self._nudged.wait()
             self._nudged.clear()
             try:
                 self.advance(await self._read_head())

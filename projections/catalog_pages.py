@@ -1,0 +1,580 @@
+"""What customers browse: products by category with price and availability, product pages, categories, price history."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, Literal
+from uuid import UUID
+
+import msgspec
+from psycopg.rows import class_row
+
+from emporium.application.ports import Recorded
+from emporium.domain import category as c
+from emporium.domain import product as p
+from emporium.domain import stock
+from emporium.domain.base import Event, Money
+from emporium.projections.model import Connection, ReadModel, Tables
+from emporium.projections.paging import Page, decode_cursor, page_of
+
+__all__ = [
+    "CATALOG_PAGES",
+    "CategoryRow",
+    "Listed",
+    "OfferRow",
+    "PriceChange",
+    "ProductPage",
+    "ProductRow",
+    "VariantView",
+    "categories",
+    "listing",
+    "offers",
+    "price_history",
+    "product_page",
+    "products_for_admin",
+]
+
+# --- tables ----------------------------------------------------------------------------------------
+
+DDL: Final = """
+-- From the catalog log. `state` is the domain's, as json: it keeps the order of variants and attributes.
+CREATE TABLE products (
+    product_id uuid PRIMARY KEY,
+    slug text NOT NULL,
+    title text NOT NULL,
+    title_key text COLLATE "C" NOT NULL,
+    status text NOT NULL,
+    published_at timestamptz,
+    changed_at timestamptz NOT NULL,
+    version bigint NOT NULL,
+    state json NOT NULL
+) WITH (fillfactor = 70);
+CREATE TABLE variants (
+    sku text PRIMARY KEY,
+    product_id uuid NOT NULL,
+    title text NOT NULL,
+    published boolean NOT NULL,
+    prices jsonb NOT NULL
+) WITH (fillfactor = 70);
+-- A row for each currency in which a published product has a price.
+CREATE TABLE listing (
+    product_id uuid NOT NULL,
+    currency text NOT NULL,
+    category_id uuid,
+    slug text NOT NULL,
+    title text NOT NULL,
+    title_key text COLLATE "C" NOT NULL,
+    brand text,
+    lowest bigint NOT NULL,
+    highest bigint NOT NULL,
+    published_at timestamptz NOT NULL,
+    image jsonb,
+    skus text[] NOT NULL,
+    PRIMARY KEY (product_id, currency)
+) WITH (fillfactor = 70);
+CREATE TABLE price_history (
+    sku text NOT NULL,
+    position bigint NOT NULL,
+    product_id uuid NOT NULL,
+    at timestamptz NOT NULL,
+    currency text NOT NULL,
+    amount bigint NOT NULL,
+    previous bigint,
+    PRIMARY KEY (sku, position)
+);
+CREATE TABLE categories (category_id uuid PRIMARY KEY, name text NOT NULL, slug text NOT NULL, parent uuid);
+
+-- From the inventory log.
+CREATE TABLE stock (sku text PRIMARY KEY, available bigint NOT NULL) WITH (fillfactor = 50);
+"""
+
+INDEXES: Final = """
+CREATE INDEX IF NOT EXISTS products_slug ON products (slug);
+CREATE INDEX IF NOT EXISTS products_title ON products (title_key, product_id);
+CREATE INDEX IF NOT EXISTS variants_product ON variants (product_id);
+CREATE INDEX IF NOT EXISTS listing_title ON listing (currency, title_key, product_id);
+CREATE INDEX IF NOT EXISTS listing_price ON listing (currency, lowest, product_id);
+CREATE INDEX IF NOT EXISTS listing_newest ON listing (currency, published_at DESC, product_id DESC);
+CREATE INDEX IF NOT EXISTS listing_category ON listing (category_id, currency, title_key, product_id);
+"""
+
+# --- fold ------------------------------------------------------------------------------------------
+
+_STATE: Final = msgspec.json.Encoder()
+
+
+class _Product(msgspec.Struct):
+    product_id: UUID
+    slug: str
+    title: str
+    title_key: str
+    status: str
+    published_at: datetime | str | None
+    changed_at: datetime
+    version: int
+    state: msgspec.Raw
+
+
+class _Variant(msgspec.Struct):
+    sku: str
+    product_id: UUID
+    title: str
+    published: bool
+    prices: Mapping[str, Money]
+
+
+class _Listed(msgspec.Struct):
+    product_id: UUID
+    currency: str
+    category_id: UUID | None
+    slug: str
+    title: str
+    title_key: str
+    brand: str | None
+    lowest: int
+    highest: int
+    published_at: datetime | str
+    image: p.Image | None
+    skus: list[str]
+
+
+class _Price(msgspec.Struct):
+    sku: str
+    position: int
+    product_id: UUID
+    at: datetime
+    currency: str
+    amount: int
+    previous: int | None
+
+
+class _Category(msgspec.Struct):
+    category_id: UUID
+    name: str
+    slug: str
+    parent: UUID | None
+
+
+class _Stock(msgspec.Struct):
+    sku: str
+    available: int
+
+
+_CATEGORY_EVENTS: Final = (c.CategoryCreated, c.CategoryRenamed, c.CategoryMoved)
+
+
+async def fold(tables: Tables, log: str, events: Sequence[Recorded]) -> None:
+    """The rows of one log's events."""
+    if log == "inventory":
+        await _fold_stock(tables, events)
+        return
+    await _fold_categories(tables, [one for one in events if isinstance(one.event, _CATEGORY_EVENTS)])
+    await _fold_products(tables, [one for one in events if not isinstance(one.event, _CATEGORY_EVENTS)])
+
+
+async def _fold_stock(tables: Tables, events: Sequence[Recorded]) -> None:
+    changes: dict[str, int] = {}
+    for one in events:
+        # The domain's own arithmetic from an empty stock is the change: it is linear.
+        after = stock.evolve(None, one.event)
+        changes[after.sku] = changes.get(after.sku, 0) + after.available
+    await tables.write(
+        "INSERT INTO stock AS t SELECT * FROM json_populate_recordset(NULL::stock, %s)"
+        " ON CONFLICT (sku) DO UPDATE SET available = t.available + excluded.available",
+        [_Stock(sku, change) for sku, change in changes.items()],
+    )
+
+
+async def _fold_categories(tables: Tables, events: Sequence[Recorded]) -> None:
+    begun = {one.event.category_id for one in events if isinstance(one.event, c.CategoryCreated)}
+    asked = {one.event.category_id for one in events if isinstance(one.event, c.CategoryRenamed | c.CategoryMoved)}
+    found = await tables.fetch(
+        "SELECT category_id, name, slug, parent FROM categories WHERE category_id = ANY(%s)", list(asked - begun)
+    )
+    rows = {row[0]: _Category(*row) for row in found}
+    for one in events:
+        match one.event:
+            case c.CategoryCreated(category_id=key, name=name, slug=slug, parent=parent):
+                rows[key] = _Category(key, name, slug, parent)
+            case c.CategoryRenamed(category_id=key, name=name, slug=slug):
+                rows[key].name, rows[key].slug = name, slug
+            case c.CategoryMoved(category_id=key, parent=parent):
+                rows[key].parent = parent
+    await tables.write(
+        "INSERT INTO categories SELECT * FROM json_populate_recordset(NULL::categories, %s)"
+        " ON CONFLICT (category_id) DO UPDATE SET name = excluded.name, slug = excluded.slug, parent = excluded.parent",
+        list(rows.values()),
+    )
+
+
+async def _fold_products(tables: Tables, events: Sequence[Recorded]) -> None:
+    begun = {_key(one) for one in events if isinstance(one.event, p.ProductCreated)}
+    found = await tables.fetch(
+        "SELECT product_id, published_at, state::text FROM products WHERE product_id = ANY(%s)",
+        list({_key(one) for one in events} - begun),
+    )
+    before = {key: msgspec.json.decode(state, type=p.ProductState) for key, _, state in found}
+    published: dict[UUID, datetime] = {key: at for key, at, _ in found if at is not None}
+    states = dict(before)
+    last: dict[UUID, Recorded] = {}
+    prices = []
+    for one in events:
+        event: Any = one.event
+        key = event.product_id
+        states[key] = p.evolve(None if isinstance(event, p.ProductCreated) else states[key], event)
+        last[key] = one
+        if isinstance(event, p.ProductPublished):
+            published.setdefault(key, one.at)
+        elif isinstance(event, p.PriceChanged):
+            previous = None if event.previous is None else event.previous.amount
+            prices.append(
+                _Price(event.sku, one.position, key, one.at, event.price.currency, event.price.amount, previous)
+            )
+    await tables.write(
+        "INSERT INTO price_history SELECT * FROM json_populate_recordset(NULL::price_history, %s)", prices
+    )
+    await tables.write(
+        "INSERT INTO products SELECT * FROM json_populate_recordset(NULL::products, %s)"
+        " ON CONFLICT (product_id) DO UPDATE SET slug = excluded.slug, title = excluded.title,"
+        " title_key = excluded.title_key, status = excluded.status, published_at = excluded.published_at,"
+        " changed_at = excluded.changed_at, version = excluded.version, state = excluded.state",
+        [_product(states[key], published.get(key), one) for key, one in last.items()],
+    )
+    await _write_variants(tables, before, [states[key] for key in last])
+    await tables.write(
+        "DELETE FROM listing t USING json_populate_recordset(NULL::listing, %s) x WHERE t.product_id = x.product_id",
+        [{"product_id": key} for key in last if key in before],
+    )
+    await tables.write(
+        "INSERT INTO listing SELECT * FROM json_populate_recordset(NULL::listing, %s)",
+        [row for key in last for row in _listed(states[key], published.get(key))],
+    )
+
+
+async def _write_variants(
+    tables: Tables, before: Mapping[UUID, p.ProductState], states: Sequence[p.ProductState]
+) -> None:
+    """A SKU belongs to one product at a time, but may leave one and join another within a batch."""
+    rows = [
+        _Variant(sku, state.product_id, state.title, state.status == p.PUBLISHED, variant.prices)
+        for state in states
+        for sku, variant in state.variants.items()
+    ]
+    kept = {row.sku for row in rows}
+    await tables.write(
+        "DELETE FROM variants t USING json_populate_recordset(NULL::variants, %s) x WHERE t.sku = x.sku",
+        [{"sku": sku} for state in before.values() for sku in state.variants if sku not in kept],
+    )
+    await tables.write(
+        "INSERT INTO variants SELECT * FROM json_populate_recordset(NULL::variants, %s)"
+        " ON CONFLICT (sku) DO UPDATE SET product_id = excluded.product_id, title = excluded.title,"
+        " published = excluded.published, prices = excluded.prices",
+        rows,
+    )
+
+
+def _product(state: p.ProductState, published_at: datetime | None, one: Recorded) -> _Product:
+    return _Product(
+        state.product_id,
+        state.slug,
+        state.title,
+        state.title.casefold(),
+        state.status,
+        published_at,
+        one.at,
+        one.version,
+        msgspec.Raw(_STATE.encode(state)),
+    )
+
+
+def _listed(state: p.ProductState, published_at: datetime | None) -> list[_Listed]:
+    if state.status != p.PUBLISHED or published_at is None:
+        return []
+    amounts: dict[str, list[int]] = {}
+    for variant in state.variants.values():
+        for currency, price in variant.prices.items():
+            amounts.setdefault(currency, []).append(price.amount)
+    return [
+        _Listed(
+            product_id=state.product_id,
+            currency=currency,
+            category_id=state.category_id,
+            slug=state.slug,
+            title=state.title,
+            title_key=state.title.casefold(),
+            brand=state.brand,
+            lowest=min(these),
+            highest=max(these),
+            published_at=published_at,
+            image=state.images[0] if state.images else None,
+            skus=[sku for sku, variant in state.variants.items() if currency in variant.prices],
+        )
+        for currency, these in amounts.items()
+    ]
+
+
+def _key(one: Recorded) -> UUID:
+    event: Any = one.event
+    if one.log == "inventory":
+        return event.sku  # type: ignore[no-any-return]
+    return event.category_id if isinstance(event, _CATEGORY_EVENTS) else event.product_id
+
+
+_MOVES: Final[tuple[type[Event], ...]] = tuple(
+    event for event in stock.STOCK.events if event not in (stock.LowStockMarkSet, stock.StockLevelLow)
+)
+
+CATALOG_PAGES: Final = ReadModel(
+    name="catalog_pages",
+    version=1,
+    logs={"catalog": (*p.PRODUCT.events, *_CATEGORY_EVENTS), "inventory": _MOVES},
+    ddl=DDL,
+    indexes=INDEXES,
+    key=_key,
+    fold=fold,
+)
+
+# --- queries ---------------------------------------------------------------------------------------
+
+Sort = Literal["title", "price", "newest"]
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """A product in a listing. Prices are minor units; `available` units over its variants and all warehouses."""
+
+    product_id: UUID
+    slug: str
+    title: str
+    brand: str | None
+    category_id: UUID | None
+    currency: str
+    lowest: int
+    highest: int
+    image: dict[str, Any] | None
+    published_at: datetime
+    available: int
+
+
+class VariantView(msgspec.Struct, frozen=True, kw_only=True):
+    """A SKU of a product, its options, its prices by currency and the units that can be had."""
+
+    sku: str
+    options: dict[str, str]
+    prices: dict[str, Money]
+    available: int
+
+
+class CategoryRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A category; `parent` is None at the top."""
+
+    category_id: UUID
+    name: str
+    slug: str
+    parent: UUID | None
+
+
+class ProductPage(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a product's page shows. `path` are its categories from the top down."""
+
+    product_id: UUID
+    slug: str
+    title: str
+    status: str
+    description: str
+    brand: str | None
+    tax_class: str
+    path: tuple[CategoryRow, ...]
+    options: tuple[str, ...]
+    attributes: dict[str, p.AttributeValue]
+    images: tuple[p.Image, ...]
+    variants: tuple[VariantView, ...]
+    published_at: datetime | None
+    changed_at: datetime
+    version: int
+
+
+class ProductRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A product in the list of staff, whatever its status."""
+
+    product_id: UUID
+    slug: str
+    title: str
+    status: str
+    published_at: datetime | None
+    changed_at: datetime
+
+
+class PriceChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A price from `at` on, in minor units."""
+
+    sku: str
+    position: int
+    at: datetime
+    currency: str
+    amount: int
+    previous: int | None
+
+
+class OfferRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a SKU can be had for: price in minor units (None without one in the currency asked for), units."""
+
+    sku: str
+    product_id: UUID
+    title: str
+    price: int | None
+    available: int
+
+
+_SORTS: Final[dict[str, tuple[str, str, str, type[tuple[Any, ...]]]]] = {
+    "title": ("title_key", ">", "ASC", tuple[str, UUID]),
+    "price": ("lowest", ">", "ASC", tuple[int, UUID]),
+    "newest": ("published_at", "<", "DESC", tuple[datetime, UUID]),
+}
+
+
+async def listing(
+    connection: Connection,
+    currency: str,
+    *,
+    category_id: UUID | None = None,
+    sort: Sort = "title",
+    limit: int = 24,
+    cursor: str | None = None,
+) -> Page[Listed]:
+    """Published products that have a price in the currency, of a category and all below it. Raises BadCursor."""
+    column, after, direction, shape = _SORTS[sort]
+    where = "l.currency = %(currency)s"
+    values: dict[str, Any] = {"currency": currency, "limit": limit + 1}
+    if category_id is not None:
+        where += (
+            " AND l.category_id IN (WITH RECURSIVE below AS (SELECT %(category_id)s::uuid AS category_id UNION"
+            " SELECT t.category_id FROM rm_catalog_pages.categories t JOIN below b ON t.parent = b.category_id)"
+            " SELECT category_id FROM below)"
+        )
+        values["category_id"] = category_id
+    if cursor is not None:
+        where += f" AND (l.{column}, l.product_id) {after} (%(value)s, %(product_id)s)"
+        values["value"], values["product_id"] = decode_cursor(cursor, shape)
+    found = await connection.execute(
+        "SELECT product_id, slug, title, brand, category_id, currency, lowest, highest, image, published_at,"
+        " (SELECT coalesce(sum(s.available), 0)::bigint FROM rm_catalog_pages.stock s WHERE s.sku = ANY(l.skus)), "
+        f" l.{column} FROM rm_catalog_pages.listing l WHERE {where}"
+        f" ORDER BY l.{column} {direction}, l.product_id {direction} LIMIT %(limit)s",
+        values,
+    )
+    names = Listed.__struct_fields__
+    rows = [(Listed(**dict(zip(names, row, strict=False))), row[-1]) for row in await found.fetchall()]
+    page = page_of(rows, limit, lambda row: (row[1], row[0].product_id))
+    return Page([row for row, _ in page.items], page.next)
+
+
+async def products_for_admin(
+    connection: Connection, *, status: str | None = None, limit: int = 50, cursor: str | None = None
+) -> Page[ProductRow]:
+    """All products by title. Raises BadCursor."""
+    where = "true"
+    values: dict[str, Any] = {"limit": limit + 1}
+    if status is not None:
+        where = "status = %(status)s"
+        values["status"] = status
+    if cursor is not None:
+        where += " AND (title_key, product_id) > (%(title_key)s, %(product_id)s)"
+        values["title_key"], values["product_id"] = decode_cursor(cursor, tuple[str, UUID])
+    async with connection.cursor(row_factory=class_row(ProductRow)) as found:
+        await found.execute(
+            "SELECT product_id, slug, title, status, published_at, changed_at FROM rm_catalog_pages.products"
+            f" WHERE {where} ORDER BY title_key, product_id LIMIT %(limit)s",
+            values,
+        )
+        rows = await found.fetchall()
+    return page_of(rows, limit, lambda row: (row.title.casefold(), row.product_id))
+
+
+async def product_page(
+    connection: Connection, product: UUID | str, *, published_only: bool = True
+) -> ProductPage | None:
+    """The page of a product, by its id or slug; None where there is none (for customers: none published)."""
+    where = "product_id = %s" if isinstance(product, UUID) else "slug = %s"
+    found = await connection.execute(
+        "SELECT published_at, changed_at, version, state::text, ("
+        "SELECT json_object_agg(s.sku, s.available) FROM rm_catalog_pages.stock s"
+        " WHERE s.sku IN (SELECT v.sku FROM rm_catalog_pages.variants v WHERE v.product_id = t.product_id))"
+        f" FROM rm_catalog_pages.products t WHERE {where} AND (status = 'published' OR NOT %s)",
+        [product, published_only],
+    )
+    row = await found.fetchone()
+    if row is None:
+        return None
+    published_at, changed_at, version, text, available = row
+    state = msgspec.json.decode(text, type=p.ProductState)
+    return ProductPage(
+        product_id=state.product_id,
+        slug=state.slug,
+        title=state.title,
+        status=state.status,
+        description=state.description,
+        brand=state.brand,
+        tax_class=state.tax_class,
+        path=await _path(connection, state.category_id),
+        options=state.options,
+        attributes=state.attributes,
+        images=state.images,
+        variants=tuple(
+            VariantView(
+                sku=sku, options=variant.options, prices=variant.prices, available=(available or {}).get(sku, 0)
+            )
+            for sku, variant in state.variants.items()
+        ),
+        published_at=published_at,
+        changed_at=changed_at,
+        version=version,
+    )
+
+
+async def _path(connection: Connection, category_id: UUID | None) -> tuple[CategoryRow, ...]:
+    if category_id is None:
+        return ()
+    async with connection.cursor(row_factory=class_row(CategoryRow)) as found:
+        await found.execute(
+            "WITH RECURSIVE above AS (SELECT t.*, 0 AS height FROM rm_catalog_pages.categories t WHERE category_id = %s"
+            " UNION SELECT t.*, a.height + 1 FROM rm_catalog_pages.categories t JOIN above a"
+            " ON t.category_id = a.parent WHERE a.height < %s)"
+            " SELECT category_id, name, slug, parent FROM above ORDER BY height DESC",
+            [category_id, c.MAX_DEPTH],
+        )
+        return tuple(await found.fetchall())
+
+
+async def categories(connection: Connection) -> list[CategoryRow]:
+    """The whole tree, by name."""
+    async with connection.cursor(row_factory=class_row(CategoryRow)) as found:
+        await found.execute(
+            'SELECT category_id, name, slug, parent FROM rm_catalog_pages.categories ORDER BY name COLLATE "C", slug'
+        )
+        return await found.fetchall()
+
+
+async def price_history(
+    connection: Connection, sku: str, *, limit: int = 50, cursor: str | None = None
+) -> Page[PriceChange]:
+    """The prices that a SKU has had, newest first. Raises BadCursor."""
+    before = None if cursor is None else decode_cursor(cursor, tuple[int])[0]
+    async with connection.cursor(row_factory=class_row(PriceChange)) as found:
+        await found.execute(
+            "SELECT sku, position, at, currency, amount, previous FROM rm_catalog_pages.price_history"
+            " WHERE sku = %s AND position < coalesce(%s, 9223372036854775807) ORDER BY position DESC LIMIT %s",
+            [sku, before, limit + 1],
+        )
+        rows = await found.fetchall()
+    return page_of(rows, limit, lambda row: (row.position,))
+
+
+async def offers(connection: Connection, skus: Sequence[str], currency: str) -> dict[str, OfferRow]:
+    """What the published ones among these SKUs can be had for, with one query."""
+    async with connection.cursor(row_factory=class_row(OfferRow)) as found:
+        await found.execute(
+            "SELECT v.sku, v.product_id, v.title, (v.prices -> %s ->> 'amount')::bigint AS price,"
+            " coalesce(s.available, 0) AS available FROM rm_catalog_pages.variants v"
+            " LEFT JOIN rm_catalog_pages.stock s USING (sku) WHERE v.sku = ANY(%s) AND v.published",
+            [currency, list(skus)],
+        )
+        return {row.sku: row for row in await found.fetchall()}

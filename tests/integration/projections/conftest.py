@@ -1,0 +1,46 @@
+"""A fresh database with all logs and the read models' tables, and an open event store on it."""
+
+from collections.abc import AsyncIterator, Callable
+
+import psycopg
+import pytest
+
+from emporium.domain.registry import AGGREGATES, LOGS, SCHEMAS, UPCASTERS
+from emporium.infra.eventstore import EventStore, Migration, Registry, apply_migrations, migrate
+from emporium.projections import generations
+from emporium.projections.model import Connection
+from tests.integration.projections.shop import Shop
+
+REGISTRY = Registry(AGGREGATES, SCHEMAS, UPCASTERS)
+
+
+@pytest.fixture
+async def dsn(make_database: Callable[[], str]) -> str:
+    """The URL of a fresh database with all logs and the engine's own tables."""
+    url = make_database()
+    await migrate(dict.fromkeys(LOGS, url), REGISTRY)
+    steps = enumerate(generations.MIGRATIONS, 1)
+    await apply_migrations(url, [Migration("projections", number, sql) for number, sql in steps])
+    return url
+
+
+@pytest.fixture
+async def connection(dsn: str) -> AsyncIterator[Connection]:
+    """For looking at tables."""
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def store(dsn: str) -> AsyncIterator[EventStore]:
+    """The open event store."""
+    dsns = dict.fromkeys(LOGS, dsn)
+    async with await EventStore.open(dsns, REGISTRY, listen=dsns) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def shop(dsn: str, store: EventStore) -> AsyncIterator[Shop]:
+    """Everything that projects, in one process; starts nothing by itself."""
+    async with Shop(dsn, {log: store[log] for log in LOGS}) as opened:
+        yield opened

@@ -1,0 +1,344 @@
+"""Orders and products that lived: their events, by log, as the domain's decisions would have made them."""
+
+import random
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid5
+
+from emporium.application.ports import EventLog, Meta, NewEvent, Recorded, Unit
+from emporium.domain import cart, category, order, payment, product, reservation, shipment, stock
+from emporium.domain.base import Event, Money, Sealed
+
+SPACE = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
+START = datetime(2026, 1, 30, 12, 0, 0, 250_000, tzinfo=UTC)
+SKUS = tuple(f"SKU-{n:03}" for n in range(30))
+WAREHOUSES = ("north", "south")
+
+Happening = tuple[str, UUID, Event, datetime, str]
+"""Log, stream, event, time, correlation."""
+
+
+def pounds(amount: int) -> Money:
+    return Money(amount, "GBP")
+
+
+class Order:
+    """One order's events; `ending` says which way it goes."""
+
+    def __init__(self, number: int, ending: str, *, lines: int = 2, customer: UUID | None = None) -> None:
+        self.id = uuid5(SPACE, f"order {number}")
+        self.number = f"O-{number:06}"
+        self.ending = ending
+        self.customer = customer
+        self.at = START + timedelta(minutes=number)
+        self.payment = payment.payment_id_of(self.id)
+        self.lines = tuple(
+            order.OrderLine(
+                line=n,
+                sku=SKUS[(number + n) % len(SKUS)],
+                title=f"A thing of “{n}” \\ ünïcode",
+                quantity=n,
+                unit_price=pounds(250),
+                total=pounds(250 * n),
+            )
+            for n in range(1, lines + 1)
+        )
+        self.goods = sum(line.total.amount for line in self.lines)
+        self.total = pounds(self.goods + 300)
+        self.allocations = tuple(
+            reservation.Allocation(line.sku, WAREHOUSES[line.line % 2], line.quantity) for line in self.lines
+        )
+
+    def happenings(self) -> Iterator[Happening]:
+        for step, (log, stream, event) in enumerate(self._events()):
+            yield log, stream, event, self.at + timedelta(milliseconds=700 * step), str(self.id)
+
+    def _ordering(self, event: Event) -> tuple[str, UUID, Event]:
+        return "ordering", self.id, event
+
+    def _payments(self, event: Event) -> tuple[str, UUID, Event]:
+        return "payments", self.payment, event
+
+    def _inventory(self, event: Event) -> tuple[str, UUID, Event]:
+        return "inventory", reservation.reservation_id_of(self.id), event
+
+    def _shipping(self, event: Event) -> tuple[str, UUID, Event]:
+        return "shipping", shipment.shipment_id_of(self.id), event
+
+    def _events(self) -> Iterator[tuple[str, UUID, Event]]:
+        yield self._ordering(
+            order.OrderCreated(
+                order_id=self.id,
+                number=self.number,
+                customer_id=self.customer,
+                subject=self.customer or self.id,
+                lines=self.lines,
+                goods=pounds(self.goods),
+                shipping=pounds(300),
+                total=self.total,
+                country="GB",
+                email=Sealed(self.customer or self.id, "OrderCreated", b"\x00sealed\xff"),
+                payment_method="card",
+                placed_at=self.at,
+            )
+        )
+        if self.ending == "forestalled":
+            yield self._payments(
+                payment.PaymentCancelled(payment_id=self.payment, order_id=self.id, reason="cancelled_by_customer")
+            )
+            yield self._shipping(shipment.ShipmentCancelled(order_id=self.id, reason="cancelled_by_customer"))
+            yield self._inventory(reservation.ReservationCancelled(order_id=self.id, reason="cancelled_by_customer"))
+            yield from self._stopped()
+            return
+        yield self._payments(
+            payment.PaymentRequested(
+                payment_id=self.payment, order_id=self.id, amount=self.total, method="card", key=self.number
+            )
+        )
+        if self.ending == "pending":
+            return
+        if self.ending == "declined":
+            yield self._payments(payment.PaymentFailed(payment_id=self.payment, order_id=self.id, code="card_declined"))
+            yield self._ordering(order.OrderFailed(order_id=self.id, reason="payment_declined"))
+            return
+        yield self._payments(
+            payment.PaymentProcessed(
+                payment_id=self.payment, order_id=self.id, amount=self.total, reference=f"ch_{self.number}"
+            )
+        )
+        yield self._ordering(order.OrderPaid(order_id=self.id, amount=self.total))
+        if self.ending in ("short", "refund_refused"):
+            short = (order.Short(sku=self.lines[0].sku, wanted=1, available=0),)
+            yield self._inventory(
+                reservation.StockReservationFailed(order_id=self.id, payment_id=self.payment, short=short)
+            )
+            yield self._ordering(order.OrderStockShort(order_id=self.id, short=short))
+            yield from self._refunded("order_failed", refused=self.ending == "refund_refused")
+            if self.ending == "short":
+                yield self._ordering(order.OrderFailed(order_id=self.id, reason="out_of_stock"))
+            return
+        yield self._inventory(
+            reservation.StockReserved(order_id=self.id, payment_id=self.payment, allocations=self.allocations)
+        )
+        for one in self.allocations:
+            yield (
+                "inventory",
+                stock.stock_id_of(one.sku, one.warehouse),
+                stock.UnitsReserved(sku=one.sku, warehouse=one.warehouse, order_id=self.id, quantity=one.quantity),
+            )
+        yield self._ordering(order.OrderConfirmed(order_id=self.id))
+        parcels = tuple(shipment.Parcel(n, one.warehouse, (one,)) for n, one in enumerate(self.allocations, 1))
+        yield self._shipping(shipment.ShipmentPrepared(order_id=self.id, parcels=parcels))
+        if self.ending == "cancelled":
+            yield self._shipping(shipment.ShipmentCancelled(order_id=self.id, reason="changed_my_mind"))
+            yield self._inventory(
+                reservation.StockReleased(order_id=self.id, allocations=self.allocations, reason="changed_my_mind")
+            )
+            yield from self._stopped()
+            yield from self._refunded("order_cancelled")
+            return
+        for parcel in parcels:
+            if self.ending == "address_refused" and parcel.number == 1:
+                yield self._shipping(shipment.ParcelRefused(order_id=self.id, parcel=1, reason="no_such_street"))
+                continue
+            yield from self._sent(parcel, len(parcels))
+        if self.ending == "address_refused":
+            return
+        for parcel in parcels:
+            yield self._shipping(shipment.ParcelDelivered(order_id=self.id, parcel=parcel.number))
+        yield self._shipping(shipment.OrderFulfilled(order_id=self.id))
+        yield self._ordering(order.OrderCompleted(order_id=self.id))
+        if self.ending == "returned":
+            line = self.lines[-1]
+            back = uuid5(self.id, "return")
+            yield self._ordering(
+                order.OrderReturned(
+                    order_id=self.id,
+                    return_id=back,
+                    lines=(order.ReturnedLine(line=line.line, sku=line.sku, quantity=1, amount=pounds(250)),),
+                    amount=pounds(250),
+                    restock=False,
+                    reason="did_not_like",
+                )
+            )
+            yield from self._refunded("returned", refund=back, amount=pounds(250))
+
+    def _sent(self, parcel: shipment.Parcel, of: int) -> Iterator[tuple[str, UUID, Event]]:
+        label = {
+            "carrier": "post",
+            "tracking_number": f"{self.number}-{parcel.number}",
+            "tracking_url": f"https://carrier.test/{self.number}-{parcel.number}",
+        }
+        yield self._shipping(shipment.ParcelLabelled(order_id=self.id, parcel=parcel.number, **label))
+        yield self._shipping(shipment.ParcelPacked(order_id=self.id, parcel=parcel.number))
+        yield self._shipping(
+            shipment.OrderShipped(order_id=self.id, parcel=parcel.number, of=of, items=parcel.items, **label)
+        )
+        for one in parcel.items:
+            yield (
+                "inventory",
+                stock.stock_id_of(one.sku, one.warehouse),
+                stock.UnitsShipped(sku=one.sku, warehouse=one.warehouse, order_id=self.id, quantity=one.quantity),
+            )
+        yield self._ordering(order.OrderDispatched(order_id=self.id, parcel=parcel.number, of=of, **label))
+
+    def _stopped(self) -> Iterator[tuple[str, UUID, Event]]:
+        reason = "changed_my_mind"
+        yield self._ordering(order.OrderCancellationRequested(order_id=self.id, reason=reason))
+        yield self._ordering(order.OrderCancelled(order_id=self.id, reason=reason))
+
+    def _refunded(
+        self, reason: str, *, refund: UUID | None = None, amount: Money | None = None, refused: bool = False
+    ) -> Iterator[tuple[str, UUID, Event]]:
+        refund, amount = refund or payment.closing_refund_id_of(self.id), amount or self.total
+        about = {"payment_id": self.payment, "order_id": self.id, "refund_id": refund, "amount": amount}
+        yield self._payments(payment.RefundRequested(**about, reason=reason))
+        if refused:
+            yield self._payments(payment.RefundFailed(**about, code="card_closed"))
+            return
+        yield self._payments(payment.PaymentRefunded(**about, reason=reason, reference="re_1"))
+        yield self._ordering(order.OrderRefunded(order_id=self.id, refund_id=refund, amount=amount))
+
+
+ENDINGS = (
+    "fulfilled",
+    "fulfilled",
+    "fulfilled",
+    "returned",
+    "declined",
+    "short",
+    "refund_refused",
+    "cancelled",
+    "forestalled",
+    "address_refused",
+    "pending",
+)
+
+
+def visitors(number: int) -> Iterator[Happening]:
+    """Carts: what stands in the ordering log and concerns no order."""
+    key = uuid5(SPACE, f"cart {number}")
+    opened = cart.CartOpened(cart_id=key, currency="GBP", at=START)
+    added = cart.CartItemAdded(cart_id=key, sku=SKUS[0], quantity=1, unit_price=pounds(250), at=START)
+    for event in (opened, added):
+        yield "ordering", key, event, START, str(key)
+
+
+def shelves() -> Iterator[Happening]:
+    """Categories, products with variants and prices, and units of all of them."""
+    home, garden, tools = (category.category_id_of(slug) for slug in ("home", "garden", "tools"))
+    tree = category.categories_id()
+    for event in (
+        category.CategoryCreated(category_id=home, name="Home", slug="home"),
+        category.CategoryCreated(category_id=garden, name="Gardens", slug="gardens"),
+        category.CategoryCreated(category_id=tools, name="Tools", slug="tools", parent=home),
+        category.CategoryRenamed(category_id=garden, name="Garden", slug="garden"),
+        category.CategoryMoved(category_id=tools, parent=garden),
+    ):
+        yield "catalog", tree, event, START, str(tree)
+    for n in range(10):
+        key = uuid5(SPACE, f"product {n}")
+        skus = SKUS[3 * n : 3 * n + 3]
+        events: list[Event] = [
+            product.ProductCreated(
+                product_id=key,
+                title=f"Lamp {chr(74 - n)}",
+                slug=f"lamp-{n}",
+                category_id=(home, garden, tools)[n % 3],
+                options=("size",),
+                attributes={"watts": 40 + n, "colour": "green", "dimmable": True},
+                images=(product.Image(url=f"/img/{n}.svg", alt="", width=10, height=10),),
+            )
+        ]
+        events += [
+            product.VariantAdded(product_id=key, sku=sku, options={"size": size})
+            for sku, size in zip(skus, ("s", "m", "l"), strict=True)
+        ]
+        events += [
+            product.PriceChanged(product_id=key, sku=sku, price=pounds(1_000 - 50 * n + place))
+            for place, sku in enumerate(skus)
+        ]
+        events += [
+            product.PriceChanged(product_id=key, sku=skus[0], price=Money(900, "EUR")),
+            product.ProductPublished(product_id=key),
+            product.PriceChanged(product_id=key, sku=skus[1], price=pounds(777), previous=pounds(1_001 - 50 * n)),
+            product.ProductUpdated(product_id=key, title=f"Lamp {chr(74 - n)} De Luxe", brand="Lux"),
+        ]
+        if n == 4:
+            events.append(product.ProductArchived(product_id=key))
+        if n == 5:
+            events.append(product.VariantRemoved(product_id=key, sku=skus[2]))
+        if n == 6:
+            events.append(product.VariantAdded(product_id=key, sku=SKUS[17], options={"size": "xl"}))
+        for step, event in enumerate(events):
+            yield "catalog", key, event, START + timedelta(minutes=n, seconds=step), str(key)
+    for n, sku in enumerate(SKUS):
+        for warehouse in WAREHOUSES:
+            key = stock.stock_id_of(sku, warehouse)
+            for event in (
+                stock.UnitsReceived(sku=sku, warehouse=warehouse, quantity=1_000),
+                stock.LowStockMarkSet(sku=sku, warehouse=warehouse, mark=1_000 if n % 7 == 0 else 5),
+                stock.StockAdjusted(sku=sku, warehouse=warehouse, change=-n - 1, reason="broken"),
+            ):
+                yield "inventory", key, event, START, sku
+
+
+def year(orders: int, *, seed: int = 1, customers: int = 5) -> list[Happening]:
+    """Shelves, carts and orders of every ending, shuffled among each other but each in its own order."""
+    rng = random.Random(seed)
+    people = [uuid5(SPACE, f"customer {n}") for n in range(customers)]
+    stories: list[list[Happening]] = [list(visitors(n)) for n in range(orders // 4 + 1)]
+    for n in range(orders):
+        ending = ENDINGS[n % len(ENDINGS)]
+        stories.append(list(Order(n, ending, customer=people[n % customers] if n % 4 else None).happenings()))
+    told = list(shelves())
+    active: list[Iterator[Happening]] = []
+    waiting = iter(stories)
+    while True:
+        while len(active) < 20 and (story := next(waiting, None)) is not None:
+            active.append(iter(story))
+        if not active:
+            return told
+        story_of = rng.choice(active)
+        happening = next(story_of, None)
+        if happening is None:
+            active.remove(story_of)
+        else:
+            told.append(happening)
+
+
+class Writer:
+    """Appends happenings to the logs they belong to, several in a unit."""
+
+    def __init__(self, logs: dict[str, EventLog]) -> None:
+        self._logs = logs
+        self._versions: dict[tuple[str, UUID], int] = {}
+
+    def events(self, happenings: Sequence[Happening]) -> dict[str, list[NewEvent]]:
+        """The same as events ready to be appended, by log."""
+        found: dict[str, list[NewEvent]] = {}
+        for log, stream, event, at, correlation in happenings:
+            version = self._versions[log, stream] = self._versions.get((log, stream), 0) + 1
+            key = uuid5(stream, f"{log} {version}")
+            meta = Meta(correlation, "request:1", "system:story")
+            found.setdefault(log, []).append(NewEvent(key, stream, version, event, at, meta))
+        return found
+
+    async def write(self, happenings: Sequence[Happening], unit: int = 50) -> dict[str, int]:
+        """The last position in each log that was written to."""
+        last: dict[str, int] = {}
+        for log, events in self.events(happenings).items():
+            for start in range(0, len(events), unit):
+                last[log] = await self._logs[log].append(Unit(events=events[start : start + unit]))
+        return last
+
+
+def recorded(happenings: Sequence[Happening]) -> dict[str, list[Recorded]]:
+    """The same as they would be read from the logs, with holes between the positions."""
+    return {
+        log: [
+            Recorded(log, 3 * place, one.stream, one.version, one.id, one.at, one.event, one.meta)
+            for place, one in enumerate(events, 1)
+        ]
+        for log, events in Writer({}).events(happenings).items()
+    }

@@ -5,7 +5,8 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Final
@@ -68,13 +69,26 @@ class Edge:
     """
 
     def __init__(self, app: Litestar, services: Services, metrics: Metrics, log: RequestLog | None) -> None:
-        self.app = app
+        self._app = app
         self._services = services
         self._metrics = metrics
         self._log = log
         self._under_way: dict[tuple[str, str], asyncio.Future[None]] = {}
         self._prefix = os.urandom(6).hex()
         self._numbers = count(1)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Measures the event loop while the context is open; writes the last log lines at its end."""
+        watch = asyncio.create_task(self._metrics.watch())
+        try:
+            yield
+        finally:
+            watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await watch
+            if self._log is not None:
+                self._log.flush()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
@@ -105,7 +119,7 @@ class Edge:
             await send(message)
 
         try:
-            await self.app(scope, receive, send_on)
+            await self._app(scope, receive, send_on)
         finally:
             seconds = time.perf_counter() - began
             route = own.get("path_template") or "-"

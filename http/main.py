@@ -91,7 +91,7 @@ class Gateway:
             try:
                 services = await stack.enter_async_context(self._services())
                 edge = create_app(services, log_requests=self._log_requests)
-                await stack.enter_async_context(edge.app.lifespan())
+                await stack.enter_async_context(edge.running())
             except Exception as error:
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 raise

@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Final
 
 import msgspec
-from psycopg_pool import AsyncConnectionPool
 
 from emporium.application.effects import Effects
 from emporium.application.policies import POLICIES
@@ -21,21 +20,26 @@ from emporium.domain.registry import AGGREGATES, LOGS, SCHEMAS, UPCASTERS
 from emporium.infra.carrier_http import HttpCarrier
 from emporium.infra.clock import SystemClock
 from emporium.infra.eventstore import EventStore, Limits, Migration, Registry, apply_migrations, migrate
+from emporium.infra.eventstore.database import Database
 from emporium.infra.passwords import Passwords
 from emporium.infra.provider_http import HttpProvider
 from emporium.infra.sessions import MIGRATIONS as SESSION_MIGRATIONS
+from emporium.infra.sessions import CartTokens, Sessions, open_sessions
 from emporium.infra.settings import Settings, StartupProblem
 from emporium.infra.vault import MIGRATIONS as VAULT_MIGRATIONS
 from emporium.infra.vault import masters_from_file, masters_from_text, masters_in_folder, open_vault
+from emporium.projections import catalog_pages
 from emporium.projections.engine import Engine
 from emporium.projections.generations import MIGRATIONS as PROJECTION_MIGRATIONS
 from emporium.projections.registry import MODELS
 
 __all__ = [
+    "Doors",
     "Opened",
     "limits_of",
     "main_dsn",
     "migrate_all",
+    "open_doors",
     "open_shop",
     "owner",
     "process_managers",
@@ -45,6 +49,13 @@ __all__ = [
 
 NOWHERE: Final = "http://127.0.0.1:9"
 """Where a provider is looked for that was not named: the discard port, where nobody answers."""
+
+PATIENCE: Final = 5.0
+"""Seconds for which a read model's reader waits for a lost database."""
+
+SESSION_IDLE: Final = timedelta(days=14)
+SESSION_LONGEST: Final = timedelta(days=90)
+"""A session ends when it was not used for so long, and in any case so long after its beginning."""
 
 
 def registry() -> Registry:
@@ -97,14 +108,11 @@ async def migrate_all(settings: Settings) -> list[Migration]:
 class _CatalogOffers:
     """Prices and availability from the read model of the catalog."""
 
-    def __init__(self, pool: AsyncConnectionPool) -> None:
-        self._pool = pool
+    def __init__(self, reads: Database) -> None:
+        self._reads = reads
 
     async def offers(self, skus: Sequence[str], currency: str) -> Mapping[str, Offer]:
-        from emporium.projections import catalog_pages
-
-        async with self._pool.connection() as connection:
-            rows = await catalog_pages.offers(connection, skus, currency)
+        rows = await self._reads.run(lambda connection: catalog_pages.offers(connection, skus, currency))
         return {
             sku: Offer(
                 sku=sku,
@@ -123,7 +131,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     shop: Shop
     store: EventStore
-    reads: AsyncConnectionPool
+    reads: Database
 
 
 @asynccontextmanager
@@ -153,10 +161,9 @@ async def open_shop(
             masters = masters_in_folder(settings.data_dir)
         keys_dsn = settings.context_database_url("keys") or main_dsn(settings)
         vault = await stack.enter_async_context(open_vault(keys_dsn, masters))
-        pool = AsyncConnectionPool(
-            main_dsn(settings), min_size=1, max_size=reads, open=False, kwargs={"autocommit": True}
-        )
-        await stack.enter_async_context(pool)
+        database = Database(main_dsn(settings), pool=reads, patience=PATIENCE)
+        await database.open()
+        stack.push_async_callback(database.close)
         provider = HttpProvider(settings.provider_url or NOWHERE)
         stack.push_async_callback(provider.aclose)
         carrier = HttpCarrier(settings.carrier_url or NOWHERE, clock)
@@ -172,11 +179,11 @@ async def open_shop(
             passwords=passwords,
             provider=provider,
             carrier=carrier,
-            offers=_CatalogOffers(pool),
+            offers=_CatalogOffers(database),
             schedule=scheduler(time_limits),
             limits=time_limits,
         )
-        yield Opened(settings=settings, shop=shop, store=store, reads=pool)
+        yield Opened(settings=settings, shop=shop, store=store, reads=database)
 
 
 def process_managers(shop: Shop, *, automatic: bool, name: str, ttl: float = 5.0) -> list[ProcessManager]:
@@ -207,3 +214,34 @@ def projections(opened: Opened, *, name: str) -> Engine:
     """All read models, ready to run in this process; `name` is this process in the leases."""
     dsn = main_dsn(opened.settings)
     return Engine(dsn, MODELS, opened.shop.logs, opened.shop.leases["ordering"], owner=name)
+
+
+class Doors(msgspec.Struct, frozen=True, kw_only=True):
+    """What a gateway needs beside the shop.
+
+    Attributes:
+        cart_tokens: name anonymous carts; order_tokens: guests' orders.
+        secret: 32 bytes that all gateways share and that no database holds in clear.
+        listen: the read models' database, not through a pooler.
+    """
+
+    sessions: Sessions
+    cart_tokens: CartTokens
+    order_tokens: CartTokens
+    secret: bytes
+    listen: str
+
+
+@asynccontextmanager
+async def open_doors(opened: Opened) -> AsyncIterator[Doors]:
+    """Opens what a gateway needs beside the shop. Raises Unavailable."""
+    settings, fingerprint = opened.settings, opened.shop.vault.fingerprint
+    dsn = main_dsn(settings)
+    async with open_sessions(dsn, SESSION_IDLE, SESSION_LONGEST) as sessions:
+        yield Doors(
+            sessions=sessions,
+            cart_tokens=CartTokens(fingerprint("secret", "cart tokens")),
+            order_tokens=CartTokens(fingerprint("secret", "order tokens")),
+            secret=fingerprint("secret", "idempotency"),
+            listen=settings.listen_database_url or dsn,
+        )

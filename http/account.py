@@ -5,6 +5,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Controller, get, post
+from litestar.params import JSONBody
 from msgspec import Meta
 
 from emporium.application import accounts, carts
@@ -62,7 +63,7 @@ class AccountController(Controller):
     tags = ["account"]
 
     @post("/register", status_code=201, opt={"idempotent": True})
-    async def register(self, request: Request, data: Register) -> Reply[Registered]:
+    async def register(self, request: Request, data: JSONBody[Register]) -> Reply[Registered]:
         """Makes an account."""
 
         async def perform(keep: Keep) -> tuple[Answer, Committed]:
@@ -82,7 +83,7 @@ class AccountController(Controller):
         return await once(request, "accounts", "anonymous", perform)
 
     @post("/login", status_code=200)
-    async def log_in(self, request: Request, data: LogIn) -> Reply[LoggedIn]:
+    async def log_in(self, request: Request, data: JSONBody[LogIn]) -> Reply[LoggedIn]:
         """Begins a session. An anonymous cart (header Cart-Token) moves into the account's cart."""
         services = request.services
         source = cart_of_header(request)

@@ -1,14 +1,11 @@
 """The Litestar application: every controller, every refusal as a problem, and the edge around it."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 import msgspec
 from litestar import Litestar, Router
-from litestar.types import ASGIApp
 
 from emporium.application.ports import Meta
 from emporium.application.shop import Shop
@@ -35,23 +32,9 @@ R = TypeVar("R")
 LONGEST_BODY: Final = 1_000_000
 
 
-def create_app(services: Services, *, log_requests: bool = True) -> ASGIApp:
+def create_app(services: Services, *, log_requests: bool = True) -> Edge:
     """The gateway as an ASGI application. Who made the services closes them."""
     metrics = Metrics()
-    log = RequestLog() if log_requests else None
-
-    @asynccontextmanager
-    async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        watch = asyncio.create_task(metrics.watch())
-        try:
-            yield
-        finally:
-            watch.cancel()
-            with suppress(asyncio.CancelledError):
-                await watch
-            if log is not None:
-                log.flush()
-
     api = Router(
         "/api/v1",
         route_handlers=[
@@ -70,12 +53,11 @@ def create_app(services: Services, *, log_requests: bool = True) -> ASGIApp:
         request_class=Request,
         request_max_body_size=LONGEST_BODY,
         exception_handlers={Exception: answer_to},
-        lifespan=[lifespan],
         openapi_config=None,
         logging_config=None,
     )
     measured = msgspec.structs.replace(services, shop=_measured(services.shop, metrics))
-    return Edge(app, measured, metrics, log)
+    return Edge(app, measured, metrics, RequestLog() if log_requests else None)
 
 
 class _MeasuredShop(Shop, frozen=True, kw_only=True):

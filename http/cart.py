@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 from litestar import Controller, delete, get, patch, post
-from litestar.params import Parameter
+from litestar.params import JSONBody, PathParameter
 
 from emporium.application import carts
 from emporium.application.carts import CartView
@@ -23,7 +23,7 @@ from emporium.http.request import Request, actor_of, cart_of_header
 __all__ = ["CartController", "Owner", "owner_of"]
 
 
-ItemSku = Annotated[str, Parameter(max_length=64, description="A SKU in the cart.")]
+ItemSku = Annotated[str, PathParameter(max_length=64, description="A SKU in the cart.")]
 
 
 class AddItem(Body, frozen=True, kw_only=True):
@@ -94,7 +94,7 @@ class CartController(Controller):
         return tagged(request, view)
 
     @post("/items", status_code=201, opt={"idempotent": True, "cart": True})
-    async def add(self, request: Request, data: AddItem) -> Reply[ItemAdded]:
+    async def add(self, request: Request, data: JSONBody[AddItem]) -> Reply[ItemAdded]:
         """Puts units into the cart; an anonymous caller without a cart gets one, named by `Cart-Token`."""
         owner = await owner_of(request)
         services = request.services
@@ -124,9 +124,7 @@ class CartController(Controller):
         return await once(request, "ordering", owner.actor, perform)
 
     @patch("/items/{sku:str}", opt={"cart": True})
-    async def change(
-        self, request: Request, sku: ItemSku, data: ChangeItem
-    ) -> Reply[CartView]:
+    async def change(self, request: Request, sku: ItemSku, data: JSONBody[ChangeItem]) -> Reply[CartView]:
         """Sets the units of an item."""
         owner, cart = await self._cart(request)
         services = request.services

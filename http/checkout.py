@@ -4,6 +4,7 @@ from typing import Annotated
 
 import msgspec
 from litestar import Controller, post
+from litestar.params import JSONBody
 from msgspec import Meta
 
 from emporium.application import checkout
@@ -67,7 +68,7 @@ class CheckoutController(Controller):
     tags = ["checkout"]
 
     @post("/", status_code=202, opt={"idempotent": True, "cart": True})
-    async def check_out(self, request: Request, data: CheckOut) -> Reply[Accepted]:
+    async def check_out(self, request: Request, data: JSONBody[CheckOut]) -> Reply[Accepted]:
         """Makes an order of the cart: all of its items, at the prices of now."""
         owner = await owner_of(request)
         if owner.cart is None:

@@ -5,14 +5,15 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Final
 
 import msgspec
-from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar import Litestar
+from litestar.types import Message, Receive, Scope, Send
 
 from emporium.http.metrics import Metrics
 from emporium.http.services import Services
@@ -67,7 +68,7 @@ class Edge:
         log: None where requests are not logged.
     """
 
-    def __init__(self, app: ASGIApp, services: Services, metrics: Metrics, log: RequestLog | None) -> None:
+    def __init__(self, app: Litestar, services: Services, metrics: Metrics, log: RequestLog | None) -> None:
         self._app = app
         self._services = services
         self._metrics = metrics
@@ -76,10 +77,20 @@ class Edge:
         self._prefix = os.urandom(6).hex()
         self._numbers = count(1)
 
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Measures the event loop while the context is open; writes the last log lines at its end."""
+        watch = asyncio.create_task(self._metrics.watch())
+        try:
+            yield
+        finally:
+            watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await watch
+            if self._log is not None:
+                self._log.flush()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP:
-            await self._app(scope, receive, send)
-            return
         began = time.perf_counter()
         request_id = ""
         for name, value in scope["headers"]:

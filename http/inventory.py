@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 from litestar import Controller, get, post
-from litestar.params import Parameter
+from litestar.params import JSONBody, QueryParameter
 from msgspec import Meta
 
 from emporium.application import inventory
@@ -65,9 +65,9 @@ class InventoryController(Controller):
     async def levels(
         self,
         request: Request,
-        sku: Annotated[str | None, Parameter(max_length=64)] = None,
-        warehouse: Annotated[str | None, Parameter(max_length=32)] = None,
-        low: Annotated[bool, Parameter(description="Only what is at its mark or below.")] = False,
+        sku: Annotated[str | None, QueryParameter(max_length=64)] = None,
+        warehouse: Annotated[str | None, QueryParameter(max_length=32)] = None,
+        low: Annotated[bool, QueryParameter(description="Only what is at its mark or below.")] = False,
         limit: Limit = 50,
         cursor: Cursor = None,
     ) -> Reply[Listing[Level]]:
@@ -83,15 +83,13 @@ class InventoryController(Controller):
         return tagged(request, listing(request, page, lambda level: level))
 
     @post("/receive", status_code=201, opt={"idempotent": True})
-    async def receive(self, request: Request, data: Receive) -> Reply[StockView]:
+    async def receive(self, request: Request, data: JSONBody[Receive]) -> Reply[StockView]:
         """Books units that came in."""
-        command = ReceiveUnits(
-            sku=data.sku, warehouse=data.warehouse, quantity=data.quantity, reference=data.reference
-        )
+        command = ReceiveUnits(sku=data.sku, warehouse=data.warehouse, quantity=data.quantity, reference=data.reference)
         return await _book(request, command, data.sku, data.warehouse)
 
     @post("/adjust", status_code=201, opt={"idempotent": True})
-    async def adjust(self, request: Request, data: Adjust) -> Reply[StockView]:
+    async def adjust(self, request: Request, data: JSONBody[Adjust]) -> Reply[StockView]:
         """Puts a count right. What is reserved cannot be taken away."""
         command = AdjustStock(sku=data.sku, warehouse=data.warehouse, change=data.change, reason=data.reason)
         return await _book(request, command, data.sku, data.warehouse)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Controller, get, post
-from litestar.params import Parameter
+from litestar.params import FromQuery, JSONBody, PathParameter
 from msgspec import Meta
 
 from emporium.application import orders
@@ -32,7 +32,7 @@ __all__ = ["STAFF", "OrderController", "reachable"]
 STAFF = frozenset({"admin", "support"})
 """The roles that see every customer's orders."""
 
-Number = Annotated[str, Parameter(max_length=64, description="The order's number, however it was typed.")]
+Number = Annotated[str, PathParameter(max_length=64, description="The order's number, however it was typed.")]
 Status = Literal[
     "pending", "paid", "confirmed", "partly_shipped", "shipped", "fulfilled", "refunding", "cancelling", "failed",
     "cancelled",
@@ -147,8 +147,8 @@ class OrderController(Controller):
     async def list_orders(
         self,
         request: Request,
-        status: Status | None = None,
-        number: str | None = None,
+        status: FromQuery[Status | None] = None,
+        number: FromQuery[str | None] = None,
         limit: Limit = 20,
         cursor: Cursor = None,
     ) -> Reply[Listing[OrderSummary]]:
@@ -190,7 +190,7 @@ class OrderController(Controller):
         return tagged(request, Timeline(order_number=detail.order.number, entries=[_entry(one) for one in entries]))
 
     @post("/{number:str}/cancel", status_code=202, opt={"idempotent": True, "order": True})
-    async def cancel(self, request: Request, number: Number, data: Cancel) -> Reply[Cancelling]:
+    async def cancel(self, request: Request, number: Number, data: JSONBody[Cancel]) -> Reply[Cancelling]:
         """Asks for the order to be stopped. It can be until the first parcel is packed."""
         order, actor = await _owned(request, number)
 
@@ -214,7 +214,7 @@ class OrderController(Controller):
         return await once(request, "ordering", actor, perform)
 
     @post("/{number:str}/returns", status_code=201, guards=[staff("support", "warehouse")], opt={"idempotent": True})
-    async def take_back(self, request: Request, number: Number, data: TakeBack) -> Reply[TakenBack]:
+    async def take_back(self, request: Request, number: Number, data: JSONBody[TakeBack]) -> Reply[TakenBack]:
         """Takes units of a delivered order back: they are refunded, and restocked unless that is not wanted."""
         session = await request.customer()
         order = await orders.find(request.services.shop, number)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from emporium.http.request import Request
 from emporium.projections.paging import Page
@@ -15,8 +15,8 @@ __all__ = ["Cursor", "Limit", "Listing", "listing"]
 T = TypeVar("T")
 V = TypeVar("V")
 
-Limit = Annotated[int, Parameter(ge=1, le=100, description="The most items of a page.")]
-Cursor = Annotated[str | None, Parameter(max_length=1000, description="Where to go on: from `next` of a page.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=100, description="The most items of a page.")]
+Cursor = Annotated[str | None, QueryParameter(max_length=1000, description="Where to go on: from `next` of a page.")]
 
 
 class Listing(msgspec.Struct, Generic[T], frozen=True):

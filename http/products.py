@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Controller, get
-from litestar.params import Parameter
+from litestar.params import FromQuery, PathParameter, QueryParameter
 
 from emporium.domain.base import Money
 from emporium.domain.product import AttributeValue, Image
@@ -22,7 +22,7 @@ from emporium.projections.catalog_pages import CATALOG_PAGES, CategoryRow, Liste
 __all__ = ["ProductController"]
 
 CurrencyParameter = Annotated[
-    str | None, Parameter(pattern="^[A-Z]{3}$", description="ISO 4217; the shop's own where it is left out.")
+    str | None, QueryParameter(pattern="^[A-Z]{3}$", description="ISO 4217; the shop's own where it is left out.")
 ]
 
 
@@ -81,8 +81,8 @@ class ProductController(Controller):
     async def list_products(
         self,
         request: Request,
-        category: Annotated[str | None, Parameter(max_length=120, description="Id or slug of a category.")] = None,
-        sort: Sort = "title",
+        category: Annotated[str | None, QueryParameter(max_length=120, description="Id or slug of a category.")] = None,
+        sort: FromQuery[Sort] = "title",
         currency: CurrencyParameter = None,
         limit: Limit = 24,
         cursor: Cursor = None,
@@ -113,7 +113,7 @@ class ProductController(Controller):
     async def detail(
         self,
         request: Request,
-        product: Annotated[str, Parameter(max_length=120, description="Id or slug of a product.")],
+        product: Annotated[str, PathParameter(max_length=120, description="Id or slug of a product.")],
         currency: CurrencyParameter = None,
     ) -> Reply[ProductDetail]:
         """A product with its variants, their prices and how many can be had."""

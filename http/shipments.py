@@ -1,11 +1,11 @@
 """/api/v1/shipments: for staff, parcels on their way; hand a parcel to the carrier, record its arrival."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from litestar import Controller, get, post
-from litestar.params import Parameter
+from litestar.params import PathParameter, QueryParameter
 
 from emporium.application import orders, shipments
 from emporium.application.ports import Idempotency
@@ -26,7 +26,7 @@ from emporium.projections.order_history import ORDER_HISTORY, OrderRow, ParcelVi
 
 __all__ = ["ShipmentController"]
 
-ParcelNumber = Annotated[int, Parameter(ge=1, le=500, description="The parcel's number within its order.")]
+ParcelNumber = Annotated[int, PathParameter(ge=1, le=500, description="The parcel's number within its order.")]
 
 
 class ShipmentSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +67,8 @@ class ShipmentController(Controller):
         self,
         request: Request,
         status: Annotated[
-            str, Parameter(pattern="^(confirmed|partly_shipped|shipped|fulfilled)$", description="The order's status.")
+            Literal["confirmed", "partly_shipped", "shipped", "fulfilled"],
+            QueryParameter(description="The order's status."),
         ] = "confirmed",
         limit: Limit = 50,
         cursor: Cursor = None,
@@ -84,14 +85,10 @@ class ShipmentController(Controller):
         """The parcels of an order."""
         exact = parse_order_number(number)
         await includes(request, ORDER_HISTORY.name)
-        detail = await request.services.reads.run(
-            lambda connection: order_history.order_by_number(connection, exact)
-        )
+        detail = await request.services.reads.run(lambda connection: order_history.order_by_number(connection, exact))
         if detail is None or detail.shipment is None:
             raise KINDS.not_found("There is no shipment for this order yet.")
-        return tagged(
-            request, ShipmentDetail(order_number=exact, status=detail.shipment, parcels=detail.parcels)
-        )
+        return tagged(request, ShipmentDetail(order_number=exact, status=detail.shipment, parcels=detail.parcels))
 
     @post("/{number:str}/parcels/{parcel:int}/ship", status_code=200, opt={"idempotent": True})
     async def ship(self, request: Request, number: Number, parcel: ParcelNumber) -> Reply[ParcelMoved]:

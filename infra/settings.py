@@ -98,6 +98,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["debug", "info", "warning", "error"], Meta(description="The least important log line that is written.")
     ] = "info"
 
+    log_requests: Annotated[bool, Meta(description="Whether every request leaves a line on standard error.")] = True
+
     # Where the data lies
     data_dir: Annotated[
         Path,
@@ -169,6 +171,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     reservation_expiry_days: Annotated[
         float, Meta(gt=0, le=3650, description="Days after which a reservation that nobody ships is given back.")
     ] = 14.0
+    shipping_fee: Annotated[
+        int, Meta(ge=0, le=1_000_000, description="What shipping an order costs, in minor units of its currency.")
+    ] = 495
+    free_shipping_from: Annotated[
+        int,
+        Meta(ge=0, le=10**12, description="Goods of this value or more are shipped free, in minor units; 0: never."),
+    ] = 5000
     admin_email: Annotated[
         Email, Meta(description="E-mail address of the administrator that the first start makes.")
     ] = "admin@emporium.example"

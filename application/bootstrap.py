@@ -21,6 +21,7 @@ from emporium.infra.carrier_http import HttpCarrier
 from emporium.infra.clock import SystemClock
 from emporium.infra.eventstore import EventStore, Limits, Migration, Registry, apply_migrations, migrate
 from emporium.infra.eventstore.database import Database
+from emporium.infra.media import MediaFolder
 from emporium.infra.passwords import Passwords
 from emporium.infra.provider_http import HttpProvider
 from emporium.infra.sessions import MIGRATIONS as SESSION_MIGRATIONS
@@ -229,6 +230,7 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
     cart_tokens: CartTokens
     order_tokens: CartTokens
     secret: bytes
+    media: MediaFolder
     listen: str
 
 
@@ -243,5 +245,6 @@ async def open_doors(opened: Opened) -> AsyncIterator[Doors]:
             cart_tokens=CartTokens(fingerprint("secret", "cart tokens")),
             order_tokens=CartTokens(fingerprint("secret", "order tokens")),
             secret=fingerprint("secret", "idempotency"),
+            media=MediaFolder(settings.data_dir),
             listen=settings.listen_database_url or dsn,
         )

@@ -17,7 +17,7 @@ from emporium.projections.consistency import Waiter
 from emporium.projections.model import Connection
 from emporium.projections.registry import MODELS
 
-__all__ = ["Gateway", "open_services"]
+__all__ = ["Gateway", "NotStarted", "open_services"]
 
 SILENCE: Final = 15.0
 """Seconds without a sign of life after which a read model counts as left behind."""
@@ -66,11 +66,15 @@ async def _problems(reads: Reads, waiter: Waiter) -> Mapping[str, str]:
     return problems
 
 
+class NotStarted(Exception):  # noqa: N818
+    """Something outside the program keeps it from starting; the text is for people."""
+
+
 class Gateway:
     """One gateway process, as granian calls it.
 
     Args:
-        services: opens what the process works with, and closes it at its end.
+        services: opens what the process works with, and closes it at its end. Raises NotStarted.
         log_requests: whether every request leaves a line.
     """
 
@@ -93,8 +97,11 @@ class Gateway:
                 services = await stack.enter_async_context(self._services())
                 edge = create_app(services, log_requests=self._log_requests)
                 await stack.enter_async_context(edge.running())
+            except NotStarted as problem:
+                await send({"type": "lifespan.startup.failed", "message": str(problem)})
+                return
             except Exception as error:
-                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                await send({"type": "lifespan.startup.failed", "message": repr(error)})
                 raise
             self._edge = edge
             await send({"type": "lifespan.startup.complete"})

@@ -5,7 +5,7 @@ import os
 import time
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest, multiprocess, values
 
 __all__ = ["Metrics"]
 
@@ -21,6 +21,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self._shared = "PROMETHEUS_MULTIPROC_DIR" in os.environ
+        # The client decides this when it is imported, which was before the processes were forked.
+        values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         self._requests = Histogram(
             "emporium_http_request_seconds",

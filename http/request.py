@@ -1,5 +1,7 @@
 """A request as the controllers see it: who asks, by which id, with a body of the declared type."""
 
+import asyncio
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -24,6 +26,9 @@ _LONGEST_TOKEN: Final = 512
 LONGEST_BODY: Final = 1_000_000
 """Bytes that a body may have."""
 
+_DRAIN_BYTES: Final = 32_000_000
+_DRAIN_SECONDS: Final = 5.0
+
 
 class Request(LitestarRequest[Any, Any, State]):
     """See the module. Headers are read from the scope's bytes: most requests need two of them."""
@@ -46,12 +51,12 @@ class Request(LitestarRequest[Any, Any, State]):
         return heads.get(name)
 
     async def body(self) -> bytes:
-        """The whole body. Raises Problem (body_too_large), before reading it where its length is announced."""
+        """The whole body. Raises Problem (body_too_large)."""
         known = self._body
         if isinstance(known, bytes):
             return known
         announced = self.header(b"content-length")
-        if announced is not None and (not announced.isdigit() or len(announced) > 9 or int(announced) > LONGEST_BODY):
+        if announced is not None and (not announced.isdigit() or len(announced) > 9):
             raise KINDS.body_too_large()
         chunks: list[bytes] = []
         size = 0
@@ -63,11 +68,22 @@ class Request(LitestarRequest[Any, Any, State]):
             chunk: bytes = message["body"]
             size += len(chunk)
             if size > LONGEST_BODY:
+                await self._drain(size)
                 raise KINDS.body_too_large()
             chunks.append(chunk)
             more = message["more_body"]
         self._body = body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         return body
+
+    async def _drain(self, size: int) -> None:
+        """Reads on, bounded, what is too large: who is cut off while sending may never see the answer."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                more = True
+                while more and size < _DRAIN_BYTES:
+                    message: Any = await self.receive()
+                    size += len(message.get("body", b""))
+                    more = message.get("more_body", False)
 
     async def json(self) -> Any:
         """The body, strictly of the type that the handler's `data` declares; for Litestar's own extractor."""

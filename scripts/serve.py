@@ -8,7 +8,7 @@ import socket
 import ssl
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -18,8 +18,10 @@ from granian.log import LogLevels
 from granian.server import Server
 
 from emporium.application import bootstrap
-from emporium.http.main import Gateway, open_services
+from emporium.application.ports import Unavailable
+from emporium.http.main import Gateway, NotStarted, open_services
 from emporium.http.services import Services
+from emporium.infra.eventstore import StoreError
 from emporium.infra.postgres import die_with_parent
 from emporium.infra.settings import Settings, StartupProblem, environment, load
 from emporium.scripts.processes import free_port
@@ -33,6 +35,15 @@ _GRACE: Final = 2
 
 _BACKLOG: Final = 2048
 
+_LOGGING: Final = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {},
+    "handlers": {},
+    "loggers": {"_granian": {"propagate": True}, "granian.access": {"propagate": False}},
+}
+"""granian's own lines go where all others go."""
+
 
 def application() -> Gateway:
     """The application of one gateway process, for granian; its settings come from the environment."""
@@ -42,11 +53,13 @@ def application() -> Gateway:
 
     @asynccontextmanager
     async def services() -> AsyncIterator[Services]:
-        async with (
-            bootstrap.open_shop(settings) as opened,
-            bootstrap.open_doors(opened) as doors,
-            open_services(opened, doors) as ready,
-        ):
+        async with AsyncExitStack() as stack:
+            try:
+                opened = await stack.enter_async_context(bootstrap.open_shop(settings))
+                doors = await stack.enter_async_context(bootstrap.open_doors(opened))
+                ready = await stack.enter_async_context(open_services(opened, doors))
+            except (StartupProblem, StoreError, Unavailable) as problem:
+                raise NotStarted(str(problem)) from problem
             yield ready
 
     return Gateway(services, log_requests=settings.log_requests)
@@ -74,6 +87,7 @@ def run(settings: Settings) -> int:
             websockets=False,
             backlog=_BACKLOG,
             log_level=LogLevels.warning,
+            log_dictconfig=_LOGGING,
             ssl_cert=settings.tls_certificate,
             ssl_key=settings.tls_key,
             workers_kill_timeout=_GRACE,

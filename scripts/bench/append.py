@@ -24,7 +24,7 @@ _CALLERS: Final = 64
 _CLIENTS: Final = 16
 
 
-class Noted(Event):
+class Noted(Event, frozen=True):
     """About the size of a cart's or an order's usual event."""
 
     sku: str
@@ -34,7 +34,7 @@ class Noted(Event):
     note: str
 
 
-class _Notes(State):
+class _Notes(State, frozen=True):
     count: int = 0
 
 

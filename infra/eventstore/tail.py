@@ -13,7 +13,7 @@ __all__ = ["Listener", "Notifier", "Tail"]
 
 _logger = logging.getLogger(__name__)
 _POLL: Final = 0.5
-_LOST: Final = (psycopg.OperationalError, psycopg.InterfaceError, OSError, asyncio.TimeoutError)
+_LOST: Final = (psycopg.OperationalError, psycopg.InterfaceError, OSError)
 
 Connect = Callable[[], Awaitable[psycopg.AsyncConnection[tuple[Any, ...]]]]
 

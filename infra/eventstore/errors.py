@@ -16,7 +16,10 @@ class SchemaMismatch(StoreError, StartupProblem):
     """The database and this program do not fit: tables, event schemas or upcasters."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(f"The database does not fit this program: {text}.", "Run `emporium migrate`; where the database is newer, run the program that wrote it.")
+        super().__init__(
+            f"The database does not fit this program: {text}.",
+            "Run `emporium migrate`; where the database is newer, run the program that wrote it.",
+        )
 
 
 class WrongIncarnation(StoreError):

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import psycopg
 import pytest
 from click.testing import CliRunner
 
 from emporium.scripts.cli import command, implementation
+from tests import servers
 
 PROGRAM = [sys.executable, "-m", "emporium.scripts.cli"]
 
@@ -139,3 +141,21 @@ def test_what_a_command_calls_exists_and_takes_what_it_is_given(
     if importlib.util.find_spec(f"emporium.scripts.{module}") is None:
         pytest.skip(f"emporium.scripts.{module} is not written yet")
     inspect.signature(implementation(module, function)).bind(*arguments, **options)
+
+
+def test_migrating_twice_changes_nothing_and_a_newer_database_is_refused(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with servers.made(server, "to_be_migrated") as url:
+        monkeypatch.setenv("EMPORIUM_DATABASE_URL", url)
+        applied = json.loads(run("migrate", "--json").stdout)
+        assert {"component": "store", "number": 1} in applied
+        assert json.loads(run("migrate", "--json").stdout) == []
+        assert run("migrate").stdout == "Everything is up to date.\n"
+        with psycopg.connect(url) as connection:
+            connection.execute("UPDATE emporium_schema SET version = 999 WHERE component = 'store'")
+        done = run("migrate")
+    assert done.returncode == 1
+    assert done.stderr.startswith("The database does not fit this program: ")
+    assert "have version 999" in done.stderr
+    assert "Traceback" not in done.stderr

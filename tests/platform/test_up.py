@@ -76,7 +76,10 @@ def opened(folder: Path, **settings: str) -> Iterator[Shop]:
 def refused(folder: Path, **settings: str) -> str:
     """What a start that must fail says; without a traceback, with exit status 1."""
     process = start(folder, **settings)
-    out, err = process.communicate(timeout=30)
+    try:
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
     assert process.returncode == 1, err
     assert not out
     assert "Traceback" not in err

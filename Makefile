@@ -41,7 +41,7 @@ check: install ## lint, format, types and the import rules
 	@report=$$($(BIN)/lint-imports 2>&1) || { echo "$$report"; exit 1; }
 
 test: check ## everything in check, then all tests with coverage
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report= $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --cov --cov-report=term $(ARGS)
 
 bench: install ## measure against the goals; ARGS="--json", or names of single measurements
 	@exec $(BIN)/emporium bench $(ARGS)

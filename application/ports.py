@@ -286,6 +286,14 @@ class EventLog(Protocol):
         """
         ...
 
+    async def answered(self, scope: str, key: str) -> IdempotencyReplay | None:
+        """The record under which a command was answered before, to look up before its rejection is believed."""
+        ...
+
+    async def claimed(self, scope: str, value: bytes) -> UUID | None:
+        """Who holds the claim at present."""
+        ...
+
     async def load(self, aggregate: Aggregate[S], stream: UUID, *, fresh: bool = False) -> tuple[S | None, int]:
         """State and version from the cache, else from snapshot and tail; `fresh` catches up with the log first."""
         ...
@@ -335,21 +343,21 @@ class EventLog(Protocol):
 
 
 class Leases(Protocol):
-    """Who leads: one owner per name, by the database's clock. A new leader gets a higher epoch."""
+    """Who leads the followers of one log: one owner per name, by the database's clock."""
 
-    async def acquire(self, name: str, owner: str, ttl: float) -> int | None:
-        """The epoch of the leadership, None while another owner holds it. `ttl` in seconds.
+    async def acquire(self, name: str, owner: str, ttl: float, upstreams: Sequence[str] = ()) -> int | None:
+        """The new epoch of the leadership, None while another owner holds it. `ttl` in seconds.
 
-        The epoch is also written into the tracking rows of the follower `name`, so that a leader
-        who lost the lease without noticing commits nothing more.
+        The epoch is also written into the tracking rows of the follower `name` (one per upstream), so
+        that a leader who lost the lease without noticing commits nothing more.
         """
         ...
 
-    async def renew(self, name: str, owner: str, epoch: int, ttl: float) -> bool:
+    async def renew(self, name: str, epoch: int, ttl: float) -> bool:
         """False where the lease is lost."""
         ...
 
-    async def release(self, name: str, owner: str, epoch: int) -> None:
+    async def release(self, name: str, epoch: int) -> None:
         """Lets another owner take over at once."""
         ...
 

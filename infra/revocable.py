@@ -11,12 +11,14 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, Generic, TypeVar
 
 from emporium.application.ports import Unavailable
+from emporium.infra.eventstore.database import Database
 
-__all__ = ["INTERVAL", "TRUST", "RevocableCache"]
+__all__ = ["TRUST", "RevocableCache", "connected", "repeated"]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -24,11 +26,14 @@ V = TypeVar("V")
 TRUST: Final = 1.0
 """Seconds for which a reading of the database vouches for a value."""
 
-INTERVAL: Final = 0.4
-"""Seconds between two readings of the list of revocations."""
+_INTERVAL: Final = 0.4
+"""Seconds between two readings of the list of revocations: a late one and a slow one still make one in time."""
 
 _OLDEST: Final = 60.0
 """Seconds after which a value is fetched again in any case, so that a change by hand shows too."""
+
+_PATIENCE: Final = 5.0
+_TRIES: Final = 3
 
 _log = logging.getLogger(__name__)
 
@@ -79,27 +84,33 @@ class RevocableCache(Generic[K, V]):
     async def fetch(self, keys: Iterable[K], query: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]) -> None:
         """Fetches those that `get` would not give: `query(keys)` reads them from the database.
 
-        Afterwards `get` gives every key of `query`'s answer, at least until the caller next awaits. Raises
-        ValueError for more keys than the cache holds, Unavailable where the answer was stale when it came.
+        Afterwards, until the caller next awaits, `get` gives every key that has a value. Raises ValueError
+        for more keys than the cache holds, Unavailable where answers are stale by the time they come.
         """
         wanted = set(keys)
         if len(wanted) > self.capacity:
             raise ValueError(f"{len(wanted)} keys are more than the {self.capacity} that can be held at a time")
-        missing = [key for key in wanted if self.get(key) is None]
-        if not missing:
-            return
+        for _ in range(_TRIES):
+            missing = [key for key in wanted if self.get(key) is None]
+            if not missing:
+                return
+            # What has no value is asked for once.
+            wanted.difference_update(set(missing) - await self._fetch(missing, query))
+        if any(self.get(key) is None for key in wanted):
+            raise Unavailable("the database takes too long to answer")
+
+    async def _fetch(self, keys: Sequence[K], query: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]) -> set[K]:
         fetched = self._clock()
         # A revocation that comes in while the query is under way may be newer than its answer.
         this = object()
         revoked = self._under_way[this] = set()
         try:
-            answer = await query(missing)
+            answer = await query(keys)
         finally:
             del self._under_way[this]
         for key, value in answer.items():
             self._put(key, self._revoked if key in revoked else value, fetched)
-        if self._clock() - max(fetched, self._seen) > TRUST:
-            raise Unavailable("the database takes too long to answer")
+        return set(answer)
 
     def revoke(self, key: K) -> None:
         """The value is revoked from now on, in this process."""
@@ -120,23 +131,47 @@ class RevocableCache(Generic[K, V]):
             self._position = number
         self._seen = began
 
-    async def watch(self) -> None:
-        """Catches up every INTERVAL seconds until it is cancelled."""
-        failing = False
-        while True:
-            try:
-                await self.catch_up()
-                failing = False
-            except Exception:
-                if not failing:
-                    _log.warning(
-                        "revocations cannot be read: until they can, cached values are not used", exc_info=True
-                    )
-                failing = True
-            await asyncio.sleep(INTERVAL)
-
     def _put(self, key: K, value: V, fetched: float) -> None:
         self._values[key] = (value, fetched)
         self._values.move_to_end(key)
         if len(self._values) > self.capacity:
             self._values.popitem(last=False)
+
+
+@asynccontextmanager
+async def connected(dsn: str) -> AsyncIterator[tuple[Database, Database]]:
+    """A database for the values, and the same by another connection for the revocations.
+
+    So these are heard of however many wait for values. Raises Unavailable.
+    """
+    async with AsyncExitStack() as stack:
+        both = Database(dsn, pool=3, patience=_PATIENCE), Database(dsn, pool=1, patience=_PATIENCE)
+        for database in both:
+            await database.open()
+            stack.push_async_callback(database.close)
+        yield both
+
+
+@asynccontextmanager
+async def repeated(*works: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Does each of the works again and again beside the body, whatever they raise."""
+    tasks = [asyncio.create_task(_again_and_again(work)) for work in works]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _again_and_again(work: Callable[[], Awaitable[None]]) -> None:
+    failing = False
+    while True:
+        try:
+            await work()
+            failing = False
+        except Exception:
+            if not failing:
+                _log.warning("a cache cannot be kept up to date; until it can, more is read anew", exc_info=True)
+            failing = True
+        await asyncio.sleep(_INTERVAL)

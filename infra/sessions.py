@@ -5,7 +5,6 @@ resolved without a query; a revocation is obeyed at once by the process that doe
 other one within `revocable.TRUST` (one second).
 """
 
-import asyncio
 import base64
 import hashlib
 import hmac
@@ -15,14 +14,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import msgspec
 
 from emporium.application.ports import Unavailable
-from emporium.infra.connections import Connection, Connections
-from emporium.infra.revocable import INTERVAL, RevocableCache
+from emporium.infra.eventstore.database import Database
+from emporium.infra.revocable import RevocableCache, connected, repeated
 
 __all__ = ["MIGRATIONS", "CartTokens", "Session", "Sessions", "open_sessions"]
 
@@ -62,7 +61,7 @@ _ALIVE: Final = "revoked_at IS NULL AND expires_at > now()"
 
 _CREATE: Final = """
 INSERT INTO emporium_sessions (token_hash, customer, roles, expires_at)
-VALUES (%s, %s, %s, now() + least(%s::interval, %s::interval)) ON CONFLICT DO NOTHING
+VALUES (%s, %s, %s, now() + least(%s::interval, %s::interval)) ON CONFLICT DO NOTHING RETURNING 1
 """
 _FIND: Final = f"SELECT {_SESSION}, {_LEFT} FROM emporium_sessions WHERE token_hash = ANY(%s) AND {_ALIVE}"
 _LIST: Final = f"SELECT {_SESSION} FROM emporium_sessions WHERE customer = %s AND {_ALIVE} ORDER BY last_seen_at DESC"
@@ -72,7 +71,7 @@ UPDATE emporium_sessions
 SET last_seen_at = now(), expires_at = least(now() + %s::interval, created_at + %s::interval)
 WHERE token_hash = ANY(%s) AND {_ALIVE} RETURNING token_hash, {_LEFT}
 """
-_PURGE: Final = "DELETE FROM emporium_sessions WHERE expires_at < now() - interval '30 days'"
+_PURGE: Final = "DELETE FROM emporium_sessions WHERE expires_at < now() - interval '30 days' RETURNING 1"
 _REVOCATIONS: Final = "SELECT revocation, token_hash FROM emporium_sessions WHERE revocation > %s ORDER BY revocation"
 _NEWEST_REVOCATION: Final = "SELECT coalesce(max(revocation), 0) FROM emporium_sessions"
 
@@ -113,20 +112,24 @@ class Sessions:
     """Creates, resolves and revokes sessions. Made by `open_sessions`.
 
     Args:
+        database: where the sessions lie.
+        apart: the same by another connection, for revocations.
         idle: a session ends when it was not used for so long.
         longest: a session ends in any case so long after its beginning.
     """
 
     def __init__(
         self,
-        connections: Connections,
+        database: Database,
+        apart: Database,
         *,
         idle: timedelta = timedelta(days=14),
         longest: timedelta = timedelta(days=90),
         capacity: int = _CAPACITY,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._connections = connections
+        self._database = database
+        self._apart = apart
         self._idle = idle
         self._longest = longest
         self._touch_every = min(_TOUCH_EVERY, idle.total_seconds() / 10)
@@ -140,12 +143,6 @@ class Sessions:
         """To be called once, before all else."""
         await self._cache.start()
 
-    async def watch(self) -> None:
-        """Obeys the revocations of other processes, and notes which sessions are in use, until it is cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._cache.watch())
-            tasks.create_task(self._note())
-
     async def catch_up(self) -> None:
         """Obeys the revocations of other processes once."""
         await self._cache.catch_up()
@@ -153,7 +150,7 @@ class Sessions:
     async def create(self, customer: UUID, roles: Sequence[str]) -> str:
         """The token of a new session, 43 characters; it is stored nowhere. Raises Unavailable."""
         token = secrets.token_urlsafe(_SECRET_BYTES)
-        await self._rows(_CREATE, (_hash(token), customer, list(roles), self._idle, self._longest))
+        await self._database.query(_CREATE, [_hash(token), customer, list(roles), self._idle, self._longest])
         return token
 
     async def resolve(self, token: str) -> Session | None:
@@ -173,7 +170,7 @@ class Sessions:
 
     async def list(self, customer: UUID) -> list[Session]:
         """The customer's living sessions, the last used first. Raises Unavailable."""
-        return [_session(*row) for row in await self._rows(_LIST, (customer,))]
+        return [_session(*row) for row in await self._database.query(_LIST, [customer])]
 
     async def revoke(self, customer: UUID, session_id: str) -> None:
         """Ends one session, if it is the customer's. Raises Unavailable."""
@@ -186,7 +183,7 @@ class Sessions:
 
     async def purge(self) -> None:
         """Forgets the sessions that ended more than 30 days ago. Raises Unavailable."""
-        await self._rows(_PURGE, ())
+        await self._database.query(_PURGE, [])
 
     async def note_use(self) -> None:
         """Writes down which sessions were used, which puts off their end. Raises Unavailable."""
@@ -194,57 +191,43 @@ class Sessions:
         if not touched:
             return
         began = self._clock()
-        for key, left in await self._rows(_TOUCH, (self._idle, self._longest, list(touched))):
+        try:
+            rows = await self._database.query(_TOUCH, [self._idle, self._longest, list(touched)])
+        except BaseException:
+            self._touched |= touched
+            raise
+        for key, left in rows:
             known = self._cache.get(key)
             if known is not None and known is not _REVOKED:
                 known.deadline = began + left
 
-    async def _note(self) -> None:
-        while True:
-            await asyncio.sleep(INTERVAL)
-            with suppress(Unavailable):
-                await self.note_use()
-
     async def _revoke(self, customer: UUID, key: bytes | None) -> None:
-        for (revoked,) in await self._rows(_REVOKE, (customer, key)):
+        for (revoked,) in await self._database.query(_REVOKE, [customer, key]):
             self._cache.revoke(revoked)
 
     async def _find(self, keys: Sequence[bytes]) -> Mapping[bytes, _Known]:
         began = self._clock()
-        rows = await self._rows(_FIND, (list(keys),))
+        rows = await self._database.query(_FIND, [list(keys)])
         return {row[0]: _Known(_session(*row[:-1]), began + row[-1], began) for row in rows}
 
     async def _revocations(self, after: int) -> Sequence[tuple[int, bytes]]:
-        revocations: Sequence[tuple[int, bytes]] = await self._rows(_REVOCATIONS, (after,))
-        return revocations
+        return [(number, key) for number, key in await self._apart.query(_REVOCATIONS, [after])]
 
     async def _newest_revocation(self) -> int:
-        [[newest]] = await self._rows(_NEWEST_REVOCATION, ())
+        [[newest]] = await self._apart.query(_NEWEST_REVOCATION, [])
         return int(newest)
-
-    async def _rows(self, query: Any, values: Sequence[Any]) -> Any:
-        async def work(connection: Connection) -> Any:
-            cursor = await connection.execute(query, values, binary=True)
-            return await cursor.fetchall() if cursor.description else []
-
-        return await self._connections.run(work)
 
 
 @asynccontextmanager
 async def open_sessions(dsn: str, idle: timedelta, longest: timedelta) -> AsyncIterator[Sessions]:
-    """The sessions that a database (migrated) holds; the arguments are those of `Sessions`. Raises Unavailable."""
-    async with Connections(dsn) as connections:
-        sessions = Sessions(connections, idle=idle, longest=longest)
+    """The sessions in a migrated database; the other arguments are those of `Sessions`. Raises Unavailable."""
+    async with connected(dsn) as (database, apart):
+        sessions = Sessions(database, apart, idle=idle, longest=longest)
         await sessions.start()
-        watch = asyncio.create_task(sessions.watch(), name="sessions")
-        try:
+        async with repeated(sessions.catch_up, sessions.note_use):
             yield sessions
-        finally:
-            watch.cancel()
-            with suppress(asyncio.CancelledError):
-                await watch
-            with suppress(Unavailable):
-                await sessions.note_use()
+        with suppress(Unavailable):
+            await sessions.note_use()
 
 
 class CartTokens:

@@ -98,6 +98,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["debug", "info", "warning", "error"], Meta(description="The least important log line that is written.")
     ] = "info"
 
+    log_requests: Annotated[bool, Meta(description="Whether every request leaves a line on standard error.")] = True
+
     # Where the data lies
     data_dir: Annotated[
         Path,
@@ -163,9 +165,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cart_expiry_days: Annotated[
         float, Meta(gt=0, le=3650, description="Days after which a cart left alone expires.")
     ] = 30.0
+    tracking_interval_s: Annotated[
+        float, Meta(gt=0, le=86_400, description="Seconds between two looks at a parcel on its way.")
+    ] = 5.0
     reservation_expiry_days: Annotated[
         float, Meta(gt=0, le=3650, description="Days after which a reservation that nobody ships is given back.")
     ] = 14.0
+    shipping_fee: Annotated[
+        int, Meta(ge=0, le=1_000_000, description="What shipping an order costs, in minor units of its currency.")
+    ] = 495
+    free_shipping_from: Annotated[
+        int,
+        Meta(ge=0, le=10**12, description="Goods of this value or more are shipped free, in minor units; 0: never."),
+    ] = 5000
     admin_email: Annotated[
         Email, Meta(description="E-mail address of the administrator that the first start makes.")
     ] = "admin@emporium.example"
@@ -293,9 +305,8 @@ def _contradictions(settings: Settings) -> list[str]:
 
 
 def _unknown(variable: str) -> str:
-    known = [PREFIX + name.upper() for name in _NAMES]
-    close = difflib.get_close_matches(variable.upper(), known, 1, 0.7)
-    return f"{variable} is not a setting" + (f"; did you mean {close[0]}?" if close else ".")
+    close = difflib.get_close_matches(variable.removeprefix(PREFIX).lower(), _NAMES, 1, 0.7)
+    return f"{variable} is not a setting" + (f"; did you mean {PREFIX}{close[0].upper()}?" if close else ".")
 
 
 def _parse(name: str, text: str) -> Any:

@@ -200,7 +200,8 @@ class Waiter:
             async with self._changed:
                 self._changed.notify_all()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stale.wait(), _POLL)
+                async with asyncio.timeout(_POLL):
+                    await self._stale.wait()
 
     async def _read(self, reader: psycopg.AsyncConnection[tuple[object, ...]]) -> dict[str, _Standing]:
         cursor = await reader.execute(

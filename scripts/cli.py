@@ -5,6 +5,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,19 @@ from emporium.infra import settings as configuration
 from emporium.infra.settings import Settings, SettingsProblem, StartupProblem
 
 __all__ = ["command", "implementation", "main"]
+
+
+class _Time(click.ParamType):
+    """A time as ISO 8601 writes it."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a time such as 2026-03-01T12:00:00Z.", param, ctx)
+
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
 
@@ -93,7 +107,7 @@ def command() -> None:
     Examples:
       emporium up                       start a shop here; Ctrl-C stops it
       emporium status                   what runs, how far behind, what is stuck
-      emporium audit order K7QM-3XWD    an order's whole story
+      emporium audit order K7QM-3XWD-9D0E   an order's whole story
     """
 
 
@@ -208,36 +222,43 @@ def events() -> None:
 
 
 @events.command("show")
-@click.argument("reference")
+@click.argument("log", type=click.Choice(configuration.CONTEXTS))
+@click.option("--after", type=click.IntRange(0), default=0, help="Begin after this position.")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many events.")
+@click.option("--stream", type=click.UUID, help="Only this stream, such as a product's.")
+@click.option("--correlation", help="Only what belongs to this, such as an order's id.")
+@click.option("--type", "type_", help="Only events of this type, such as OrderCreated.")
 @as_json
-def events_show(reference: str, as_json: bool) -> int:
-    """Show the events of a stream, of a correlation (an order's id), of an order number, or one event by its id.
+def events_show(log: str, as_json: bool, **which: Any) -> int:
+    """Show the events of a log as they stand in it; personal data stays sealed.
 
     \b
     Examples:
-      emporium events show K7QM-3XWD
-      emporium events show 5b0a5c55-9d0e-4f6e-8a3f-2c116f1d3f0e --json
+      emporium events show catalog
+      emporium events show ordering --type OrderCreated --after 2000 --limit 10
+      emporium events show payments --correlation 5b0a5c55-9d0e-4f6e-8a3f-2c116f1d3f0e --json
     """
     with _database() as settings:
-        return _status(implementation("events", "show")(settings, reference, as_json=as_json))
+        return _status(implementation("events", "show")(settings, log, **which, as_json=as_json))
 
 
 @events.command("tail")
-@click.argument("log", type=click.Choice(configuration.CONTEXTS), required=False)
+@click.argument("logs", type=click.Choice(configuration.CONTEXTS), nargs=-1)
 @click.option("--after", type=click.IntRange(0), help="Begin after this position of the log; default: at its end.")
 @as_json
-def events_tail(log: str | None, after: int | None, as_json: bool) -> int:
-    """Follow a log (default: all of them) until Ctrl-C.
+def events_tail(logs: tuple[str, ...], after: int | None, as_json: bool) -> int:
+    """Follow logs (default: all of them) until Ctrl-C; --json prints one document a line.
 
     \b
     Examples:
       emporium events tail
+      emporium events tail ordering payments
       emporium events tail ordering --after 0 --json
     """
-    if after is not None and log is None:
-        raise click.UsageError("--after counts positions of one log: name it.")
+    if after is not None and len(logs) != 1:
+        raise click.UsageError("--after counts positions of one log: name one.")
     with _database() as settings:
-        return _status(implementation("events", "tail")(settings, log, after=after, as_json=as_json))
+        return _status(implementation("events", "tail")(settings, logs, after=after, as_json=as_json))
 
 
 @command.group()
@@ -283,17 +304,21 @@ def audit() -> None:
 
 @audit.command("order")
 @click.argument("number")
+@click.option("--as-of", type=_Time(), help="Tell it as it stood at this time (UTC unless it names a zone).")
 @as_json
-def audit_order(number: str, as_json: bool) -> int:
+def audit_order(number: str, as_of: datetime | None, as_json: bool) -> int:
     """Replay an order's events of all logs in causal order, with actor, cause and resulting state.
+
+    NUMBER is the order's number or its id. Exit status 1 where something in the story should not be.
 
     \b
     Examples:
-      emporium audit order K7QM-3XWD
-      emporium audit order K7QM-3XWD --json
+      emporium audit order K7QM-3XWD-9D0E
+      emporium audit order K7QM-3XWD-9D0E --as-of 2026-03-01T12:00
+      emporium audit order K7QM-3XWD-9D0E --json
     """
     with _database() as settings:
-        return _status(implementation("audit", "order")(settings, number, as_json=as_json))
+        return _status(implementation("audit", "order")(settings, number, as_of=as_of, as_json=as_json))
 
 
 @command.command()
@@ -317,16 +342,18 @@ def admin() -> None:
 
 @admin.command("create")
 @click.argument("email")
+@click.option("--role", default="admin", show_default=True, help="What the account may do.")
 @as_json
-def admin_create(email: str, as_json: bool) -> int:
-    """Make an administrator; the first password is printed once and stored only hashed.
+def admin_create(email: str, role: str, as_json: bool) -> int:
+    """Make an account for staff; the first password is printed once and stored only hashed.
 
     \b
     Examples:
       emporium admin create anna@shop.example
+      emporium admin create ben@shop.example --role warehouse
     """
     with _database() as settings:
-        return _status(implementation("admin", "create")(settings, email, as_json=as_json))
+        return _status(implementation("admin", "create")(settings, email, role=role, as_json=as_json))
 
 
 @admin.command("reset-password")

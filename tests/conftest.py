@@ -41,19 +41,23 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[str]:
-    """The URL of a running server: the embedded one (tests/integration runs on several in turn)."""
-    with servers.started("18") as url:
-        yield url
+def all_servers() -> Iterator[servers.Servers]:
+    """The servers of this test process."""
+    kept = servers.Servers()
+    yield kept
+    kept.close()
 
 
 @pytest.fixture(scope="session")
-def template(server: str) -> Iterator[str]:
+def server(all_servers: servers.Servers) -> str:
+    """The URL of a running server: the embedded one (tests/integration runs on several in turn)."""
+    return all_servers.server("18")
+
+
+@pytest.fixture(scope="session")
+def template(all_servers: servers.Servers, server: str) -> str:
     """The name of a migrated, empty database on the server, from which others are copied."""
-    name = f"emporium_template_{os.getpid()}"
-    with servers.made(server, name) as url:
-        servers.migrate(url)
-        yield name
+    return all_servers.template(server)
 
 
 @pytest.fixture

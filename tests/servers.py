@@ -1,10 +1,11 @@
 """PostgreSQL for tests: which servers there are, and databases on them that go away again."""
 
 import importlib.util
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -49,6 +50,36 @@ def started(kind: str) -> Iterator[str]:
     finally:
         server.stop(immediate=True)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class Servers:
+    """The servers of one test process, each started when first asked for, with its migrated template database.
+
+    They stay until the end: tests come in an order in which the servers alternate.
+    """
+
+    def __init__(self) -> None:
+        self._started: dict[str, str] = {}
+        self._templates: dict[str, str] = {}
+        self._until_the_end = ExitStack()
+
+    def server(self, kind: str) -> str:
+        """The URL of a server (see `started`)."""
+        if kind not in self._started:
+            self._started[kind] = self._until_the_end.enter_context(started(kind))
+        return self._started[kind]
+
+    def template(self, server: str) -> str:
+        """The name of the migrated, empty database on a server."""
+        if server not in self._templates:
+            name = f"emporium_template_{os.getpid()}"
+            migrate(self._until_the_end.enter_context(made(server, name)))
+            self._templates[server] = name
+        return self._templates[server]
+
+    def close(self) -> None:
+        """Stops all of them."""
+        self._until_the_end.close()
 
 
 @contextmanager

@@ -13,6 +13,9 @@ RESTORED: Final = "EM003"
 """SQLSTATE: the log has another incarnation than the writer knows."""
 
 _SHARED: Final = """
+-- The library's type for the rows that it inserts.
+CREATE TYPE public.stored_event_uuid AS
+    (originator_id uuid, originator_version bigint, topic text, state bytea);
 CREATE TABLE emporium_logs (
     name text PRIMARY KEY,
     incarnation uuid NOT NULL DEFAULT gen_random_uuid(),
@@ -177,6 +180,7 @@ AS $body$
 DECLARE
     wanted bigint;
     done bigint;
+    added bigint := 0;
 BEGIN
     IF rest ? 'expect' AND EXISTS (
         SELECT FROM jsonb_to_recordset(rest -> 'expect') AS x (unit bigint, stream uuid, version bigint)
@@ -198,6 +202,17 @@ BEGIN
             AND t.epoch = x.epoch AND coalesce(t.incarnation, x.incarnation) = x.incarnation;
         GET DIAGNOSTICS done = ROW_COUNT;
         IF done <> wanted THEN
+            -- A follower's first step: its row is made by whoever has the lease now.
+            INSERT INTO public.${log}_tracking (application_name, notification_id, epoch, incarnation)
+            SELECT x.name, x.new, x.epoch, x.incarnation
+            FROM jsonb_to_recordset(rest -> 'tracking')
+                AS x (unit bigint, name text, old bigint, new bigint, epoch bigint, incarnation uuid)
+            JOIN emporium_leases l ON l.name = '${log}/' || split_part(x.name, ':', 1) AND l.epoch = x.epoch
+            WHERE x.unit BETWEEN lo AND hi AND x.old = 0
+            ON CONFLICT (application_name) DO NOTHING;
+            GET DIAGNOSTICS added = ROW_COUNT;
+        END IF;
+        IF done + added <> wanted THEN
             RAISE EXCEPTION 'tracking was superseded' USING ERRCODE = '${violation}';
         END IF;
     END IF;
@@ -292,7 +307,12 @@ BEGIN
         WHERE x.unit = n AND NOT EXISTS (
             SELECT FROM public.${log}_tracking t
             WHERE t.application_name = x.name AND t.notification_id = x.old AND t.epoch = x.epoch
-                AND coalesce(t.incarnation, x.incarnation) = x.incarnation)
+                AND coalesce(t.incarnation, x.incarnation) = x.incarnation
+        ) AND NOT (
+            x.old = 0 AND NOT EXISTS (SELECT FROM public.${log}_tracking t WHERE t.application_name = x.name)
+            AND EXISTS (SELECT FROM emporium_leases l
+                        WHERE l.name = '${log}/' || split_part(x.name, ':', 1) AND l.epoch = x.epoch)
+        )
     ) OR EXISTS (
         SELECT FROM (
             SELECT d.unit, d.id FROM jsonb_to_recordset(rest -> 'done') AS d (unit bigint, id uuid)
@@ -393,7 +413,7 @@ BEGIN
     IF refused THEN
         outcomes := to_jsonb(results);
     END IF;
-    SELECT max(e.notification_id) INTO previous FROM public.${log}_events e
+    SELECT coalesce(max(e.notification_id), 0) INTO previous FROM public.${log}_events e
     WHERE first IS NOT NULL AND e.notification_id < first;
     UPDATE emporium_writers w SET batch = p_batch, first = emporium_append_${log}.first,
         previous = emporium_append_${log}.previous, outcomes = emporium_append_${log}.outcomes, used_at = now()

@@ -13,7 +13,7 @@ __all__ = ["Listener", "Notifier", "Tail"]
 
 _logger = logging.getLogger(__name__)
 _POLL: Final = 0.5
-_LOST: Final = (psycopg.OperationalError, psycopg.InterfaceError, OSError, asyncio.TimeoutError)
+_LOST: Final = (psycopg.OperationalError, psycopg.InterfaceError, OSError)
 
 Connect = Callable[[], Awaitable[psycopg.AsyncConnection[tuple[Any, ...]]]]
 
@@ -56,7 +56,8 @@ class Tail:
         self._waiting[future] = after
         self._wanted.set()
         try:
-            await asyncio.wait_for(future, timeout)
+            async with asyncio.timeout(timeout):  # wait_for of Python 3.11 may swallow a cancellation
+                await future
         except TimeoutError:
             return False
         finally:
@@ -76,7 +77,8 @@ class Tail:
                 self._wanted.clear()
                 await self._wanted.wait()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._nudged.wait(), _POLL)
+                async with asyncio.timeout(_POLL):
+                    await self._nudged.wait()
             self._nudged.clear()
             try:
                 self.advance(await self._read_head())

@@ -22,6 +22,7 @@ from emporium.application.ports import (
     Unavailable,
 )
 from emporium.infra.eventstore import arrays
+from emporium.infra.eventstore.database import Connection, is_lost
 from emporium.infra.eventstore.errors import WrongIncarnation
 from emporium.infra.eventstore.tables import FENCED, RESTORED
 from emporium.infra.eventstore.units import Packed, parameters
@@ -33,9 +34,7 @@ _MOST_UNITS: Final = 256
 _LEAST_SHARE: Final = 16
 _MOST_EVENTS: Final = 1024
 _MOST_SKIPPED: Final = 1024
-_LOST: Final = (psycopg.OperationalError, psycopg.InterfaceError, OSError, asyncio.TimeoutError)
 
-Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 Connect = Callable[[], Awaitable[Connection]]
 
 
@@ -208,8 +207,7 @@ class Writer:
 
     async def _send(self, lane: _Lane, units: list[Packed]) -> tuple[int | None, int | None, list[Any] | None]:
         """Commits exactly once, across lost connections. Raises Unavailable after the patience is over."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._patience
+        deadline = asyncio.get_running_loop().time() + self._patience
         lane.number += 1
         values = parameters(units)
         pause = 0.02
@@ -227,23 +225,25 @@ class Writer:
                 )
                 first, previous, outcomes = await cursor.fetchone() or (None, None, None)
                 return first, previous, outcomes
-            except _LOST as error:
-                state = getattr(error, "sqlstate", None)
-                if isinstance(error, pg.DeadlockDetected | pg.SerializationFailure):
-                    continue
-                if state is not None and state.startswith("53"):
-                    raise Unavailable(f"the database cannot write: {error}") from error
-                await self._drop(lane)
-                if loop.time() > deadline:
-                    raise Unavailable(f"the database of the log {self._log} cannot be reached: {error}") from error
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, 1.0)
-            except psycopg.Error as error:
-                if error.sqlstate == RESTORED:
-                    raise WrongIncarnation(self._log, None, self._incarnation) from error
-                if error.sqlstate != FENCED and not isinstance(error, pg.ReadOnlySqlTransaction):
-                    raise
-                await self._drop(lane)
+            except (psycopg.Error, OSError) as error:
+                await self._survive(lane, error, deadline)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 1.0)
+
+    async def _survive(self, lane: _Lane, error: psycopg.Error | OSError, deadline: float) -> None:
+        """Returns where the batch may be sent again, raises where it may not."""
+        state = getattr(error, "sqlstate", None)
+        if isinstance(error, pg.DeadlockDetected | pg.SerializationFailure):
+            return
+        if state == RESTORED:
+            raise WrongIncarnation(self._log, None, self._incarnation) from error
+        if state is not None and state.startswith("53"):
+            raise Unavailable(f"the database cannot write: {error}") from error
+        if not is_lost(error) and state != FENCED and not isinstance(error, pg.ReadOnlySqlTransaction):
+            raise error
+        await self._drop(lane)
+        if asyncio.get_running_loop().time() > deadline:
+            raise Unavailable(f"the database of the log {self._log} cannot be reached: {error}") from error
 
     async def _open(self, lane: _Lane) -> tuple[int | None, int | None, list[Any] | None] | None:
         """A new connection, fenced against the lane's earlier one; the outcome of the batch that is under
@@ -267,7 +267,7 @@ class Writer:
     async def _drop(self, lane: _Lane) -> None:
         connection, lane.connection = lane.connection, None
         if connection is not None:
-            with contextlib.suppress(*_LOST):
+            with contextlib.suppress(psycopg.Error, OSError):
                 await connection.close()
 
     def _settle(self, batch: list[_Entry], first: int | None, previous: int | None, outcomes: list[Any] | None) -> None:

@@ -223,9 +223,7 @@ class Book:
     def _scripted(self, key: str, script: Script) -> Fault | None:
         if script.fault is None or script.times == inf:
             return script.fault
-        self._run(
-            "INSERT INTO attempts VALUES (?, 1) ON CONFLICT (key) DO UPDATE SET count = count + 1", (key,)
-        )
+        self._run("INSERT INTO attempts VALUES (?, 1) ON CONFLICT (key) DO UPDATE SET count = count + 1", (key,))
         (count,) = self._run("SELECT count FROM attempts WHERE key = ?", (key,)).fetchone()
         return script.fault if count <= script.times else None
 
@@ -275,9 +273,7 @@ class Book:
             raise _Problem(422, "idempotency_conflict", "this key was used for another refund")
         refund_id, at, code = known[0], known[1], known[5]
         status = "declined" if code else "succeeded"
-        refund = _Refund(
-            f"re_{refund_id:010}", key, wish.charge, wish.amount, wish.currency, status, code, _text(at)
-        )
+        refund = _Refund(f"re_{refund_id:010}", key, wish.charge, wish.amount, wish.currency, status, code, _text(at))
         return Answer(422 if code else 200, _encode(refund))
 
     def _new_refund(self, key: str, number: int, wish: _RefundRequest) -> tuple[Any, ...]:
@@ -404,9 +400,7 @@ class Book:
     def _track(self, call: Call) -> Answer:
         query = _query(call, "at")
         at = datetime.fromisoformat(query["at"]) if "at" in query else None
-        row = self._run(
-            "SELECT handed_over, lost FROM parcels WHERE id = ?", (_number(call.target, "SBX"),)
-        ).fetchone()
+        row = self._run("SELECT handed_over, lost FROM parcels WHERE id = ?", (_number(call.target, "SBX"),)).fetchone()
         if row is None:
             raise _Problem(404, "parcel_unknown", f"there is no parcel {call.target}")
         handed_over, lost = row

@@ -7,14 +7,13 @@ When a key is destroyed, the process that does it uses the key no more at once, 
 `revocable.TRUST` (one second). A box that was sealed in that second holds nothing that anybody can read.
 """
 
-import asyncio
 import hashlib
 import hmac
 import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
@@ -26,8 +25,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from emporium.application.ports import Erased, Unavailable
 from emporium.domain.base import Sealed
-from emporium.infra.connections import Connection, Connections
-from emporium.infra.revocable import RevocableCache
+from emporium.infra.eventstore.database import Connection, Database
+from emporium.infra.revocable import RevocableCache, connected, repeated
 from emporium.infra.vault.master import MasterKey, MasterKeyError, Masters
 
 __all__ = ["ERASED_TEXT", "MISSING_TEXT", "KeyNotAtHand", "KeyVault", "open_vault"]
@@ -45,8 +44,10 @@ _OWN: Final = UUID(int=0)
 """The subject under which the vault keeps its own secret, the root of all fingerprints."""
 
 _GET_OR_CREATE: Final = """
-WITH offered AS (
-    SELECT * FROM unnest(%s::uuid[], %s::bytea[]) AS o (subject, wrapped)
+WITH durable AS MATERIALIZED (
+    SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'
+), offered AS (
+    SELECT o.* FROM unnest(%s::uuid[], %s::bytea[]) AS o (subject, wrapped) LEFT JOIN durable ON true
 ), made AS (
     INSERT INTO emporium_keys (subject, wrapped, master) SELECT subject, wrapped, %s FROM offered ORDER BY subject
     ON CONFLICT (subject) DO NOTHING RETURNING subject, wrapped, master
@@ -92,21 +93,30 @@ class _Destroyed(msgspec.Struct, frozen=True):
 _DESTROYED: Final = _Destroyed()
 
 _Entry: TypeAlias = _Key | _Destroyed
-_Row: TypeAlias = tuple[UUID, bytes | None, str | None]
 
 
 class KeyVault:
-    """`ports.Vault` over Postgres. Made by `open_vault`."""
+    """`ports.Vault` over Postgres. Made by `open_vault`.
+
+    Args:
+        database: where the keys lie.
+        apart: the same by another connection, for erasures.
+        masters: what wraps the keys.
+        capacity: the most keys that are held, and that can be asked for at a time.
+        clock: seconds, monotonic.
+    """
 
     def __init__(
         self,
-        connections: Connections,
+        database: Database,
+        apart: Database,
         masters: Masters,
         *,
         capacity: int = _CAPACITY,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._connections = connections
+        self._database = database
+        self._apart = apart
         self._masters = masters
         self._cache: RevocableCache[UUID, _Entry] = RevocableCache(
             self._erasures, self._newest_erasure, revoked=_DESTROYED, capacity=capacity, clock=clock
@@ -120,12 +130,10 @@ class KeyVault:
         await self._cache.start()
         own = (await self._get_or_create([_OWN])).get(_OWN)
         if not isinstance(own, _Key):
-            raise MasterKeyError("The vault's own secret was altered: restore the table emporium_keys from its backup.")
+            raise MasterKeyError(
+                "The vault's own secret was altered.", "Restore the table emporium_keys from its backup."
+            )
         self._secret = own.raw
-
-    async def watch(self) -> None:
-        """Follows the erasures of other processes until it is cancelled."""
-        await self._cache.watch()
 
     async def catch_up(self) -> None:
         """Follows the erasures of other processes once."""
@@ -182,11 +190,7 @@ class KeyVault:
     async def erase(self, subject: UUID) -> None:
         if subject == _OWN:
             raise ValueError("the nil UUID is the vault's own subject")
-
-        async def work(connection: Connection) -> None:
-            await connection.execute(_ERASE, (subject,))
-
-        await self._connections.run(work)
+        await self._database.query(_ERASE, [subject])
         self._cache.revoke(subject)
 
     async def rotate(self, old: MasterKey, new: MasterKey) -> int:
@@ -205,7 +209,7 @@ class KeyVault:
                 return len(rows)
 
         total = 0
-        while count := await self._connections.run(batch):
+        while count := await self._database.run(batch):
             total += count
         return total
 
@@ -226,12 +230,14 @@ class KeyVault:
             if not lacking:
                 break
             offered = [self._masters.current.wrap(subject, os.urandom(_KEY)) for subject in lacking]
-            found.update(self._opened(await self._rows(_GET_OR_CREATE, (lacking, offered, self._masters.current.id))))
+            found.update(
+                self._opened(await self._database.query(_GET_OR_CREATE, [lacking, offered, self._masters.current.id]))
+            )
         self._missing.difference_update(found)
         return found
 
     async def _load(self, subjects: Sequence[UUID]) -> Mapping[UUID, _Entry]:
-        found = self._opened(await self._rows(_LOAD, (list(subjects),)))
+        found = self._opened(await self._database.query(_LOAD, [list(subjects)]))
         self._missing.difference_update(found)
         missing = [subject for subject in subjects if subject not in found]
         if missing:
@@ -241,7 +247,7 @@ class KeyVault:
             self._missing.update(missing)
         return found
 
-    def _opened(self, rows: Iterable[_Row]) -> dict[UUID, _Entry]:
+    def _opened(self, rows: Iterable[tuple[Any, ...]]) -> dict[UUID, _Entry]:
         opened: dict[UUID, _Entry] = {}
         for subject, wrapped, master in rows:
             if wrapped is None or master is None:
@@ -256,17 +262,11 @@ class KeyVault:
         return opened
 
     async def _erasures(self, after: int) -> list[tuple[int, UUID]]:
-        return await self._rows(_ERASURES, (after,))
+        return [(number, subject) for number, subject in await self._apart.query(_ERASURES, [after])]
 
     async def _newest_erasure(self) -> int:
-        [[newest]] = await self._rows(_NEWEST_ERASURE, ())
+        [[newest]] = await self._apart.query(_NEWEST_ERASURE, [])
         return int(newest)
-
-    async def _rows(self, query: Any, values: Sequence[Any]) -> list[Any]:
-        async def work(connection: Connection) -> list[Any]:
-            return await (await connection.execute(query, values, binary=True)).fetchall()
-
-        return await self._connections.run(work)
 
 
 @asynccontextmanager
@@ -279,16 +279,11 @@ async def open_vault(dsn: str, masters: Masters) -> AsyncIterator[KeyVault]:
 
     Raises MasterKeyError where the keys are wrapped by another master key, Unavailable.
     """
-    async with Connections(dsn) as connections:
-        vault = KeyVault(connections, masters)
+    async with connected(dsn) as (database, apart):
+        vault = KeyVault(database, apart, masters)
         await vault.start()
-        watch = asyncio.create_task(vault.watch(), name="erasures")
-        try:
+        async with repeated(vault.catch_up):
             yield vault
-        finally:
-            watch.cancel()
-            with suppress(asyncio.CancelledError):
-                await watch
 
 
 _encode = msgspec.json.Encoder().encode

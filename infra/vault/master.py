@@ -14,17 +14,20 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from emporium.infra.settings import StartupProblem
+
 __all__ = ["MasterKey", "MasterKeyError", "Masters", "masters_from_file", "masters_from_text", "masters_in_folder"]
 
 _FILE: Final = "master.key"
 _NONCE: Final = 12
 _KEY: Final = 32
 _MOST_TEXT: Final = 10_000
-_MAKE_ONE: Final = "a new one is made by: head -c 32 /dev/urandom | base64"
+_HEXADECIMAL: Final = re.compile("[0-9A-Fa-f]{64}")
+_MAKE_ONE: Final = "Make one with `head -c 32 /dev/urandom | base64`."
 
 
-class MasterKeyError(Exception):
-    """The master key is missing, malformed, badly guarded or not the right one: one sentence with the remedy."""
+class MasterKeyError(StartupProblem):
+    """The master key is missing, malformed, badly guarded or not the right one."""
 
 
 class MasterKey:
@@ -47,7 +50,7 @@ class MasterKey:
         """What was wrapped. Raises ValueError where it was altered or belongs to another subject."""
         try:
             return self._cipher.decrypt(wrapped[:_NONCE], wrapped[_NONCE:], subject.bytes)
-        except InvalidTag:
+        except (InvalidTag, ValueError):
             raise ValueError(f"the wrapped key of {subject} was altered or moved") from None
 
 
@@ -65,33 +68,44 @@ class Masters:
         if found is None:
             raise MasterKeyError(
                 f"The keys in this database are wrapped by master key {master}, but only {', '.join(self._by_id)} "
-                "is configured: put the right master key (file or setting) back, or restore it from its backup."
+                "is configured.",
+                "Put the right master key (file or setting) back, or restore it from its backup.",
             )
         return found.unwrap(subject, wrapped)
 
 
 def masters_from_text(text: str, origin: str) -> Masters:
-    """Reads master keys in base64, apart by spaces, commas or lines: the first wraps, the others are accepted.
+    """Reads master keys, apart by spaces, commas or lines: the first wraps, the others are accepted.
 
     Args:
-        text: the value of a setting or the content of a file.
+        text: the value of a setting or the content of a file, each key in base64 or hexadecimal.
         origin: what to call it in an error.
 
     Raises MasterKeyError, whose text never shows the key.
     """
     written = re.split(r"[\s,]+", text.strip()) if len(text) <= _MOST_TEXT else []
     if not any(written):
-        raise MasterKeyError(f"{origin} holds no master key (32 bytes in base64); {_MAKE_ONE}.")
+        raise MasterKeyError(f"{origin} holds no master key (32 bytes in base64 or hexadecimal).", _MAKE_ONE)
     masters = []
     for place, key in enumerate(written, start=1):
-        try:
-            raw = base64.b64decode(key.translate({ord("-"): "+", ord("_"): "/"}), validate=True)
-            masters.append(MasterKey(raw))
-        except (binascii.Error, ValueError):
+        raw = _decoded(key)
+        if raw is None:
             raise MasterKeyError(
-                f"{origin} is malformed: master key {place} of {len(written)} is not 32 bytes in base64; {_MAKE_ONE}."
-            ) from None
+                f"{origin} is malformed: key {place} of {len(written)} is not 32 bytes in base64 or hexadecimal.",
+                _MAKE_ONE,
+            )
+        masters.append(MasterKey(raw))
     return Masters(*masters)
+
+
+def _decoded(key: str) -> bytes | None:
+    if _HEXADECIMAL.fullmatch(key):
+        return bytes.fromhex(key)
+    try:
+        raw = base64.b64decode(key.translate({ord("-"): "+", ord("_"): "/"}), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return raw if len(raw) == _KEY else None
 
 
 def masters_from_file(path: Path) -> Masters:
@@ -101,12 +115,14 @@ def masters_from_file(path: Path) -> Masters:
             status = os.fstat(file.fileno())
             if stat.S_IMODE(status.st_mode) & 0o077:
                 raise MasterKeyError(
-                    f"The master key file {path} can be read by others (mode {stat.S_IMODE(status.st_mode):04o}); "
-                    f"consider whether it is still secret, then: chmod 600 {path}"
+                    f"The master key file {path} is open to others (mode {stat.S_IMODE(status.st_mode):04o}).",
+                    f"Consider whether it is still secret, then run `chmod 600 {path}`.",
                 )
             content = file.read(_MOST_TEXT + 1)
     except OSError as error:
-        raise MasterKeyError(f"The master key file {path} cannot be read: {error.strerror}.") from error
+        raise MasterKeyError(
+            f"The master key file {path} cannot be read: {error.strerror}.", "Put it there, or set EMPORIUM_MASTER_KEY."
+        ) from error
     return masters_from_text(content.decode("ascii", "replace"), f"The master key file {path}")
 
 
@@ -117,7 +133,10 @@ def masters_in_folder(folder: Path) -> Masters:
         try:
             _make(path)
         except OSError as error:
-            raise MasterKeyError(f"The master key file {path} cannot be made: {error.strerror}.") from error
+            raise MasterKeyError(
+                f"The master key file {path} cannot be made: {error.strerror}.",
+                "Make its folder writable, or set EMPORIUM_MASTER_KEY.",
+            ) from error
     return masters_from_file(path)
 
 

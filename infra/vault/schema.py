@@ -49,6 +49,9 @@ MIGRATIONS: Final[tuple[str, ...]] = (
 
     CREATE FUNCTION emporium_erase(who uuid) RETURNS void LANGUAGE plpgsql AS $$
     BEGIN
+        IF current_setting('synchronous_commit') = 'off' THEN
+            PERFORM set_config('synchronous_commit', 'on', true);
+        END IF;
         PERFORM pg_advisory_xact_lock(hashtextextended('emporium_erasures', 0));
         INSERT INTO emporium_erasures (subject) VALUES (who) ON CONFLICT DO NOTHING;
         INSERT INTO emporium_keys (subject, erased_at) VALUES (who, now())

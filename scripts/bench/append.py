@@ -16,15 +16,18 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from emporium.application.ports import EventLog, Idempotency, Meta, NewEvent, Unit
 from emporium.domain.base import Aggregate, Command, Event, State
 from emporium.infra.eventstore import EventStore, Registry, migrate
+from emporium.infra.postgres import EmbeddedPostgres, programs
+from emporium.infra.settings import Settings
+from emporium.scripts.bench.result import Result, against
 
-__all__ = ["measure"]
+__all__ = ["measure", "results"]
 
 _LOG: Final = "bench"
 _CALLERS: Final = 64
 _CLIENTS: Final = 16
 
 
-class Noted(Event):
+class Noted(Event, frozen=True, kw_only=True):
     """About the size of a cart's or an order's usual event."""
 
     sku: str
@@ -34,7 +37,7 @@ class Noted(Event):
     note: str
 
 
-class _Notes(State):
+class _Notes(State, frozen=True, kw_only=True):
     count: int = 0
 
 
@@ -47,6 +50,17 @@ def _evolve(state: _Notes | None, event: Noted) -> _Notes:
 
 
 _NOTES: Final = Aggregate(name="Notes", log=_LOG, state=_Notes, events=(Noted,), decide=_decide, evolve=_evolve)
+
+
+async def results(settings: Settings) -> list[Result]:
+    """The rate of the event store against that of plain inserts, on an embedded server with its defaults."""
+    with tempfile.TemporaryDirectory(prefix="emporium-bench-", ignore_cleanup_errors=True) as folder:
+        server = EmbeddedPostgres(Path(folder))
+        try:
+            value, floor = await measure(server.start(), programs() / "pgbench", 5.0)
+        finally:
+            server.stop()
+    return [against("append", value, "commands/s", floor, 2.0)]
 
 
 async def measure(dsn: str, pgbench: Path, seconds: float = 3.0) -> tuple[float, float]:

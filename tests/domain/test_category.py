@@ -2,6 +2,7 @@
 
 import pytest
 
+from emporium.domain.base import Rejected
 from emporium.domain.category import (
     CATEGORY_EXISTS,
     CATEGORY_UNDER_ITSELF,
@@ -23,7 +24,6 @@ from emporium.domain.category import (
     category_id_of,
     decide,
 )
-from emporium.domain.base import Rejected
 from emporium.domain.text import TEXT_LENGTH, WRONG_SHAPE
 from tests.domain.spec import given, uid
 

@@ -112,10 +112,17 @@ def test_a_payment_is_requested_once() -> None:
     given(STOPPED).when(REQUEST).then()
 
 
-def test_a_payment_is_of_something() -> None:
-    for pence in (0, -1):
-        command = RequestPayment(order_id=ORDER, amount=gbp(pence), method="card")
-        given().when(command).rejected(AMOUNT_NOT_POSITIVE, amount=pence)
+def test_a_payment_is_not_negative() -> None:
+    command = RequestPayment(order_id=ORDER, amount=gbp(-1), method="card")
+    given().when(command).rejected(AMOUNT_NOT_POSITIVE, amount=-1)
+
+
+def test_where_nothing_is_due_the_payment_is_processed_without_a_provider() -> None:
+    command = RequestPayment(order_id=ORDER, amount=gbp(0), method="card")
+    requested, processed = given().when(command).events
+    assert isinstance(requested, PaymentRequested)
+    assert isinstance(processed, PaymentProcessed)
+    assert processed.amount == gbp(0)
 
 
 @pytest.mark.parametrize(

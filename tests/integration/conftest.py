@@ -1,7 +1,5 @@
 """The integration tests run on every server there is: the embedded 18, Debian's 15, and one named by setting."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests import servers
@@ -17,7 +15,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def server(request: pytest.FixtureRequest) -> Iterator[str]:
+def server(all_servers: servers.Servers, request: pytest.FixtureRequest) -> str:
     """The URL of a running server."""
-    with servers.started(request.param) as url:
-        yield url
+    return all_servers.server(request.param)

@@ -119,6 +119,9 @@ class MemoryLog:
         else:
             self.claims[claim.scope, claim.value] = claim.owner
 
+    async def claimed(self, scope: str, value: bytes) -> UUID | None:
+        return self.claims.get((scope, value))
+
     async def load(self, aggregate: Aggregate[S], stream: UUID, *, fresh: bool = False) -> tuple[S | None, int]:
         state: S | None = None
         events = self.streams.get(stream, [])

@@ -25,29 +25,13 @@ PATIENCE = 30.0
 REGISTRY = Registry(AGGREGATES, SCHEMAS, UPCASTERS)
 
 
-class Leases:
-    """The port over the leases of one log."""
-
-    def __init__(self, log: PgEventLog) -> None:
-        self._leases = log.leases
-
-    async def acquire(self, name: str, owner: str, ttl: float) -> int | None:
-        return await self._leases.acquire(name, owner, ttl)
-
-    async def renew(self, name: str, owner: str, epoch: int, ttl: float) -> bool:
-        return await self._leases.renew(name, epoch, ttl)
-
-    async def release(self, name: str, owner: str, epoch: int) -> None:
-        await self._leases.release(name, epoch)
-
-
 class Shop:
     """One process's worth of projecting."""
 
     def __init__(self, dsn: str, logs: Mapping[str, PgEventLog]) -> None:
         self.dsn = dsn
         self.logs: dict[str, EventLog] = dict(logs)
-        self.leases = Leases(logs["ordering"])
+        self.leases = logs["ordering"].leases
         self.writer = Writer(self.logs)
         self.heads: dict[str, int] = {}
         self._stack = AsyncExitStack()

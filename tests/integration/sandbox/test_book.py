@@ -58,3 +58,11 @@ def test_a_group_that_cannot_be_written_is_undone(tmp_path: Path) -> None:
     (state,) = book.answer([Call("state", "", "", "", b"")])
     book.close()
     assert json.loads(state.body)["charges"] == 1
+
+
+def test_a_commit_waits_for_the_disk(tmp_path: Path) -> None:
+    book = Book(tmp_path / "durable.sqlite", 0)
+    full = 2
+    assert book._run("PRAGMA synchronous").fetchone() == (full,)
+    assert book._run("PRAGMA journal_mode").fetchone() == ("wal",)
+    book.close()

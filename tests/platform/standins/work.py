@@ -6,9 +6,7 @@ import signal
 from emporium.infra.settings import Settings
 
 
-def run(settings: Settings) -> int:
-    if (settings.data_dir / "broken").exists():
-        return 1
+def run(settings: Settings) -> None:
     if (settings.data_dir / "stubborn").exists():
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     (settings.data_dir / "worker.pid").write_text(str(os.getpid()))

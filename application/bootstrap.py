@@ -1,0 +1,247 @@
+"""The composition root: the only place that knows which implementation stands behind each port."""
+
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+
+from emporium.application.effects import Effects
+from emporium.application.policies import POLICIES
+from emporium.application.ports import Clock
+from emporium.application.runner import Follower, ProcessManager, TaskRunner
+from emporium.application.schedules import TimeLimits, scheduler
+from emporium.application.shop import Offer, Shop
+from emporium.domain.base import Money
+from emporium.domain.registry import AGGREGATES, LOGS, SCHEMAS, UPCASTERS
+from emporium.infra.carrier_http import HttpCarrier
+from emporium.infra.clock import SystemClock
+from emporium.infra.eventstore import EventStore, Limits, Migration, Registry, apply_migrations, migrate
+from emporium.infra.eventstore.database import Database
+from emporium.infra.passwords import Passwords
+from emporium.infra.provider_http import HttpProvider
+from emporium.infra.sessions import MIGRATIONS as SESSION_MIGRATIONS
+from emporium.infra.sessions import CartTokens, Sessions, open_sessions
+from emporium.infra.settings import Settings, StartupProblem
+from emporium.infra.vault import MIGRATIONS as VAULT_MIGRATIONS
+from emporium.infra.vault import masters_from_file, masters_from_text, masters_in_folder, open_vault
+from emporium.projections import catalog_pages
+from emporium.projections.engine import Engine
+from emporium.projections.generations import MIGRATIONS as PROJECTION_MIGRATIONS
+from emporium.projections.registry import MODELS
+
+__all__ = [
+    "Doors",
+    "Opened",
+    "limits_of",
+    "main_dsn",
+    "migrate_all",
+    "open_doors",
+    "open_shop",
+    "owner",
+    "process_managers",
+    "projections",
+    "registry",
+]
+
+NOWHERE: Final = "http://127.0.0.1:9"
+"""Where a provider is looked for that was not named: the discard port, where nobody answers."""
+
+PATIENCE: Final = 5.0
+"""Seconds for which a read model's reader waits for a lost database."""
+
+SESSION_IDLE: Final = timedelta(days=14)
+SESSION_LONGEST: Final = timedelta(days=90)
+"""A session ends when it was not used for so long, and in any case so long after its beginning."""
+
+
+def registry() -> Registry:
+    """All event types of the program, with their schemas and upcasters. Raises SchemaMismatch for a gap."""
+    return Registry(AGGREGATES, SCHEMAS, UPCASTERS)
+
+
+def main_dsn(settings: Settings) -> str:
+    """The common database. Raises StartupProblem where none is named."""
+    if settings.database_url is None:
+        raise StartupProblem(
+            "No database is named.", "Start the shop with `emporium up`, or set EMPORIUM_DATABASE_URL."
+        )
+    return settings.database_url
+
+
+def log_dsns(settings: Settings) -> dict[str, str]:
+    """Log → its database."""
+    return {log: settings.context_database_url(log) or main_dsn(settings) for log in LOGS}
+
+
+def limits_of(settings: Settings) -> TimeLimits:
+    """The time limits of the saga."""
+    return TimeLimits(
+        payment=timedelta(seconds=settings.payment_timeout_s),
+        cart=timedelta(days=settings.cart_expiry_days),
+        unshipped=timedelta(days=settings.reservation_expiry_days),
+        tracking=timedelta(seconds=settings.tracking_interval_s),
+    )
+
+
+def owner() -> str:
+    """Who this process is in leases: host and process id."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+async def migrate_all(settings: Settings) -> list[Migration]:
+    """Brings every database up to date; what was applied. Raises SchemaMismatch."""
+    applied = list(await migrate(log_dsns(settings), registry()))
+    for dsn, component, steps in (
+        (settings.context_database_url("keys") or main_dsn(settings), "vault", VAULT_MIGRATIONS),
+        (main_dsn(settings), "sessions", SESSION_MIGRATIONS),
+        (main_dsn(settings), "projections", PROJECTION_MIGRATIONS),
+    ):
+        numbered = [Migration(component, number, sql) for number, sql in enumerate(steps, start=1)]
+        applied += await apply_migrations(dsn, numbered)
+    return applied
+
+
+class _CatalogOffers:
+    """Prices and availability from the read model of the catalog."""
+
+    def __init__(self, reads: Database) -> None:
+        self._reads = reads
+
+    async def offers(self, skus: Sequence[str], currency: str) -> Mapping[str, Offer]:
+        rows = await self._reads.run(lambda connection: catalog_pages.offers(connection, skus, currency))
+        return {
+            sku: Offer(
+                sku=sku,
+                product_id=row.product_id,
+                title=row.title,
+                price=None if row.price is None else Money(row.price, currency),
+                available=row.available,
+            )
+            for sku, row in rows.items()
+        }
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
+    """A process's shop, its event store and its connections to the read models."""
+
+    settings: Settings
+    shop: Shop
+    store: EventStore
+    reads: Database
+
+
+@asynccontextmanager
+async def open_shop(
+    settings: Settings, *, clock: Clock | None = None, limits: Limits | None = None, reads: int = 4
+) -> AsyncIterator[Opened]:
+    """Everything that a process works with, closed in order at the end.
+
+    Args:
+        clock: another one than the system's, for imports and tests.
+        limits: of the event store.
+        reads: connections to the read models at most.
+
+    Raises:
+        StartupProblem: a database cannot be used; SchemaMismatch: it does not fit the program.
+    """
+    clock = clock or SystemClock()
+    dsns = log_dsns(settings)
+    listen = {log: settings.listen_database_url or dsn for log, dsn in dsns.items()}
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(await EventStore.open(dsns, registry(), listen=listen, limits=limits))
+        if settings.master_key is not None:
+            masters = masters_from_text(settings.master_key, "EMPORIUM_MASTER_KEY")
+        elif settings.master_key_file is not None:
+            masters = masters_from_file(settings.master_key_file)
+        else:
+            masters = masters_in_folder(settings.data_dir)
+        keys_dsn = settings.context_database_url("keys") or main_dsn(settings)
+        vault = await stack.enter_async_context(open_vault(keys_dsn, masters))
+        database = Database(main_dsn(settings), pool=reads, patience=PATIENCE)
+        await database.open()
+        stack.push_async_callback(database.close)
+        provider = HttpProvider(settings.provider_url or NOWHERE)
+        stack.push_async_callback(provider.aclose)
+        carrier = HttpCarrier(settings.carrier_url or NOWHERE, clock)
+        stack.push_async_callback(carrier.aclose)
+        passwords = Passwords()
+        stack.callback(passwords.close)
+        time_limits = limits_of(settings)
+        shop = Shop(
+            logs={log: store[log] for log in LOGS},
+            leases={log: store[log].leases for log in LOGS},
+            clock=clock,
+            vault=vault,
+            passwords=passwords,
+            provider=provider,
+            carrier=carrier,
+            offers=_CatalogOffers(database),
+            schedule=scheduler(time_limits),
+            limits=time_limits,
+        )
+        yield Opened(settings=settings, shop=shop, store=store, reads=database)
+
+
+def process_managers(shop: Shop, *, automatic: bool, name: str, ttl: float = 5.0) -> list[ProcessManager]:
+    """All process managers of the saga, ready to run in this process.
+
+    Args:
+        automatic: parcels are packed and handed over without people.
+        name: this process in the leases.
+        ttl: seconds after which another process may take a silent leader's place.
+    """
+    log_of = {event: aggregate.log for aggregate in AGGREGATES for event in aggregate.events}
+    effects = Effects(shop.logs, shop.provider, shop.carrier, shop.vault, shop.clock, shop.limits, automatic=automatic)
+    managers = []
+    for policy in POLICIES:
+        log = shop.logs[policy.name]
+        followers = [
+            Follower(policy, log, shop.logs[upstream], shop.logs["ordering"], shop.clock, shop.schedule)
+            for upstream in dict.fromkeys(log_of[event] for event in policy.table)
+        ]
+        performers = dict(effects.performers.get(policy.name, {}))
+        performers |= {follower.later_kind: follower.again for follower in followers}
+        tasks = TaskRunner(log, performers, shop.clock, shop.schedule)
+        managers.append(ProcessManager(policy.name, followers, tasks, shop.leases[policy.name], name, ttl))
+    return managers
+
+
+def projections(opened: Opened, *, name: str) -> Engine:
+    """All read models, ready to run in this process; `name` is this process in the leases."""
+    dsn = main_dsn(opened.settings)
+    return Engine(dsn, MODELS, opened.shop.logs, opened.shop.leases["ordering"], owner=name)
+
+
+class Doors(msgspec.Struct, frozen=True, kw_only=True):
+    """What a gateway needs beside the shop.
+
+    Attributes:
+        cart_tokens: name anonymous carts; order_tokens: guests' orders.
+        secret: 32 bytes that all gateways share and that no database holds in clear.
+        listen: the read models' database, not through a pooler.
+    """
+
+    sessions: Sessions
+    cart_tokens: CartTokens
+    order_tokens: CartTokens
+    secret: bytes
+    listen: str
+
+
+@asynccontextmanager
+async def open_doors(opened: Opened) -> AsyncIterator[Doors]:
+    """Opens what a gateway needs beside the shop. Raises Unavailable."""
+    settings, fingerprint = opened.settings, opened.shop.vault.fingerprint
+    dsn = main_dsn(settings)
+    async with open_sessions(dsn, SESSION_IDLE, SESSION_LONGEST) as sessions:
+        yield Doors(
+            sessions=sessions,
+            cart_tokens=CartTokens(fingerprint("secret", "cart tokens")),
+            order_tokens=CartTokens(fingerprint("secret", "order tokens")),
+            secret=fingerprint("secret", "idempotency"),
+            listen=settings.listen_database_url or dsn,
+        )

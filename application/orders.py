@@ -1,0 +1,67 @@
+"""What happens to an order after checkout at somebody's wish: cancel, return; and finding it by its number."""
+
+from collections.abc import Callable, Sequence
+from uuid import UUID, uuid4
+
+from msgspec.structs import replace
+
+from emporium.application.commands import handle
+from emporium.application.ports import Idempotency, Meta
+from emporium.application.shop import Shop
+from emporium.application.work import Committed, Work
+from emporium.domain.order import ORDER, OrderReturned, OrderState, RequestCancellation, ReturnLines
+from emporium.domain.order_number import parse_order_number
+
+__all__ = ["cancel", "find", "take_back"]
+
+CancelKeep = Callable[[OrderState], Idempotency | None]
+ReturnKeep = Callable[[OrderReturned], Idempotency | None]
+
+
+async def find(shop: Shop, number: str) -> OrderState | None:
+    """The order of a number as its log knows it now. Raises `Rejected` (order_number_malformed)."""
+    log = shop.logs["ordering"]
+    order_id = await log.claimed("order_number", parse_order_number(number).encode())
+    if order_id is None:
+        return None
+    return (await log.load(ORDER, order_id, fresh=True))[0]
+
+
+async def cancel(
+    shop: Shop, *, order_id: UUID, reason: str, cause: Meta, keep: CancelKeep = lambda _: None
+) -> tuple[OrderState, Committed]:
+    """Asks for the order to be stopped; shipping decides. Raises `Rejected` (too_late_to_cancel)."""
+    meta = replace(cause, correlation=str(order_id))
+
+    async def handler(work: Work) -> OrderState:
+        await handle(work, RequestCancellation(order_id=order_id, reason=reason), meta)
+        after = work.state(ORDER, order_id)
+        assert after is not None, "a missing order was rejected"
+        work.unit.idempotency = keep(after)
+        return after
+
+    return await shop.run("ordering", meta, handler)
+
+
+async def take_back(
+    shop: Shop,
+    *,
+    order_id: UUID,
+    lines: Sequence[tuple[int, int]],
+    restock: bool,
+    reason: str,
+    cause: Meta,
+    keep: ReturnKeep = lambda _: None,
+) -> tuple[OrderReturned, Committed]:
+    """Takes units of some lines (line number, units) back. Raises `Rejected` (not_delivered, more_than_bought …)."""
+    meta = replace(cause, correlation=str(order_id))
+    command = ReturnLines(order_id=order_id, return_id=uuid4(), lines=tuple(lines), restock=restock, reason=reason)
+
+    async def handler(work: Work) -> OrderReturned:
+        await work.load(ORDER, order_id)
+        [returned] = work.decide(ORDER, order_id, command)
+        assert isinstance(returned, OrderReturned), "a new return is one event"
+        work.unit.idempotency = keep(returned)
+        return returned
+
+    return await shop.run("ordering", meta, handler)

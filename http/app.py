@@ -1,0 +1,78 @@
+"""The Litestar application: every controller, every refusal as a problem, and the edge around it."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import msgspec
+from litestar import Litestar, Router
+
+from emporium.application.ports import Meta
+from emporium.application.shop import Shop
+from emporium.application.work import Committed, Work
+from emporium.http.account import AccountController
+from emporium.http.cart import CartController
+from emporium.http.checkout import CheckoutController
+from emporium.http.edge import Edge, RequestLog
+from emporium.http.health import HealthController
+from emporium.http.inventory import InventoryController
+from emporium.http.metrics import Metrics
+from emporium.http.orders import OrderController
+from emporium.http.payments import PaymentController
+from emporium.http.problems import answer_to
+from emporium.http.products import ProductController
+from emporium.http.request import Request
+from emporium.http.services import Services
+from emporium.http.shipments import ShipmentController
+
+__all__ = ["create_app"]
+
+R = TypeVar("R")
+
+LONGEST_BODY: Final = 1_000_000
+
+
+def create_app(services: Services, *, log_requests: bool = True) -> Edge:
+    """The gateway as an ASGI application. Who made the services closes them."""
+    metrics = Metrics()
+    api = Router(
+        "/api/v1",
+        route_handlers=[
+            AccountController,
+            ProductController,
+            CartController,
+            CheckoutController,
+            OrderController,
+            PaymentController,
+            InventoryController,
+            ShipmentController,
+        ],
+    )
+    app = Litestar(
+        route_handlers=[api, HealthController],
+        request_class=Request,
+        request_max_body_size=LONGEST_BODY,
+        exception_handlers={Exception: answer_to},
+        openapi_config=None,
+        logging_config=None,
+    )
+    measured = msgspec.structs.replace(services, shop=_measured(services.shop, metrics))
+    return Edge(app, measured, metrics, RequestLog() if log_requests else None)
+
+
+class _MeasuredShop(Shop, frozen=True, kw_only=True):
+    """Tells how long commands take."""
+
+    metrics: Metrics
+
+    async def run(self, log: str, cause: Meta, handler: Callable[[Work], Awaitable[R]]) -> tuple[R, Committed]:
+        began = time.perf_counter()
+        try:
+            return await super().run(log, cause, handler)
+        finally:
+            self.metrics.commit(log, time.perf_counter() - began)
+
+
+def _measured(shop: Shop, metrics: Metrics) -> Shop:
+    fields = {name: getattr(shop, name) for name in shop.__struct_fields__}
+    return _MeasuredShop(**fields, metrics=metrics)

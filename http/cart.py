@@ -1,0 +1,164 @@
+"""/api/v1/cart: the caller's cart, be it a customer's or an anonymous one that a signed token names."""
+
+from typing import Annotated
+from uuid import UUID, uuid4
+
+import msgspec
+from litestar import Controller, delete, get, patch, post
+from litestar.params import JSONBody, PathParameter
+
+from emporium.application import carts
+from emporium.application.carts import CartView
+from emporium.application.ports import Idempotency, Meta
+from emporium.application.work import Committed
+from emporium.domain.base import Money
+from emporium.domain.cart import CART_EMPTY, ClearCart, RemoveCartItem, cart_id_of
+from emporium.http.bodies import Body, CartQuantity, Currency, Sku
+from emporium.http.caching import tagged
+from emporium.http.consistency import includes, token_after
+from emporium.http.idempotency import Answer, Keep, once
+from emporium.http.reply import Headers, Reply
+from emporium.http.request import Request, actor_of, cart_of_header
+
+__all__ = ["CartController", "Owner", "owner_of"]
+
+
+ItemSku = Annotated[str, PathParameter(max_length=64, description="A SKU in the cart.")]
+
+
+class AddItem(Body, frozen=True, kw_only=True):
+    """Units to put into the cart, beside those that are there."""
+
+    sku: Sku
+    quantity: CartQuantity = 1
+    currency: Currency | None = None
+
+
+class ChangeItem(Body, frozen=True, kw_only=True):
+    """The units that the item shall have."""
+
+    quantity: CartQuantity
+
+
+class ItemAdded(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The item as it is now, and how much the cart holds. `cart_token` names an anonymous cart: keep it."""
+
+    cart_id: UUID
+    sku: str
+    quantity: int
+    unit_price: Money
+    items: int
+    units: int
+    cart_token: str | None = None
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """Whose cart a request means; `cart` is None where an anonymous caller has none yet."""
+
+    cart: UUID | None
+    customer: UUID | None
+    actor: str
+
+
+async def owner_of(request: Request) -> Owner:
+    """The caller as the owner of a cart. Raises Problem."""
+    session = await request.caller()
+    if session is not None:
+        return Owner(cart_id_of(session.customer), session.customer, actor_of(session))
+    cart = cart_of_header(request)
+    return Owner(cart, None, "anonymous" if cart is None else f"guest:{cart}")
+
+
+def _cause(request: Request, owner: Owner, cart: UUID) -> Meta:
+    return request.cause(owner.actor if owner.cart is not None else f"guest:{cart}", cart)
+
+
+def _written(request: Request, committed: Committed) -> Headers:
+    if not committed.position:
+        return []
+    return [(b"consistency-token", token_after(request, "ordering", committed.position))]
+
+
+class CartController(Controller):
+    """The cart."""
+
+    path = "/cart"
+    tags = ["cart"]
+
+    @get("/", opt={"tagged": True, "cart": True})
+    async def show(self, request: Request) -> Reply[CartView]:
+        """The cart, each item with its price when it was added, its price of now and how many can be had."""
+        await includes(request)
+        owner = await owner_of(request)
+        view = await carts.view(request.services.shop, owner.cart, request.services.shop.currency)
+        return tagged(request, view)
+
+    @post("/items", status_code=201, opt={"idempotent": True, "cart": True})
+    async def add(self, request: Request, data: JSONBody[AddItem]) -> Reply[ItemAdded]:
+        """Puts units into the cart; an anonymous caller without a cart gets one, named by `Cart-Token`."""
+        owner = await owner_of(request)
+        services = request.services
+        cart_id = owner.cart or uuid4()
+        anonymous = cart_id if owner.customer is None else None
+
+        def answer(added: carts.Added) -> Answer:
+            return Answer.of(added, location=f"/api/v1/cart/items/{data.sku}", cart=anonymous)
+
+        async def perform(keep: Keep) -> tuple[Answer, Committed]:
+            def kept(added: carts.Added) -> Idempotency | None:
+                return keep(answer(added))
+
+            added, committed = await carts.add(
+                services.shop,
+                services.recent,
+                cart_id=cart_id,
+                customer_id=owner.customer,
+                sku=data.sku,
+                quantity=data.quantity,
+                currency=data.currency or services.shop.currency,
+                cause=_cause(request, owner, cart_id),
+                keep=kept,
+            )
+            return answer(added), committed
+
+        return await once(request, "ordering", owner.actor, perform)
+
+    @patch("/items/{sku:str}", opt={"cart": True})
+    async def change(self, request: Request, sku: ItemSku, data: JSONBody[ChangeItem]) -> Reply[CartView]:
+        """Sets the units of an item."""
+        owner, cart = await self._cart(request)
+        services = request.services
+        _, committed = await carts.change(
+            services.shop,
+            services.recent,
+            cart_id=cart,
+            sku=sku,
+            quantity=data.quantity,
+            cause=_cause(request, owner, cart),
+        )
+        view = await carts.view(services.shop, cart, services.shop.currency)
+        return Reply.of(view, 200, _written(request, committed))
+
+    @delete("/items/{sku:str}", status_code=200, opt={"cart": True})
+    async def remove(self, request: Request, sku: ItemSku) -> Reply[CartView]:
+        """Takes an item out."""
+        owner, cart = await self._cart(request)
+        shop = request.services.shop
+        command = RemoveCartItem(cart_id=cart, sku=sku, at=shop.clock.now())
+        committed = await shop.execute(command, _cause(request, owner, cart))
+        return Reply.of(await carts.view(shop, cart, shop.currency), 200, _written(request, committed))
+
+    @delete("/", status_code=200, opt={"cart": True})
+    async def clear(self, request: Request) -> Reply[CartView]:
+        """Takes everything out."""
+        owner, cart = await self._cart(request)
+        shop = request.services.shop
+        committed = await shop.execute(ClearCart(cart_id=cart, at=shop.clock.now()), _cause(request, owner, cart))
+        return Reply.of(await carts.view(shop, cart, shop.currency), 200, _written(request, committed))
+
+    @staticmethod
+    async def _cart(request: Request) -> tuple[Owner, UUID]:
+        owner = await owner_of(request)
+        if owner.cart is None:
+            raise CART_EMPTY()
+        return owner, owner.cart

@@ -1,0 +1,101 @@
+"""The ASGI application that granian runs: it opens a process's services, serves, and closes them."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any, Final
+
+from litestar.types import Receive, Scope, Send
+
+from emporium.application.bootstrap import Doors, Opened
+from emporium.application.carts import RecentOffers
+from emporium.application.checkout import ShippingRule
+from emporium.application.ports import Unavailable
+from emporium.http.app import create_app
+from emporium.http.edge import Edge
+from emporium.http.services import Reads, Services
+from emporium.projections.consistency import Waiter
+from emporium.projections.model import Connection
+from emporium.projections.registry import MODELS
+
+__all__ = ["Gateway", "open_services"]
+
+SILENCE: Final = 15.0
+"""Seconds without a sign of life after which a read model counts as left behind."""
+
+
+@asynccontextmanager
+async def open_services(opened: Opened, doors: Doors) -> AsyncIterator[Services]:
+    """The gateway's services on an open shop."""
+    waiter = Waiter(doors.listen, MODELS, opened.shop.logs)
+
+    async def ready() -> Mapping[str, str]:
+        return await _problems(opened.reads, waiter)
+
+    async with waiter.running():
+        yield Services(
+            shop=opened.shop,
+            reads=opened.reads,
+            waiter=waiter,
+            recent=RecentOffers(opened.shop.offers),
+            sessions=doors.sessions,
+            cart_tokens=doors.cart_tokens,
+            order_tokens=doors.order_tokens,
+            secret=doors.secret,
+            shipping=ShippingRule(fee=opened.settings.shipping_fee, free_from=opened.settings.free_shipping_from),
+            ready=ready,
+        )
+
+
+async def _problems(reads: Reads, waiter: Waiter) -> Mapping[str, str]:
+    async def silent(connection: Connection) -> list[tuple[str, str]]:
+        found = await connection.execute(
+            "SELECT model, coalesce(error, 'no sign of life') FROM emporium_projection_status"
+            " WHERE generation = 'live' AND coalesce(heartbeat < now() - %s * interval '1 second', true)",
+            [SILENCE],
+        )
+        return await found.fetchall()
+
+    try:
+        problems = {f"projection {model}": why for model, why in await reads.run(silent)}
+    except Unavailable as error:
+        return {"database": str(error)}
+    for model in MODELS:
+        if not waiter.serves([model.name]):
+            problems.setdefault(f"projection {model.name}", "its tables cannot be read yet")
+    return problems
+
+
+class Gateway:
+    """One gateway process, as granian calls it.
+
+    Args:
+        services: opens what the process works with, and closes it at its end.
+        log_requests: whether every request leaves a line.
+    """
+
+    def __init__(self, services: Callable[[], AbstractAsyncContextManager[Services]], *, log_requests: bool) -> None:
+        self._services = services
+        self._log_requests = log_requests
+        self._edge: Edge | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._edge is None:
+            await self._live(receive, send)
+        else:
+            await self._edge(scope, receive, send)
+
+    async def _live(self, receive: Any, send: Any) -> None:
+        """ASGI's lifespan: opens everything at the first message and closes it at the second."""
+        await receive()
+        async with AsyncExitStack() as stack:
+            try:
+                services = await stack.enter_async_context(self._services())
+                edge = create_app(services, log_requests=self._log_requests)
+                await stack.enter_async_context(edge.running())
+            except Exception as error:
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                raise
+            self._edge = edge
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})

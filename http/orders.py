@@ -1,0 +1,332 @@
+"""/api/v1/orders: a customer's orders, a guest's by its token, all of them for staff; cancel, take back."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, get, post
+from litestar.params import FromQuery, JSONBody, PathParameter
+from msgspec import Meta
+
+from emporium.application import orders
+from emporium.application.ports import Idempotency, Vault
+from emporium.application.work import Committed
+from emporium.domain.base import Money, Sealed
+from emporium.domain.order import OrderReturned, OrderState, ReturnedLine
+from emporium.domain.order_number import parse_order_number
+from emporium.http.auth import signed_in, staff
+from emporium.http.bodies import Body, Quantity, Text
+from emporium.http.caching import tagged
+from emporium.http.consistency import includes
+from emporium.http.idempotency import Answer, Keep, once
+from emporium.http.paging import Cursor, Limit, Listing, listing
+from emporium.http.problems import KINDS
+from emporium.http.reply import Reply
+from emporium.http.request import Request, actor_of
+from emporium.projections import order_history
+from emporium.projections.order_history import ORDER_HISTORY, Entry, OrderDetail, OrderRow, ParcelView, PaymentView
+
+__all__ = ["STAFF", "OrderController", "reachable"]
+
+STAFF = frozenset({"admin", "support"})
+"""The roles that see every customer's orders."""
+
+Number = Annotated[str, PathParameter(max_length=64, description="The order's number, however it was typed.")]
+Status = Literal[
+    "pending", "paid", "confirmed", "partly_shipped", "shipped", "fulfilled", "refunding", "cancelling", "failed",
+    "cancelled",
+]  # fmt: skip
+
+
+class Cancel(Body, frozen=True, kw_only=True):
+    """Why the order shall be stopped."""
+
+    reason: Text = "changed_mind"
+
+
+class ReturnLine(Body, frozen=True, kw_only=True):
+    """Units of a line that came back."""
+
+    line: Annotated[int, Meta(ge=1, le=2_000)]
+    quantity: Quantity
+
+
+class TakeBack(Body, frozen=True, kw_only=True):
+    """What came back; with `restock` it can be sold again."""
+
+    lines: Annotated[list[ReturnLine], Meta(min_length=1, max_length=2_000)]
+    reason: Text
+    restock: bool = True
+
+
+class OrderLineView(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of an order."""
+
+    line: int
+    sku: str
+    title: str
+    quantity: int
+    unit_price: Money
+    total: Money
+    returned: int
+
+
+class OrderSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """An order in a list. `reason` says why it failed or was cancelled."""
+
+    order_number: str
+    status: str
+    reason: str | None
+    placed_at: datetime
+    changed_at: datetime
+    units: int
+    total: Money
+
+
+class OrderView(msgspec.Struct, frozen=True, kw_only=True):
+    """One order with all there is to it. Personal data is `[erased]` where the customer was erased."""
+
+    order_number: str
+    status: str
+    reason: str | None
+    placed_at: datetime
+    changed_at: datetime
+    lines: list[OrderLineView]
+    goods: Money
+    shipping: Money
+    total: Money
+    payment_method: str
+    email: Any
+    shipping_address: Any
+    payment: PaymentView | None
+    shipment: str | None
+    parcels: tuple[ParcelView, ...]
+
+
+class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened to the order."""
+
+    at: datetime
+    name: str
+    context: str
+    actor: str
+    facts: dict[str, Any]
+
+
+class Timeline(msgspec.Struct, frozen=True, kw_only=True):
+    """All that happened to the order."""
+
+    order_number: str
+    entries: list[TimelineEntry]
+
+
+class Cancelling(msgspec.Struct, frozen=True, kw_only=True):
+    """The order as it is now; whether it could be stopped shows in its status later."""
+
+    order_number: str
+    status: str
+
+
+class TakenBack(msgspec.Struct, frozen=True, kw_only=True):
+    """What is refunded, by line."""
+
+    return_id: UUID
+    order_number: str
+    lines: tuple[ReturnedLine, ...]
+    amount: Money
+
+
+class OrderController(Controller):
+    """Orders."""
+
+    path = "/orders"
+    tags = ["orders"]
+
+    @get("/", guards=[signed_in], opt={"tagged": True, "models": ("order_history",)})
+    async def list_orders(
+        self,
+        request: Request,
+        status: FromQuery[Status | None] = None,
+        number: FromQuery[str | None] = None,
+        limit: Limit = 20,
+        cursor: Cursor = None,
+    ) -> Reply[Listing[OrderSummary]]:
+        """The caller's orders, newest first; for staff everybody's, or with `number` that one."""
+        session = await request.customer()
+        await includes(request, ORDER_HISTORY.name)
+        exact = None if number is None else parse_order_number(number)
+        if STAFF.isdisjoint(session.roles):
+            page = await request.services.reads.run(
+                lambda connection: order_history.orders_of_customer(
+                    connection, session.customer, status=status, limit=limit, cursor=cursor
+                )
+            )
+            if exact is not None:
+                page = msgspec.structs.replace(page, items=[one for one in page.items if one.number == exact])
+        else:
+            page = await request.services.reads.run(
+                lambda connection: order_history.orders_for_admin(
+                    connection, status=status, number=exact, limit=limit, cursor=cursor
+                )
+            )
+        return tagged(request, listing(request, page, _summary))
+
+    @get("/{number:str}", opt={"tagged": True, "order": True, "models": ("order_history",)})
+    async def detail(self, request: Request, number: Number) -> Reply[OrderView]:
+        """One order: the customer's own, a guest's (header Order-Token), any for staff."""
+        detail = await reachable(request, number)
+        vault = request.services.shop.vault
+        await vault.load_keys([detail.subject])
+        return tagged(request, _view(vault, detail))
+
+    @get("/{number:str}/timeline", opt={"tagged": True, "order": True, "models": ("order_history",)})
+    async def timeline(self, request: Request, number: Number) -> Reply[Timeline]:
+        """All that happened to the order, in all contexts."""
+        detail = await reachable(request, number)
+        entries = await request.services.reads.run(
+            lambda connection: order_history.timeline(connection, detail.order.order_id)
+        )
+        return tagged(request, Timeline(order_number=detail.order.number, entries=[_entry(one) for one in entries]))
+
+    @post("/{number:str}/cancel", status_code=202, opt={"idempotent": True, "order": True})
+    async def cancel(self, request: Request, number: Number, data: JSONBody[Cancel]) -> Reply[Cancelling]:
+        """Asks for the order to be stopped. It can be until the first parcel is packed."""
+        order, actor = await _owned(request, number)
+
+        def answer(after: OrderState) -> Answer:
+            content = Cancelling(order_number=after.number, status=after.status)
+            return Answer.of(content, 202, location=f"/api/v1/orders/{after.number}")
+
+        async def perform(keep: Keep) -> tuple[Answer, Committed]:
+            def kept(after: OrderState) -> Idempotency | None:
+                return keep(answer(after))
+
+            after, committed = await orders.cancel(
+                request.services.shop,
+                order_id=order.order_id,
+                reason=data.reason,
+                cause=request.cause(actor, order.order_id),
+                keep=kept,
+            )
+            return answer(after), committed
+
+        return await once(request, "ordering", actor, perform)
+
+    @post("/{number:str}/returns", status_code=201, guards=[staff("support", "warehouse")], opt={"idempotent": True})
+    async def take_back(self, request: Request, number: Number, data: JSONBody[TakeBack]) -> Reply[TakenBack]:
+        """Takes units of a delivered order back: they are refunded, and restocked unless that is not wanted."""
+        session = await request.customer()
+        order = await orders.find(request.services.shop, number)
+        if order is None:
+            raise KINDS.not_found()
+        found = order
+
+        def answer(returned: OrderReturned) -> Answer:
+            content = TakenBack(
+                return_id=returned.return_id, order_number=found.number, lines=returned.lines, amount=returned.amount
+            )
+            return Answer.of(content, location=f"/api/v1/orders/{found.number}")
+
+        async def perform(keep: Keep) -> tuple[Answer, Committed]:
+            def kept(returned: OrderReturned) -> Idempotency | None:
+                return keep(answer(returned))
+
+            returned, committed = await orders.take_back(
+                request.services.shop,
+                order_id=found.order_id,
+                lines=[(one.line, one.quantity) for one in data.lines],
+                restock=data.restock,
+                reason=data.reason,
+                cause=request.cause(actor_of(session), found.order_id),
+                keep=kept,
+            )
+            return answer(returned), committed
+
+        return await once(request, "ordering", actor_of(session), perform)
+
+
+async def reachable(request: Request, number: str) -> OrderDetail:
+    """The order of a number, if the caller may see it; else there is no such order. Raises Problem, Rejected."""
+    exact = parse_order_number(number)
+    session = await request.caller()
+    guest = _guest_order(request)
+    await includes(request, ORDER_HISTORY.name)
+    detail = await request.services.reads.run(lambda connection: order_history.order_by_number(connection, exact))
+    if detail is not None:
+        row = detail.order
+        if guest == row.order_id or (
+            session is not None and (row.customer_id == session.customer or not STAFF.isdisjoint(session.roles))
+        ):
+            return detail
+    raise KINDS.not_found("There is no such order, or it is not this caller's.")
+
+
+async def _owned(request: Request, number: str) -> tuple[OrderState, str]:
+    """The order as its log knows it now, and the caller as actor, if the caller may change it."""
+    session = await request.caller()
+    guest = _guest_order(request)
+    order = await orders.find(request.services.shop, number)
+    if order is not None:
+        if session is not None and (order.customer_id == session.customer or not STAFF.isdisjoint(session.roles)):
+            return order, actor_of(session)
+        if guest == order.order_id:
+            return order, f"guest:{order.cart_id}"
+    raise KINDS.not_found("There is no such order, or it is not this caller's.")
+
+
+def _guest_order(request: Request) -> UUID | None:
+    given = request.header(b"order-token")
+    return None if given is None else request.services.order_tokens.read_cart(given.decode("latin-1"))
+
+
+def _summary(row: OrderRow) -> OrderSummary:
+    return OrderSummary(
+        order_number=row.number,
+        status=row.status,
+        reason=row.reason,
+        placed_at=row.placed_at,
+        changed_at=row.changed_at,
+        units=row.units,
+        total=Money(row.total, row.currency),
+    )
+
+
+def _view(vault: Vault, detail: OrderDetail) -> OrderView:
+    row = detail.order
+
+    def clear(sealed: Sealed | None, field: str) -> Any:
+        return None if sealed is None else vault.unseal(sealed, row.order_id, field)
+
+    return OrderView(
+        order_number=row.number,
+        status=row.status,
+        reason=row.reason,
+        placed_at=row.placed_at,
+        changed_at=row.changed_at,
+        lines=[
+            OrderLineView(
+                line=line.line,
+                sku=line.sku,
+                title=line.title,
+                quantity=line.quantity,
+                unit_price=line.unit_price,
+                total=line.total,
+                returned=detail.returned.get(line.line, 0),
+            )
+            for line in detail.lines
+        ],
+        goods=Money(row.goods, row.currency),
+        shipping=Money(row.shipping, row.currency),
+        total=Money(row.total, row.currency),
+        payment_method=detail.payment_method,
+        email=clear(detail.email, "email"),
+        shipping_address=clear(detail.ship_to, "ship_to"),
+        payment=detail.payment,
+        shipment=detail.shipment,
+        parcels=detail.parcels,
+    )
+
+
+def _entry(one: Entry) -> TimelineEntry:
+    return TimelineEntry(at=one.at, name=one.name, context=one.log, actor=one.actor, facts=one.facts)

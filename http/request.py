@@ -1,0 +1,109 @@
+"""A request as the controllers see it: who asks, by which id, with a body of the declared type."""
+
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from litestar import Request as LitestarRequest
+from litestar.datastructures import State
+
+from emporium.application.ports import Meta
+from emporium.http.bodies import decode
+from emporium.http.problems import KINDS
+from emporium.http.services import Services, Session
+
+if TYPE_CHECKING:
+    from litestar.handlers import HTTPRouteHandler
+
+__all__ = ["Request"]
+
+_JSON: Final = (b"application/json", b"application/json; charset=utf-8")
+_BEARER: Final = b"bearer "
+_LONGEST_TOKEN: Final = 512
+
+
+class Request(LitestarRequest[Any, Any, State]):
+    """See the module. Headers are read from the scope's bytes: most requests need two of them."""
+
+    @property
+    def services(self) -> Services:
+        """What the controllers work with."""
+        services: Services = self.scope["services"]  # type: ignore[typeddict-item]
+        return services
+
+    @property
+    def id(self) -> str:
+        """The request's id."""
+        request_id: str = self.scope["request_id"]  # type: ignore[typeddict-item]
+        return request_id
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first header of a (lower-case) name."""
+        for key, value in self.scope["headers"]:
+            if key == name:
+                return value
+        return None
+
+    async def json(self) -> Any:
+        """The body, strictly of the type that the handler's `data` declares; for Litestar's own extractor."""
+        content_type = self.header(b"content-type")
+        if content_type is not None and content_type not in _JSON and not _is_json(content_type):
+            raise KINDS.unsupported_media_type()
+        if self.header(b"content-encoding") not in (None, b"identity"):
+            raise KINDS.unsupported_media_type()
+        return decode(await self.body(), _declared(self.route_handler))
+
+    async def caller(self) -> Session | None:
+        """The caller's session; None for an anonymous caller. Raises Problem for a token that is not valid."""
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
+        if "session" in scope:
+            known: Session | None = scope["session"]
+            return known
+        given = self.header(b"authorization")
+        session = None
+        if given is not None:
+            token = given[len(_BEARER) :] if given[: len(_BEARER)].lower() == _BEARER else b""
+            if not 0 < len(token) <= _LONGEST_TOKEN:
+                raise KINDS.not_authenticated()
+            session = await self.services.sessions.resolve(token.decode("latin-1"))
+            if session is None:
+                raise KINDS.not_authenticated("The token is not valid any more: log in again.")
+        scope["session"] = session
+        return session
+
+    async def customer(self) -> Session:
+        """The caller's session. Raises Problem (not_authenticated)."""
+        session = await self.caller()
+        if session is None:
+            raise KINDS.not_authenticated()
+        return session
+
+    def cause(self, actor: str, correlation: object) -> Meta:
+        """The Meta of what this request causes."""
+        return Meta(str(correlation), f"request:{self.id}", actor, self.id)
+
+
+def actor_of(session: Session) -> str:
+    """Who acts, for `Meta`."""
+    kind = "customer" if session.roles == ("customer",) else "staff"
+    return f"{kind}:{session.customer}"
+
+
+def _is_json(content_type: bytes) -> bool:
+    kind, _, parameters = content_type.lower().partition(b";")
+    charset = parameters.strip()
+    return kind.strip() == b"application/json" and charset in (b"", b"charset=utf-8", b'charset="utf-8"')
+
+
+def _declared(handler: "HTTPRouteHandler") -> type:
+    return handler.parsed_fn_signature.parameters["data"].annotation  # type: ignore[no-any-return]
+
+
+def cart_of_header(request: Request) -> UUID | None:
+    """The anonymous cart that the header Cart-Token names. Raises Problem (invalid_header)."""
+    given = request.header(b"cart-token")
+    if given is None:
+        return None
+    cart = request.services.cart_tokens.read_cart(given.decode("latin-1"))
+    if cart is None:
+        raise KINDS.invalid_header("The Cart-Token is not one that this shop signed.")
+    return cart

@@ -1,0 +1,89 @@
+"""What the gateway needs from the outside; the composition root fills it."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from emporium.application.checkout import ShippingRule
+from emporium.application.shop import Offers, Shop
+from emporium.projections.consistency import Waiter
+from emporium.projections.model import Connection
+
+__all__ = ["Reads", "Services", "Session", "Sessions", "Tokens"]
+
+T = TypeVar("T")
+
+
+class Session(Protocol):
+    """A logged-in account. `id` names the session without giving access to it."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def customer(self) -> UUID: ...
+
+    @property
+    def roles(self) -> tuple[str, ...]: ...
+
+    @property
+    def expires_at(self) -> datetime: ...
+
+
+class Sessions(Protocol):
+    """Bearer tokens of accounts; a revocation is obeyed by every process within a second. All raise Unavailable."""
+
+    async def create(self, customer: UUID, roles: Sequence[str]) -> str:
+        """The token of a new session."""
+        ...
+
+    async def resolve(self, token: str) -> Session | None:
+        """The session of a token that is known, not revoked and not expired."""
+        ...
+
+    async def revoke(self, customer: UUID, session_id: str) -> None:
+        """Ends a session of the customer."""
+        ...
+
+
+class Tokens(Protocol):
+    """Signed tokens that name one thing and that nobody else can make."""
+
+    def sign_cart(self, cart: UUID) -> str: ...
+
+    def read_cart(self, token: str) -> UUID | None: ...
+
+
+class Reads(Protocol):
+    """Connections to the read models' database."""
+
+    async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """What `work`, which only reads, returns. Raises Unavailable."""
+        ...
+
+
+class Services(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the controllers work with.
+
+    Attributes:
+        reads: the read models; waiter: knows how far they are.
+        recent: offers up to a second old, for putting something into a cart.
+        cart_tokens: name anonymous carts; order_tokens: guests' orders. Each with a secret of its own.
+        secret: at least 32 bytes that all gateways share; keys the hashes of idempotent requests.
+        shipping: what an order's shipping costs.
+        ready: what stands in the way of being ready, by name; empty where nothing does.
+    """
+
+    shop: Shop
+    reads: Reads
+    waiter: Waiter
+    recent: Offers
+    sessions: Sessions
+    cart_tokens: Tokens
+    order_tokens: Tokens
+    secret: bytes
+    shipping: ShippingRule
+    ready: Callable[[], Awaitable[Mapping[str, str]]]

@@ -1,0 +1,167 @@
+"""The first start's demo catalogue, put there by the shop's own commands; run again it finds itself done."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Final
+from uuid import UUID
+
+from emporium.application import bootstrap
+from emporium.application.commands import handle
+from emporium.application.ports import Claim, Meta
+from emporium.application.shop import Shop
+from emporium.application.work import Work
+from emporium.domain import category, warehouse
+from emporium.domain.base import Command, Money
+from emporium.domain.product import (
+    PRODUCT,
+    AddVariant,
+    ChangePrice,
+    CreateProduct,
+    Image,
+    PublishProduct,
+    product_id_of,
+)
+from emporium.domain.stock import STOCK, ReceiveUnits, SetLowStockMark, stock_id_of
+from emporium.domain.text import slug_of
+from emporium.infra.media import MediaFolder
+from emporium.infra.settings import Settings
+from emporium.scripts import demo
+from emporium.scripts.demo import Article
+from emporium.scripts.pictures import HEIGHT, WIDTH, picture
+
+__all__ = ["demo_id_of", "run", "seed"]
+
+BATCH: Final = 24
+"""Products in a unit: about 250 events, as many as the shop's own batches hold."""
+
+_ORIGIN: Final = "import:demo"
+_FLOORS: Final = {shelf.slug: shelf.parent or shelf.slug for shelf in demo.CATEGORIES}
+
+
+def demo_id_of(code: str) -> UUID:
+    """The id of a demo product."""
+    return product_id_of(f"demo-{code}")
+
+
+def run(settings: Settings) -> int:
+    """Fills an empty shop with the demo catalogue; how many products this run made."""
+
+    async def main() -> int:
+        async with bootstrap.open_shop(settings) as opened:
+            return await seed(opened.shop, MediaFolder(settings.data_dir))
+
+    return asyncio.run(main())
+
+
+async def seed(shop: Shop, media: MediaFolder) -> int:
+    """Makes what is missing of the demo catalogue; how many products that were.
+
+    A shop whose first category, product or warehouse somebody else made is theirs: nothing is added. A
+    product stands in its log whole or not at all, and its stock before it, so that a run that was ended
+    anywhere is completed by the next.
+    """
+    for log in ("catalog", "inventory"):
+        first, _ = await shop.logs[log].read(0, 1)
+        if first and not first[0].meta.causation.startswith(_ORIGIN):
+            return 0
+    there = await shop.logs["catalog"].load_many(PRODUCT, [demo_id_of(a.code) for a in demo.PRODUCTS])
+    missing = [article for article in demo.PRODUCTS if there[demo_id_of(article.code)][0] is None]
+    if not missing:
+        return 0
+    everything = Meta("demo", _ORIGIN, "import")
+    await shop.run("catalog", everything, _grow_tree)
+    await shop.run("inventory", everything, _open_warehouses)
+    pictures = await asyncio.to_thread(_draw, missing, media)
+    for start in range(0, len(missing), BATCH):
+        batch = missing[start : start + BATCH]
+
+        async def stock(work: Work, batch: Sequence[Article] = batch) -> None:
+            await _fill(work, batch)
+
+        async def products(work: Work, batch: Sequence[Article] = batch) -> None:
+            await _describe(work, batch, pictures)
+
+        await shop.run("inventory", everything, stock)
+        await shop.run("catalog", everything, products)
+    return len(missing)
+
+
+async def _grow_tree(work: Work) -> None:
+    tree = await work.load(category.CATEGORIES, category.categories_id())
+    known = tree.categories if tree is not None else {}
+    for shelf in demo.CATEGORIES:
+        shelf_id = category.category_id_of(shelf.slug)
+        if shelf_id not in known:
+            parent = category.category_id_of(shelf.parent) if shelf.parent is not None else None
+            command = category.CreateCategory(category_id=shelf_id, name=shelf.name, slug=shelf.slug, parent=parent)
+            await handle(work, command)
+
+
+async def _open_warehouses(work: Work) -> None:
+    directory = await work.load(warehouse.WAREHOUSES, warehouse.warehouses_id())
+    for code, name, country, priority in demo.WAREHOUSES:
+        if directory is None or directory.find(code) is None:
+            command = warehouse.OpenWarehouse(code=code, name=name, country=country, priority=priority)
+            await handle(work, command)
+
+
+async def _fill(work: Work, articles: Sequence[Article]) -> None:
+    places = [
+        (article, variant.sku, code)
+        for article in articles
+        for variant in article.variants()
+        for code, *_ in demo.WAREHOUSES
+    ]
+    await work.load_many(STOCK, [stock_id_of(sku, code) for _, sku, code in places])
+    for article, sku, code in places:
+        if work.state(STOCK, stock_id_of(sku, code)) is not None:
+            continue
+        cause = _cause_of(article)
+        units = demo.units_of(sku, code)
+        if units:
+            await handle(work, ReceiveUnits(sku=sku, warehouse=code, quantity=units, reference="demo"), cause)
+        await handle(work, SetLowStockMark(sku=sku, warehouse=code, mark=demo.MARK), cause)
+
+
+async def _describe(work: Work, articles: Sequence[Article], pictures: Mapping[str, Image]) -> None:
+    await work.load_many(PRODUCT, [demo_id_of(article.code) for article in articles])
+    for article in articles:
+        product_id = demo_id_of(article.code)
+        if work.state(PRODUCT, product_id) is not None:
+            continue
+        slug = f"demo-{slug_of(article.title)}"
+        work.unit.claims.append(Claim("slug", slug.encode(), product_id))
+        commands: list[Command] = [
+            CreateProduct(
+                product_id=product_id,
+                title=article.title,
+                slug=slug,
+                description=article.description,
+                brand=article.brand,
+                category_id=category.category_id_of(article.shelf),
+                options=tuple(article.options),
+                attributes=article.attributes,
+                images=(pictures[article.code],),
+            )
+        ]
+        for variant in article.variants():
+            work.unit.claims.append(Claim("sku", variant.sku.encode(), product_id))
+            commands.append(AddVariant(product_id=product_id, sku=variant.sku, options=variant.options))
+            for currency, amount in variant.prices.items():
+                commands.append(ChangePrice(product_id=product_id, sku=variant.sku, price=Money(amount, currency)))
+        commands.append(PublishProduct(product_id=product_id))
+        for command in commands:
+            await handle(work, command, _cause_of(article))
+
+
+def _draw(articles: Sequence[Article], media: MediaFolder) -> dict[str, Image]:
+    pictures = {}
+    for article in articles:
+        svg = picture(article.code, article.title, article.brand, _FLOORS[article.shelf])
+        url = media.put(svg.encode(), "svg")
+        pictures[article.code] = Image(url=url, alt=f"{article.title}: a drawing", width=WIDTH, height=HEIGHT)
+    return pictures
+
+
+def _cause_of(article: Article) -> Meta:
+    return Meta(str(demo_id_of(article.code)), f"{_ORIGIN}/{article.code}", "import")

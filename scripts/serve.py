@@ -1,0 +1,126 @@
+"""`emporium serve`: granian with the gateway's processes, which end within three seconds when asked to."""
+
+import errno
+import logging
+import os
+import signal
+import socket
+import ssl
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from granian.constants import HTTPModes, Interfaces, Loops
+from granian.log import LogLevels
+from granian.server import Server
+
+from emporium.application import bootstrap
+from emporium.http.main import Gateway, open_services
+from emporium.http.services import Services
+from emporium.infra.postgres import die_with_parent
+from emporium.infra.settings import Settings, StartupProblem, environment, load
+from emporium.scripts.processes import free_port
+
+__all__ = ["application", "run"]
+
+_log = logging.getLogger(__name__)
+
+_GRACE: Final = 2
+"""Seconds that requests under way have to end, out of the three that a stop may take."""
+
+_BACKLOG: Final = 2048
+
+
+def application() -> Gateway:
+    """The application of one gateway process, for granian; its settings come from the environment."""
+    # A killed supervisor must not leave a process behind that holds the port.
+    die_with_parent(signal.SIGTERM)()
+    settings = load()
+
+    @asynccontextmanager
+    async def services() -> AsyncIterator[Services]:
+        async with (
+            bootstrap.open_shop(settings) as opened,
+            bootstrap.open_doors(opened) as doors,
+            open_services(opened, doors) as ready,
+        ):
+            yield ready
+
+    return Gateway(services, log_requests=settings.log_requests)
+
+
+def run(settings: Settings) -> int:
+    """Serves until SIGTERM or SIGINT; 0, or 1 where the processes kept failing. Raises StartupProblem."""
+    settings = msgspec.structs.replace(settings, port=settings.port or free_port(settings.host))
+    _check_address(settings)
+    _check_tls(settings)
+    os.environ.update(environment(settings))
+    with ExitStack() as stack:
+        if settings.gateways > 1:
+            # Where the processes keep their measures, so that any of them can tell those of all.
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="emporium-metrics-"))
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        server = Server(
+            target="emporium.scripts.serve:application",
+            address=settings.host,
+            port=settings.port,
+            interface=Interfaces.ASGI,
+            workers=settings.gateways,
+            loop=Loops.uvloop,
+            http=HTTPModes.http1 if settings.tls_certificate is None else HTTPModes.auto,
+            websockets=False,
+            backlog=_BACKLOG,
+            log_level=LogLevels.warning,
+            ssl_cert=settings.tls_certificate,
+            ssl_key=settings.tls_key,
+            workers_kill_timeout=_GRACE,
+            respawn_failed_workers=True,
+            respawn_interval=0.1,
+        )
+        _log.info("serving on %s:%s with %s processes", settings.host, settings.port, settings.gateways)
+        try:
+            server.serve(target_loader=application, wrap_loader=False)
+        except SystemExit as ended:
+            return int(ended.code or 0)
+    return 0
+
+
+def _check_address(settings: Settings) -> None:
+    """granian shares its port with whoever asks: a port in use has to be noticed before."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((settings.host, settings.port))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise StartupProblem(
+                f"Port {settings.port} on {settings.host} is taken by another program.",
+                "Stop that one, or choose another port with EMPORIUM_PORT.",
+            ) from None
+        raise StartupProblem(
+            f"The gateway cannot listen on {settings.host}:{settings.port}: {error.strerror}.",
+            "Correct EMPORIUM_HOST and EMPORIUM_PORT.",
+        ) from None
+
+
+def _check_tls(settings: Settings) -> None:
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if certificate is None or key is None:
+        return
+    for path in (certificate, key):
+        if not os.access(path, os.R_OK):
+            raise StartupProblem(f"{path} cannot be read.", "Correct EMPORIUM_TLS_CERTIFICATE and EMPORIUM_TLS_KEY.")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except ssl.SSLError as error:
+        raise StartupProblem(
+            f"{certificate} and {key} are no certificate with its key in PEM format: {error.reason or error}.",
+            "Correct EMPORIUM_TLS_CERTIFICATE and EMPORIUM_TLS_KEY.",
+        ) from None
+    if "BEGIN PRIVATE KEY" not in Path(key).read_text():
+        raise StartupProblem(
+            f"{key} is not in PKCS#8 format.", f"Convert it: openssl pkcs8 -topk8 -nocrypt -in {key} -out key.pem"
+        )

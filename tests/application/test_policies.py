@@ -1,0 +1,193 @@
+"""What each process manager does for every event in every state: the tables, written down a second time by hand."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from emporium.application.commands import HANDLERS, ROUTES
+from emporium.application.policies import INVENTORY, ORDERING, PAYMENTS, POLICIES, SHIPPING, Ignore, Later, Policy
+from emporium.domain import order, payment, reservation, shipment
+from emporium.domain.base import Event, Money
+from emporium.domain.order import OrderLine, OrderState, ReturnedLine, Short
+from emporium.domain.registry import AGGREGATES
+from emporium.domain.reservation import Allocation
+
+ID = UUID(int=1)
+OTHER = UUID(int=2)
+GBP = Money(500, "GBP")
+MUG = Allocation("MUG", "LON", 2)
+
+# One row an event, one word a state, in the order of the policy's statuses:
+# a command's name, `-` for nothing owed, `later` for something that must be seen first.
+EXPECTED: dict[str, str] = {
+    # payments:                    new             requested       processed       failed  cancelled
+    "payments OrderCreated": "RequestPayment - - - -",
+    "payments OrderCancelled": "CancelPayment CancelPayment CancelPayment - -",
+    "payments OrderFailed": "CancelPayment CancelPayment CancelPayment - -",
+    "payments StockReservationFailed": "later later CancelPayment - -",
+    "payments OrderReturned": "later later RequestRefund - -",
+    "payments GoodwillGranted": "later later RequestRefund - -",
+    # inventory:                   new    reserved    failed  cancelled  released
+    "inventory PaymentProcessed": "ReserveOrder - - - -",
+    "inventory OrderCancelled": "ReleaseReservation ReleaseReservation - - -",
+    "inventory OrderFailed": "ReleaseReservation ReleaseReservation - - -",
+    "inventory OrderShipped": "later ShipReservation later later later",
+    "inventory OrderReturned": "later ReturnUnits later later later",
+    # shipping:                    new    prepared   shipped   fulfilled   cancelled
+    "shipping PaymentProcessed": "- - - - -",
+    "shipping StockReserved": "PrepareShipment - - - -",
+    "shipping OrderCancellationRequested": "CancelShipment CancelShipment CancelShipment CancelShipment -",
+    "shipping OrderFailed": "CancelShipment CancelShipment - - -",
+    # ordering: new, pending, paid, confirmed, partly_shipped, shipped, fulfilled,
+    #           refunding, cancelling, failed, cancelled
+    "ordering PaymentProcessed": "later " + "RecordPayment " * 10,
+    "ordering PaymentFailed": "later FailAndReopen later later later later later later FailAndReopen - -",
+    "ordering PaymentCancelled": "- " * 11,
+    "ordering LatePaymentReceived": "- " * 11,
+    "ordering PaymentRefunded": "later RecordOrderRefund+FailAndReopen RecordOrderRefund+FailAndReopen "
+    "RecordOrderRefund RecordOrderRefund RecordOrderRefund RecordOrderRefund RecordOrderRefund+FailAndReopen "
+    "RecordOrderRefund RecordOrderRefund RecordOrderRefund",
+    "ordering RefundFailed": "- - - - - - - FailAndReopen - - -",
+    "ordering StockReserved": "later " + "RecordReservation " * 6 + "later RecordReservation - -",
+    "ordering StockReservationFailed": "later RecordShortage RecordShortage later later later later - "
+    "RecordShortage - -",
+    "ordering OrderShipped": "later " + "RecordDispatch " * 6 + "later RecordDispatch later later",
+    "ordering OrderFulfilled": "later " + "CompleteOrder " * 5 + "- later CompleteOrder later later",
+    "ordering ShipmentCancelled": "later later later later later later later later ConfirmCancellation - -",
+    "ordering ShipmentCancellationRefused": "later later later later RefuseCancellation RefuseCancellation "
+    "RefuseCancellation later RefuseCancellation later later",
+}
+
+PAYMENT = {"payment_id": OTHER, "order_id": ID}
+EVENTS: tuple[Event, ...] = (
+    order.OrderCancelled(order_id=ID, reason="changed"),
+    order.OrderFailed(order_id=ID, reason="out_of_stock"),
+    order.OrderCancellationRequested(order_id=ID, reason="changed"),
+    order.OrderReturned(
+        order_id=ID, return_id=OTHER, amount=GBP, restock=True, reason="broken",
+        lines=(ReturnedLine(line=1, sku="MUG", quantity=1, amount=GBP),),
+    ),
+    order.GoodwillGranted(order_id=ID, refund_id=OTHER, amount=GBP, reason="sorry"),
+    payment.PaymentProcessed(**PAYMENT, amount=GBP, reference="r"),
+    payment.PaymentFailed(**PAYMENT, code="card_declined"),
+    payment.PaymentCancelled(**PAYMENT, reason="changed"),
+    payment.LatePaymentReceived(**PAYMENT, amount=GBP, reference="r"),
+    payment.PaymentRefunded(**PAYMENT, refund_id=OTHER, amount=GBP, reason="out_of_stock", reference="r"),
+    payment.RefundFailed(**PAYMENT, refund_id=OTHER, amount=GBP, code="no"),
+    reservation.StockReserved(order_id=ID, payment_id=OTHER, allocations=(MUG,)),
+    reservation.StockReservationFailed(
+        order_id=ID, payment_id=OTHER, short=(Short(sku="MUG", wanted=2, available=1),)
+    ),
+    shipment.OrderShipped(
+        order_id=ID, parcel=1, of=1, items=(MUG,), carrier="c", tracking_number="t", tracking_url="u"
+    ),
+    shipment.OrderFulfilled(order_id=ID),
+    shipment.ShipmentCancelled(order_id=ID, reason="changed"),
+    shipment.ShipmentCancellationRefused(order_id=ID, reason="already_packed"),
+)  # fmt: skip
+
+ORDER = OrderState(
+    order_id=ID, number="N", status=order.PENDING, cart_id=OTHER, customer_id=None, subject=ID,
+    lines=(
+        OrderLine(line=1, sku="MUG", title="Mug", quantity=2, unit_price=GBP, total=GBP * 2),
+        OrderLine(line=2, sku="MUG", title="Mug", quantity=1, unit_price=GBP, total=GBP),
+    ),
+    shipping=Money(0, "GBP"), total=GBP * 3, country="GB", payment_method="pm_ok",
+)  # fmt: skip
+CREATED = order.decide(
+    order.PlaceOrder(
+        order_id=ID, number="N", subject=ID, lines=ORDER.lines, shipping=ORDER.shipping, country="GB",
+        payment_method="pm_ok", at=datetime(2026, 1, 1, tzinfo=UTC),
+    ),
+    None,
+)[0]  # fmt: skip
+EXAMPLES: dict[type[Event], Event] = {type(event): event for event in (*EVENTS, CREATED)}
+
+
+def cells() -> list[tuple[Policy, type[Event], str, str]]:
+    found = []
+    for policy in POLICIES:
+        for event in policy.table:
+            words = EXPECTED[f"{policy.name} {event.__name__}"].split()
+            assert len(words) == len(policy.statuses), f"{policy.name} {event.__name__}"
+            found += [(policy, event, status, word) for status, word in zip(policy.statuses, words, strict=True)]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("policy", "event", "status", "word"),
+    cells(),
+    ids=[f"{policy.name}-{event.__name__}-{status}" for policy, event, status, _ in cells()],
+)
+def test_every_cell_does_what_the_table_says(policy: Policy, event: type[Event], status: str, word: str) -> None:
+    example = EXAMPLES[event]
+    state = None if status == "new" else state_of(policy, status)
+    reaction = policy.reaction(example, state)
+    if isinstance(reaction, Ignore):
+        assert word == "-"
+        assert len(reaction.reason) > 10
+    elif isinstance(reaction, Later):
+        assert word == "later"
+        assert len(reaction.reason) > 10
+    else:
+        commands = reaction(example, state, ORDER)
+        assert "+".join(type(command).__name__ for command in commands) == word
+        assert all(command.order_id == ID for command in commands)  # type: ignore[attr-defined]
+        assert all(type(command) in ROUTES or type(command) in HANDLERS for command in commands)
+
+
+def state_of(policy: Policy, status: str) -> Any:
+    if policy is ORDERING:
+        return msgspec.structs.replace(ORDER, status=status)
+    if policy is PAYMENTS:
+        return payment.PaymentState(payment_id=OTHER, order_id=ID, status=status, amount=GBP, received=500)
+    if policy is INVENTORY:
+        return reservation.ReservationState(order_id=ID, status=status, held=(MUG,))
+    return shipment.ShipmentState(order_id=ID, status=status)
+
+
+def test_nothing_expected_is_missing_from_the_tables() -> None:
+    there = {f"{policy.name} {event.__name__}" for policy in POLICIES for event in policy.table}
+    assert there == set(EXPECTED)
+
+
+def test_every_event_of_the_mission_reaches_who_listens_for_it() -> None:
+    assert order.OrderCreated in PAYMENTS.table
+    assert payment.PaymentProcessed in INVENTORY.table
+    assert payment.PaymentProcessed in SHIPPING.table
+    assert payment.PaymentFailed in ORDERING.table
+    assert reservation.StockReserved in SHIPPING.table
+    assert reservation.StockReservationFailed in PAYMENTS.table
+    assert shipment.OrderShipped in ORDERING.table
+
+
+def test_no_policy_follows_its_own_log() -> None:
+    log_of = {event: aggregate.log for aggregate in AGGREGATES for event in aggregate.events}
+    for policy in POLICIES:
+        assert policy.name not in {log_of[event] for event in policy.table}
+
+
+def test_the_units_of_one_sku_on_several_lines_are_reserved_together() -> None:
+    reaction = INVENTORY.reaction(EXAMPLES[payment.PaymentProcessed], None)
+    assert callable(reaction)
+    (command,) = reaction(EXAMPLES[payment.PaymentProcessed], None, ORDER)
+    assert command.wanted == {"MUG": 3}  # type: ignore[attr-defined]
+
+
+def test_a_return_that_is_worth_nothing_asks_for_no_refund() -> None:
+    free = msgspec.structs.replace(EXAMPLES[order.OrderReturned], amount=Money(0, "GBP"))
+    reaction = PAYMENTS.reaction(free, state_of(PAYMENTS, payment.PROCESSED))
+    assert callable(reaction)
+    assert reaction(free, None, ORDER) == []
+
+
+def test_a_refund_after_delivery_does_not_fail_the_order() -> None:
+    returned = msgspec.structs.replace(EXAMPLES[payment.PaymentRefunded], reason="returned")
+    for status in (order.PENDING, order.FULFILLED):
+        reaction = ORDERING.reaction(returned, state_of(ORDERING, status))
+        assert callable(reaction)
+        names = [type(command).__name__ for command in reaction(returned, state_of(ORDERING, status), ORDER)]
+        assert names == ["RecordOrderRefund"]

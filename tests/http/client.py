@@ -1,0 +1,138 @@
+"""The words in which tests of the gateway speak: a house with a catalogue, and callers of its gateway."""
+
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+from emporium.application import accounts
+from emporium.application.bootstrap import Doors, Opened
+from emporium.application.ports import Meta
+from emporium.domain.base import Money
+from emporium.domain.product import AddVariant, ChangePrice, CreateProduct, PublishProduct, product_id_of
+from emporium.domain.stock import ReceiveUnits
+from emporium.domain.warehouse import OpenWarehouse
+from emporium.http.app import create_app
+from emporium.http.main import open_services
+from emporium.http.services import Services
+from emporium.projections.consistency import token_of
+
+__all__ = ["ADDRESS", "API", "PASSWORD", "Caller", "House"]
+
+API = "/api/v1"
+PASSWORD = "correct horse battery"
+ADDRESS = {
+    "name": "Ada King",
+    "lines": ["12 St James's Square"],
+    "city": "London",
+    "postcode": "SW1Y 4JH",
+    "country": "GB",
+}
+STAFF = Meta("test", "request:test", "staff:test")
+GOODS = {"MUG": 500, "TEA": 350, "POT": 2_000}
+
+_numbers = itertools.count(1)
+
+
+class Caller:
+    """Somebody with an HTTP client: remembers the tokens that the gateway gives."""
+
+    def __init__(self, client: httpx.AsyncClient, token: str | None = None) -> None:
+        self.client = client
+        self.headers: dict[str, str] = {} if token is None else {"authorization": f"Bearer {token}"}
+
+    async def call(self, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
+        """One request; keyword `idempotency_key` becomes the header `idempotency-key`."""
+        more = {name.replace("_", "-"): value for name, value in headers.items()}
+        response = await self.client.request(method, path, json=body, headers={**self.headers, **more})
+        for name in ("cart-token", "order-token", "consistency-token"):
+            if name in response.headers:
+                self.headers[name] = response.headers[name]
+        return response
+
+    async def get(self, path: str, **headers: str) -> httpx.Response:
+        return await self.call("GET", API + path, **headers)
+
+    async def post(self, path: str, body: Any = None, **headers: str) -> httpx.Response:
+        return await self.call("POST", API + path, body, **headers)
+
+    async def add(self, sku: str = "MUG", quantity: int = 1) -> httpx.Response:
+        """Puts something into the cart."""
+        return await self.post("/cart/items", {"sku": sku, "quantity": quantity})
+
+    async def check_out(self, **headers: str) -> httpx.Response:
+        """Checks the cart out as a guest."""
+        return await self.post("/checkout", {"email": "ada@example.org", "shipping_address": ADDRESS}, **headers)
+
+
+class House:
+    """A shop and its gateway."""
+
+    def __init__(self, opened: Opened, services: Services, client: httpx.AsyncClient) -> None:
+        self.opened = opened
+        self.shop = opened.shop
+        self.services = services
+        self.client = client
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, opened: Opened, doors: Doors) -> AsyncIterator["House"]:
+        """The gateway on an open shop."""
+        async with open_services(opened, doors) as services:
+            edge = create_app(services, log_requests=False)
+            transport = httpx.ASGITransport(app=edge, raise_app_exceptions=False)  # type: ignore[arg-type]
+            async with edge.running(), httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+                yield cls(opened, services, client)
+
+    async def stock_up(self, units: int = 100) -> None:
+        """Opens a warehouse, puts the goods on sale, and waits until they show."""
+        await self.shop.execute(OpenWarehouse(code="LON", name="London", country="GB", priority=0), STAFF)
+        catalog = inventory = 0
+        for sku, pence in GOODS.items():
+            product = product_id_of(sku)
+            for command in (
+                CreateProduct(product_id=product, title=sku.title(), slug=sku.lower()),
+                AddVariant(product_id=product, sku=sku),
+                ChangePrice(product_id=product, sku=sku, price=Money(pence, "GBP")),
+                PublishProduct(product_id=product),
+            ):
+                catalog = (await self.shop.execute(command, STAFF)).position
+            receive = ReceiveUnits(sku=sku, warehouse="LON", quantity=units)
+            inventory = (await self.shop.execute(receive, STAFF)).position
+        await self.shows("catalog", catalog, "catalog_pages")
+        await self.shows("inventory", inventory, "catalog_pages", "stock_levels")
+
+    async def shows(self, log: str, position: int, *models: str) -> None:
+        """Waits until the read models include a position."""
+        token = token_of(self.shop.logs[log], position)
+        assert await self.services.waiter.wait(models, token, 10.0)
+
+    async def register(self, email: str | None = None) -> Caller:
+        """A customer who has logged in."""
+        email = email or f"somebody{next(_numbers)}@example.org"
+        caller = Caller(self.client)
+        made = await caller.post("/account/register", {"email": email, "password": PASSWORD})
+        assert made.status_code == 201, made.text
+        return await self.log_in(email)
+
+    async def staff(self, *roles: str) -> Caller:
+        """A member of staff who has logged in."""
+        email = f"staff{next(_numbers)}@example.org"
+        await accounts.create_staff(self.shop, email=email, password=PASSWORD, roles=roles or ("admin",), cause=STAFF)
+        return await self.log_in(email)
+
+    async def log_in(self, email: str) -> Caller:
+        caller = Caller(self.client)
+        answer = await caller.post("/account/login", {"email": email, "password": PASSWORD})
+        assert answer.status_code == 200, answer.text
+        return Caller(self.client, answer.json()["token"])
+
+    def guest(self) -> Caller:
+        """Somebody without an account."""
+        return Caller(self.client)
+
+    async def customer_id(self, caller: Caller) -> UUID:
+        return UUID((await caller.get("/account/me")).json()["customer_id"])

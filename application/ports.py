@@ -345,7 +345,7 @@ class EventLog(Protocol):
 class Leases(Protocol):
     """Who leads the followers of one log: one owner per name, by the database's clock."""
 
-    async def acquire(self, name: str, owner: str, ttl: float, upstreams: Sequence[str] = ()) -> int | None:
+    async def acquire(self, name: str, owner: str, ttl: float) -> int | None:
         """The new epoch of the leadership, None while another owner holds it. `ttl` in seconds.
 
         The epoch is also written into the tracking rows of the follower `name` (one per upstream), so
@@ -353,11 +353,11 @@ class Leases(Protocol):
         """
         ...
 
-    async def renew(self, name: str, epoch: int, ttl: float) -> bool:
+    async def renew(self, name: str, owner: str, epoch: int, ttl: float) -> bool:
         """False where the lease is lost."""
         ...
 
-    async def release(self, name: str, epoch: int) -> None:
+    async def release(self, name: str, owner: str, epoch: int) -> None:
         """Lets another owner take over at once."""
         ...
 

@@ -362,14 +362,13 @@ class ProcessManager:
         self._leases = leases
         self._owner = owner
         self._ttl = ttl
-        self._upstreams = [follower.upstream.name for follower in followers]
         self.epoch: int | None = None
 
     async def run(self) -> None:
         """Waits for the lease, leads while it holds, begins again when it is lost. Ends when cancelled."""
         while True:
             try:
-                self.epoch = await self._leases.acquire(self.name, self._owner, self._ttl, self._upstreams)
+                self.epoch = await self._leases.acquire(self.name, self._owner, self._ttl)
                 if self.epoch is None:
                     await asyncio.sleep(self._ttl / 4)
                     continue
@@ -385,7 +384,7 @@ class ProcessManager:
                 if epoch is not None:
                     try:
                         async with asyncio.timeout(1.0):
-                            await self._leases.release(self.name, epoch)
+                            await self._leases.release(self.name, self._owner, epoch)
                     except (Unavailable, TimeoutError):
                         _log.info("%s could not give its lease back; it runs out by itself", self.name)
 
@@ -404,7 +403,7 @@ class ProcessManager:
     async def _renew(self, epoch: int) -> None:
         while True:
             await asyncio.sleep(self._ttl / 3)
-            if not await self._leases.renew(self.name, epoch, self._ttl):
+            if not await self._leases.renew(self.name, self._owner, epoch, self._ttl):
                 raise Superseded(f"the lease of {self.name} is lost")
 
     async def _follow(self, follower: Follower, epoch: int) -> None:

@@ -96,7 +96,7 @@ class Engine:
                     _log.info("%s is led by another process now", model.name)
                 finally:
                     with suppress(Exception):
-                        await self._leases.release(lease_of(model.name), epoch)
+                        await self._leases.release(lease_of(model.name), self._owner, epoch)
             await asyncio.sleep(self._ttl / 10)
 
     async def _acquire(self, model: ReadModel) -> int | None:
@@ -112,7 +112,7 @@ class Engine:
         while True:
             await asyncio.sleep(self._ttl / 4)
             try:
-                held = await self._leases.renew(lease_of(model.name), epoch, self._ttl * 0.8)
+                held = await self._leases.renew(lease_of(model.name), self._owner, epoch, self._ttl * 0.8)
             except TRANSIENT as error:
                 _log.warning("the lease of %s cannot be renewed: %s", model.name, error)
                 continue

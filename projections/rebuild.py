@@ -116,13 +116,13 @@ class Rebuild:
             for task in (work, keep):
                 task.cancel()
             await asyncio.gather(work, keep, return_exceptions=True)
-            await self._leases.release(self._lease, epoch)
+            await self._leases.release(self._lease, self._owner, epoch)
 
     async def _keep(self, epoch: int) -> None:
         while True:
             await asyncio.sleep(_TTL / 4)
             try:
-                held = await self._leases.renew(self._lease, epoch, _TTL)
+                held = await self._leases.renew(self._lease, self._owner, epoch, _TTL)
             except TRANSIENT:
                 continue
             if not held:

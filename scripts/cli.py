@@ -19,7 +19,7 @@ from emporium.infra.settings import Settings, SettingsProblem, StartupProblem
 __all__ = ["command", "implementation", "main"]
 
 
-class _Time(click.ParamType):
+class _Time(click.ParamType[Any]):
     """A time as ISO 8601 writes it."""
 
     name = "time"

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from emporium.application.bootstrap import Opened, open_shop
+from emporium.application.bootstrap import Opened, main_dsn, open_shop
 from emporium.application.commands import handle
 from emporium.application.ports import Meta
 from emporium.application.work import Work
@@ -23,6 +23,8 @@ from emporium.domain.stock import ReceiveUnits
 from emporium.domain.warehouse import OpenWarehouse
 from emporium.infra.postgres import EmbeddedPostgres
 from emporium.infra.settings import Settings
+from emporium.projections.consistency import Waiter, token_of
+from emporium.projections.registry import MODELS
 from emporium.scripts.processes import child_environment, cli
 
 __all__ = ["Fleet", "fleet", "opened", "stocked"]
@@ -114,6 +116,13 @@ async def stocked(shop: Opened, units: int = 1_000_000) -> None:
             ]
         await _together(shop, "catalog", products)
         await _together(shop, "inventory", [ReceiveUnits(sku=sku, warehouse="LON", quantity=units) for sku in part])
+
+    waiter = Waiter(main_dsn(shop.settings), MODELS, shop.shop.logs)
+    logs = [shop.shop.logs[log] for log in ("catalog", "inventory")]
+    async with waiter.running():
+        for log in logs:
+            if not await waiter.wait(["catalog_pages"], token_of(log, await log.head()), 60.0):
+                raise RuntimeError("the catalogue's pages do not show the goods within a minute")
 
 
 async def _together(shop: Opened, log: str, commands: list[Command]) -> None:

@@ -44,6 +44,10 @@ class Source(Protocol):
         """A batch after a position, and the position up to which it tells all."""
         ...
 
+    async def reread(self, after: int) -> Sequence[Item]:
+        """A batch after a position from the log as it is now, not from memory."""
+        ...
+
 
 class _Reader:
     """Reads batches of bounded count and size from a log, unreadable events included."""
@@ -83,16 +87,24 @@ class Direct:
         return self._log.incarnation
 
     async def read(self, after: int) -> tuple[Sequence[Item], int]:
-        if self._next is not None and self._next[0] == after:
-            task = self._next[1]
-        else:
-            await self.close()
-            task = asyncio.create_task(self._reader.read(after))
-        self._next = None
-        items, upto = await task
+        items, upto = await self._ahead(after)
+        if upto <= after:
+            # What was read ahead may have been read before the log grew.
+            items, upto = await self._reader.read(after)
         if items:
             self._next = (upto, asyncio.create_task(self._reader.read(upto)))
         return items, upto
+
+    async def _ahead(self, after: int) -> tuple[Sequence[Item], int]:
+        if self._next is None or self._next[0] != after:
+            await self.close()
+            return (), after
+        task = self._next[1]
+        self._next = None
+        return await task
+
+    async def reread(self, after: int) -> Sequence[Item]:
+        return (await self._reader.read(after))[0]
 
     async def close(self) -> None:
         """Ends the reading ahead."""
@@ -201,6 +213,9 @@ class Tail:
             return await self._own.read(after)
         items, upto = batch
         return [one for one in items if one.topic in self._topics], upto
+
+    async def reread(self, after: int) -> Sequence[Item]:
+        return await self._own.reread(after)
 
     async def close(self) -> None:
         """Ends the reading of its own."""

@@ -144,7 +144,7 @@ class Follower:
                 old = self.positions[log]
                 items, new = await self._sources[log].read(old)
                 if new <= old:
-                    break
+                    raise LookupError(f"the log {log} ends at {old}, before {target}")
                 await self._move([_Step(log, old, new, items)])
                 await self._sift_step(_Step(log, old, new, items))
                 self.positions[log] = new
@@ -338,6 +338,6 @@ class Follower:
         batch: dict[tuple[str, int], Item] = {}
         for log, position in places:
             if (log, position) not in batch:
-                items, _ = await self._sources[log].read(position - 1)
+                items = await self._sources[log].reread(position - 1)
                 batch = {(item.log, item.position): item for item in items}
             yield batch[log, position]

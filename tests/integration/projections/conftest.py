@@ -5,13 +5,11 @@ from collections.abc import AsyncIterator, Callable
 import psycopg
 import pytest
 
-from emporium.domain.registry import AGGREGATES, LOGS, SCHEMAS, UPCASTERS
-from emporium.infra.eventstore import EventStore, Migration, Registry, apply_migrations, migrate
+from emporium.domain.registry import LOGS
+from emporium.infra.eventstore import EventStore, Migration, apply_migrations, migrate
 from emporium.projections import generations
 from emporium.projections.model import Connection
-from tests.integration.projections.shop import Shop
-
-REGISTRY = Registry(AGGREGATES, SCHEMAS, UPCASTERS)
+from tests.integration.projections.shop import REGISTRY, Shop
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import psycopg
 from emporium import __version__
 from emporium.application import bootstrap
 from emporium.application.policies import POLICIES
+from emporium.domain.registry import LOGS
 from emporium.infra.eventstore import SchemaMismatch, check
 from emporium.infra.monitor import ModelState, Picture, look
 from emporium.infra.settings import Settings
@@ -155,7 +156,8 @@ def told(status: Status) -> list[str]:
     picture = status.picture
     lines = [f"Emporium {status.version}, {moment(status.at)} UTC", ""]
     for database in picture.databases:
-        lines.append(f"{database.url}: {database.server or database.error}, {', '.join(database.logs)}".rstrip(", "))
+        holds = "all logs" if len(database.logs) == len(LOGS) else ", ".join(database.logs) or "no logs"
+        lines.append(f"{database.url}: {database.server or database.error}; {holds}")
     if picture.logs:
         rows: list[tuple[object, ...]] = [
             (log.log, log.head, log.waiting, log.due, log.parked, _since(log.oldest_due, status.at))

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from emporium.application.policies import POLICIES
 from emporium.domain.registry import LOGS
 from emporium.infra.monitor import Database, FollowerState, Lease, LogState, ModelState, ParkedTask, Picture
+from emporium.projections.registry import MODELS
 from emporium.projections.saga_monitor import OpenSagas
 from emporium.scripts.status import LAG, SILENCE, judge, told
 
@@ -31,7 +32,7 @@ WELL = Picture(
     followers=(FollowerState(log="payments", name="payments", upstream="ordering", position=50_000),),
     leases=tuple(Lease(log=p.name, name=p.name, owner="host:1", held=True, age=-3.0) for p in POLICIES),
     parked_tasks=(),
-    models=(MODEL,),
+    models=tuple(replace(MODEL, model=one.name) for one in MODELS),
 )
 
 
@@ -42,7 +43,8 @@ def problems(picture: Picture = WELL, sagas: OpenSagas | None = SAGAS, mismatch:
 
 
 def model(**changes: Any) -> Picture:
-    return replace(WELL, models=(replace(MODEL, **changes),))
+    others = [one for one in WELL.models if one.model != MODEL.model]
+    return replace(WELL, models=(replace(MODEL, **changes), *others))
 
 
 def leases(**changes: Any) -> Picture:
@@ -57,7 +59,6 @@ def behind(events: int) -> Picture:
 def test_a_shop_that_works_has_no_problems() -> None:
     assert problems() == ()
     assert problems(sagas=None) == ()
-    assert problems(replace(WELL, models=())) == ()
 
 
 @pytest.mark.parametrize(
@@ -67,16 +68,17 @@ def test_a_shop_that_works_has_no_problems() -> None:
             replace(WELL, databases=(Database(url="postgresql://db/shop", logs=LOGS, error="refused"),)),
             "postgresql://db/shop cannot be reached: refused",
         ),
-        (replace(WELL, logs=(replace(WELL.logs[0], parked=2), *WELL.logs[1:])), "2 tasks of catalog wait for a person"),
+        (replace(WELL, logs=(replace(WELL.logs[0], parked=2), *WELL.logs[1:])), "2 tasks of catalog must be seen to"),
+        (replace(WELL, models=WELL.models[1:]), f"do not exist yet: {MODELS[0].name};"),
         (replace(WELL, leases=WELL.leases[1:]), f"Nobody leads {POLICIES[0].name}:"),
         (leases(held=False, owner=None, age=SILENCE + 1), f"Nobody leads {POLICIES[0].name}:"),
         (behind(LAG + 1), f"payments is {LAG + 1} events of ordering behind"),
-        (model(parked=3, parked_error="KeyError: 'x'"), "3 events of the read model order_history are set aside: KeyE"),
+        (model(parked=3, parked_error="KeyError: 'x'"), "order_history has set 3 events aside: KeyErr"),
         (model(state="stopped", error="no column"), "order_history has stopped: no column"),
         (model(heartbeat_age=SILENCE + 5), "order_history is silent for 20 s"),
         (model(heartbeat_age=None), "order_history was never led"),
         (model(positions={"ordering": 0, "payments": 50_000}), "order_history is 50000 events behind"),
-        (model(generation="next", parked=1, parked_error="x"), "order_history (next) are set aside"),
+        (model(generation="next", parked=1, parked_error="x"), "order_history (next) has set 1 event aside"),
     ],
 )
 def test_what_is_a_problem(picture: Picture, words: str) -> None:

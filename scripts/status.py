@@ -6,16 +6,13 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
-import psycopg
 
 from emporium import __version__
 from emporium.application import bootstrap
+from emporium.application.bootstrap import ModelState, Picture
 from emporium.application.policies import POLICIES
 from emporium.domain.registry import LOGS
-from emporium.infra.eventstore import SchemaMismatch, check
-from emporium.infra.monitor import ModelState, Picture, look
 from emporium.infra.settings import Settings
-from emporium.projections import saga_monitor
 from emporium.projections.generations import LIVE
 from emporium.projections.registry import MODELS
 from emporium.projections.saga_monitor import OpenSagas
@@ -66,18 +63,8 @@ def run(settings: Settings, *, as_json: bool) -> int:
 
 
 async def _look(settings: Settings) -> Status:
-    dsns, main = bootstrap.log_dsns(settings), bootstrap.main_dsn(settings)
-    picture = await look(dsns, main)
-    mismatch = sagas = None
-    if not any(database.error for database in picture.databases):
-        try:
-            await check(dsns, bootstrap.registry())
-        except SchemaMismatch as error:
-            mismatch = str(error)
-    if any(model.model == saga_monitor.SAGA_MONITOR.name for model in picture.models):
-        async with await psycopg.AsyncConnection.connect(main, autocommit=True) as connection:
-            sagas = await saga_monitor.summary(connection)
-    return judge(picture, sagas, mismatch, datetime.now(UTC))
+    seen = await bootstrap.observe(settings)
+    return judge(seen.picture, seen.sagas, seen.mismatch, datetime.now(UTC))
 
 
 def judge(picture: Picture, sagas: OpenSagas | None, mismatch: str | None, at: datetime) -> Status:

@@ -8,10 +8,11 @@ from datetime import timedelta
 from typing import Final
 
 import msgspec
+import psycopg
 
 from emporium.application.effects import Effects
 from emporium.application.policies import POLICIES
-from emporium.application.ports import Clock
+from emporium.application.ports import Clock, Media
 from emporium.application.runner import Follower, ProcessManager, TaskRunner
 from emporium.application.schedules import TimeLimits, scheduler
 from emporium.application.shop import Offer, Shop
@@ -19,8 +20,19 @@ from emporium.domain.base import Money
 from emporium.domain.registry import AGGREGATES, LOGS, SCHEMAS, UPCASTERS
 from emporium.infra.carrier_http import HttpCarrier
 from emporium.infra.clock import SystemClock
-from emporium.infra.eventstore import EventStore, Limits, Migration, Registry, apply_migrations, migrate
+from emporium.infra.eventstore import (
+    EventStore,
+    Limits,
+    Migration,
+    Registry,
+    SchemaMismatch,
+    apply_migrations,
+    check,
+    migrate,
+)
 from emporium.infra.eventstore.database import Database
+from emporium.infra.media import MediaFolder
+from emporium.infra.monitor import ModelState, Picture, look
 from emporium.infra.passwords import Passwords
 from emporium.infra.provider_http import HttpProvider
 from emporium.infra.sessions import MIGRATIONS as SESSION_MIGRATIONS
@@ -28,17 +40,21 @@ from emporium.infra.sessions import CartTokens, Sessions, open_sessions
 from emporium.infra.settings import Settings, StartupProblem
 from emporium.infra.vault import MIGRATIONS as VAULT_MIGRATIONS
 from emporium.infra.vault import masters_from_file, masters_from_text, masters_in_folder, open_vault
-from emporium.projections import catalog_pages
+from emporium.projections import catalog_pages, saga_monitor
 from emporium.projections.engine import Engine
 from emporium.projections.generations import MIGRATIONS as PROJECTION_MIGRATIONS
 from emporium.projections.registry import MODELS
 
 __all__ = [
     "Doors",
+    "ModelState",
+    "Observation",
     "Opened",
+    "Picture",
     "limits_of",
     "main_dsn",
     "migrate_all",
+    "observe",
     "open_doors",
     "open_shop",
     "owner",
@@ -132,6 +148,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     shop: Shop
     store: EventStore
     reads: Database
+    media: Media
 
 
 @asynccontextmanager
@@ -183,7 +200,7 @@ async def open_shop(
             schedule=scheduler(time_limits),
             limits=time_limits,
         )
-        yield Opened(settings=settings, shop=shop, store=store, reads=database)
+        yield Opened(settings=settings, shop=shop, store=store, reads=database, media=MediaFolder(settings.data_dir))
 
 
 def process_managers(shop: Shop, *, automatic: bool, name: str, ttl: float = 5.0) -> list[ProcessManager]:
@@ -245,3 +262,33 @@ async def open_doors(opened: Opened) -> AsyncIterator[Doors]:
             secret=fingerprint("secret", "idempotency"),
             listen=settings.listen_database_url or dsn,
         )
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """How the shop is, seen from outside.
+
+    Attributes:
+        mismatch: why the databases do not fit the program; None where they do or cannot be asked.
+        sagas: what is open; None before the read model exists.
+    """
+
+    picture: Picture
+    mismatch: str | None
+    sagas: saga_monitor.OpenSagas | None
+
+
+async def observe(settings: Settings) -> Observation:
+    """Looks at all databases without opening the shop, so that one that cannot be reached hides nothing else."""
+    dsns, main = log_dsns(settings), main_dsn(settings)
+    picture = await look(dsns, main)
+    mismatch = sagas = None
+    if not any(database.error for database in picture.databases):
+        try:
+            await check(dsns, registry())
+        except SchemaMismatch as error:
+            mismatch = str(error)
+    name = saga_monitor.SAGA_MONITOR.name
+    if any(model.model == name and model.state != "outdated" for model in picture.models):
+        async with await psycopg.AsyncConnection.connect(main, autocommit=True) as connection:
+            sagas = await saga_monitor.summary(connection)
+    return Observation(picture=picture, mismatch=mismatch, sagas=sagas)

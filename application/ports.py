@@ -28,6 +28,8 @@ __all__ = [
     "Label",
     "Leases",
     "LimitReached",
+    "Media",
+    "MediaFile",
     "Meta",
     "NewEvent",
     "Outcome",
@@ -409,6 +411,34 @@ class Vault(Protocol):
 
     async def erase(self, subject: UUID) -> None:
         """Destroys the key for good; leaves a tombstone."""
+        ...
+
+
+# --- files ------------------------------------------------------------------------------------------
+
+
+class MediaFile(msgspec.Struct, frozen=True):
+    """A file that pages show: its bytes, and the headers with which it is to be served."""
+
+    content: bytes
+    headers: Mapping[str, str]
+
+
+class Media(Protocol):
+    """Files under the hash of their content: what is there never changes. Off the event loop: both do file work."""
+
+    def put(self, content: bytes, kind: str) -> str:
+        """Stores the content, durably, and gives its path on the gateway, `/media/<name>`.
+
+        Args:
+            kind: the file's extension, such as `svg`; one of those that can be served, else KeyError.
+
+        Raises OSError where it cannot be written.
+        """
+        ...
+
+    def get(self, name: str) -> MediaFile | None:
+        """The file of this name; None where there is none, whatever the name holds."""
         ...
 
 

@@ -18,19 +18,6 @@ from emporium.infra.settings import Settings, SettingsProblem, StartupProblem
 
 __all__ = ["command", "implementation", "main"]
 
-
-class _Time(click.ParamType[datetime]):
-    """A time as ISO 8601 writes it."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        try:
-            return datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a time such as 2026-03-01T12:00:00Z.", param, ctx)
-
-
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
 
 
@@ -71,6 +58,14 @@ def _load(**changes: Any) -> Settings:
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr
     )
     return settings
+
+
+def _time(text: str) -> datetime:
+    """A time as ISO 8601 writes it."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a time such as 2026-03-01T12:00:00Z.") from None
 
 
 @contextmanager
@@ -304,7 +299,9 @@ def audit() -> None:
 
 @audit.command("order")
 @click.argument("number")
-@click.option("--as-of", type=_Time(), help="Tell it as it stood at this time (UTC unless it names a zone).")
+@click.option(
+    "--as-of", type=_time, metavar="TIME", help="Tell it as it stood at this time (UTC unless it names a zone)."
+)
 @as_json
 def audit_order(number: str, as_of: datetime | None, as_json: bool) -> int:
     """Replay an order's events of all logs in causal order, with actor, cause and resulting state.

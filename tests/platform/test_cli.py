@@ -115,13 +115,13 @@ def test_settings_are_printed_for_people_and_as_json(monkeypatch: pytest.MonkeyP
 
 SETTINGS, FILE = object(), Path("file")
 CALLS = [
-    ("admin", "create", (SETTINGS, "a@b.example"), {"as_json": True}),
+    ("admin", "create", (SETTINGS, "a@b.example"), {"role": "admin", "as_json": True}),
     ("admin", "first", (SETTINGS,), {}),
     ("admin", "reset_password", (SETTINGS, "a@b.example"), {"as_json": True}),
-    ("audit", "order", (SETTINGS, "K7QM-3XWD"), {"as_json": True}),
+    ("audit", "order", (SETTINGS, "K7QM-3XWD-9D0E"), {"as_of": None, "as_json": True}),
     ("bench", "run", (SETTINGS, ("append",)), {"strict": True, "as_json": True}),
-    ("events", "show", (SETTINGS, "K7QM-3XWD"), {"as_json": True}),
-    ("events", "tail", (SETTINGS, "ordering"), {"after": 0, "as_json": True}),
+    ("events", "show", (SETTINGS, "ordering"), {"after": 0, "limit": 9, "as_json": True}),
+    ("events", "tail", (SETTINGS, ("ordering",)), {"after": 0, "as_json": True}),
     ("import_online_retail", "run", (SETTINGS, FILE), {"limit": 1, "set_aside": True, "as_json": True}),
     ("migrate", "run", (SETTINGS,), {"as_json": True, "quiet": True}),
     ("projections", "list_all", (SETTINGS,), {"as_json": True}),

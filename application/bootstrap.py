@@ -246,6 +246,7 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
     cart_tokens: CartTokens
     order_tokens: CartTokens
     secret: bytes
+    media: MediaFolder
     listen: str
 
 
@@ -260,6 +261,7 @@ async def open_doors(opened: Opened) -> AsyncIterator[Doors]:
             cart_tokens=CartTokens(fingerprint("secret", "cart tokens")),
             order_tokens=CartTokens(fingerprint("secret", "order tokens")),
             secret=fingerprint("secret", "idempotency"),
+            media=MediaFolder(settings.data_dir),
             listen=settings.listen_database_url or dsn,
         )
 

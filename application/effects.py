@@ -139,8 +139,12 @@ class Effects:
 
     async def payment_deadline(self, task: Task) -> Finished | Retry | Park:
         """The time for the payment is over: what the provider knows decides, silence times it out."""
-        state, _ = await self._payments.load(PAYMENT, task.stream, fresh=True)
-        if state is None or state.status != payment.REQUESTED:
+        for fresh in (False, True):
+            # What a payment has become once it stays: only the wish to end it needs the log's own word.
+            state, _ = await self._payments.load(PAYMENT, task.stream, fresh=fresh)
+            if state is not None and state.status != payment.REQUESTED:
+                return Finished()
+        if state is None:
             return Finished()
         try:
             outcome = await self._provider.find_charge(state.key, state.order_id)
@@ -272,6 +276,9 @@ class Effects:
 
     async def unshipped(self, task: Task) -> Finished | Retry | Park:
         """Nobody shipped the order in time: cancel it, so that stock and money go back."""
+        state, _ = await self._ordering.load(ORDER, task.stream)
+        if state is not None and state.is_closed:
+            return Finished()
         state, _ = await self._ordering.load(ORDER, task.stream, fresh=True)
         if state is None or state.status not in (order.PENDING, order.PAID, order.CONFIRMED):
             return Finished()

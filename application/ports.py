@@ -327,8 +327,10 @@ class EventLog(Protocol):
         """Returns when the log may hold something after a position: woken by a local commit, NOTIFY or the poll."""
         ...
 
-    async def due_tasks(self, now: datetime, limit: int, *, kinds: Sequence[str] | None = None) -> list[Task]:
-        """Tasks with due ≤ now that are not parked, by due time."""
+    async def due_tasks(
+        self, now: datetime, limit: int, *, kinds: Sequence[str] | None = None, exclude: Sequence[UUID] = ()
+    ) -> list[Task]:
+        """Tasks with due ≤ now that are not parked, by due time, without those of the ids `exclude`."""
         ...
 
     async def next_due(self) -> datetime | None:

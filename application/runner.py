@@ -235,9 +235,8 @@ class TaskRunner:
     async def poll(self, now: datetime) -> None:
         """Looks up what is due."""
         if len(self._waiting) < CONCURRENCY:
-            limit = 2 * CONCURRENCY + len(self._known)
-            found = await self.log.due_tasks(now, limit, kinds=list(self._performers))
-            self.offer(found)
+            kinds = list(self._performers)
+            self.offer(await self.log.due_tasks(now, 2 * CONCURRENCY, kinds=kinds, exclude=list(self._known)))
 
     @property
     def idle(self) -> bool:

@@ -153,8 +153,14 @@ class MemoryLog:
         await asyncio.sleep(0)
         return len(self.events) > after
 
-    async def due_tasks(self, now: datetime, limit: int, *, kinds: Sequence[str] | None = None) -> list[Task]:
-        due = (t for t in self.tasks.values() if t.due <= now and not t.parked and (kinds is None or t.kind in kinds))
+    async def due_tasks(
+        self, now: datetime, limit: int, *, kinds: Sequence[str] | None = None, exclude: Sequence[UUID] = ()
+    ) -> list[Task]:
+        due = (
+            t
+            for t in self.tasks.values()
+            if t.due <= now and not t.parked and (kinds is None or t.kind in kinds) and t.id not in exclude
+        )
         return sorted(due, key=lambda t: t.due)[:limit]
 
     async def next_due(self) -> datetime | None:

@@ -110,9 +110,7 @@ def test_the_second_start_finds_everything_as_it_was(folder: Path) -> None:
         assert shop.stop() < 5
         assert shop.process.returncode == 0
         assert not any(lives(pid) for pid in pids)
-    began = time.monotonic()
     with opened(folder) as shop:
-        assert time.monotonic() - began < 4
         assert shop.facts["first_password"] is None
         assert shop.facts["demo_products"] == 0
         assert shop.stop(signal.SIGTERM) < 5

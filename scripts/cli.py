@@ -292,6 +292,44 @@ def projections_rebuild(names: tuple[str, ...], everything: bool, as_json: bool)
         return _status(implementation("projections", "rebuild")(settings, names, as_json=as_json))
 
 
+@projections.command("retry")
+@click.argument("name")
+@click.option("--key", help="Only what concerns this order, product or SKU.")
+def projections_retry(name: str, key: str | None) -> int:
+    """Fold once more what was set aside, after its cause is cured.
+
+    \b
+    Examples:
+      emporium projections retry order_history
+    """
+    with _database() as settings:
+        return _status(implementation("projections", "retry")(settings, name, key=key))
+
+
+@projections.command("pause")
+@click.argument("name")
+def projections_pause(name: str) -> int:
+    """Stop the folding of a read model until it is resumed."""
+    with _database() as settings:
+        return _status(implementation("projections", "pause")(settings, name))
+
+
+@projections.command("resume")
+@click.argument("name")
+def projections_resume(name: str) -> int:
+    """Let a paused read model go on."""
+    with _database() as settings:
+        return _status(implementation("projections", "resume")(settings, name))
+
+
+@projections.command("rollback")
+@click.argument("name")
+def projections_rollback(name: str) -> int:
+    """Put the rows from before the last rebuild back."""
+    with _database() as settings:
+        return _status(implementation("projections", "roll_back")(settings, name))
+
+
 @command.group()
 def audit() -> None:
     """Replay what happened."""

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
-from emporium.application.ports import Recorded, Superseded, Unavailable
+from emporium.application.ports import Leases, Recorded, Superseded, Unavailable
 from emporium.domain import order
 from emporium.projections import control, generations
 from emporium.projections.engine import Engine
@@ -19,7 +19,7 @@ from emporium.projections.generations import LIVE
 from emporium.projections.model import Connection, ReadModel, Tables
 from emporium.projections.order_history import ORDER_HISTORY
 from emporium.projections.registry import MODELS
-from tests.integration.projections.shop import Leases, Shop, until
+from tests.integration.projections.shop import Shop, until
 from tests.support.stories import Order, year
 
 NAMES = [model.name for model in MODELS]
@@ -88,19 +88,24 @@ async def test_positions_move_over_events_that_do_not_matter(shop: Shop) -> None
 # --- leadership ------------------------------------------------------------------------------------
 
 
-class Mortal(Leases):
+class Mortal:
     """Leases of a process that may die: it renews and gives back nothing any more."""
 
-    dead = False
+    def __init__(self, leases: Leases) -> None:
+        self._leases = leases
+        self.dead = False
+
+    async def acquire(self, name: str, owner: str, ttl: float) -> int | None:
+        return await self._leases.acquire(name, owner, ttl)
 
     async def renew(self, name: str, owner: str, epoch: int, ttl: float) -> bool:
         if self.dead:
             raise Unavailable
-        return await super().renew(name, owner, epoch, ttl)
+        return await self._leases.renew(name, owner, epoch, ttl)
 
     async def release(self, name: str, owner: str, epoch: int) -> None:
         if not self.dead:
-            await super().release(name, owner, epoch)
+            await self._leases.release(name, owner, epoch)
 
 
 async def owner_of(shop: Shop, model: str) -> str | None:
@@ -111,7 +116,7 @@ async def owner_of(shop: Shop, model: str) -> str | None:
 async def test_of_two_processes_one_leads_and_the_other_takes_over_when_it_dies(shop: Shop) -> None:
     ttl = 2.0
     told = year(40)
-    leases = Mortal(shop.logs["ordering"])  # type: ignore[arg-type]  # it is the store's
+    leases = Mortal(shop.leases)
     first = asyncio.create_task(Engine(shop.dsn, MODELS, shop.logs, leases, owner="the first", ttl=ttl).run())
     async with shop.waiter() as waiter:
         assert await waiter.wait(NAMES, await shop.write(told[:400]), 20)

@@ -11,7 +11,7 @@ from emporium import __version__
 from emporium.application import bootstrap
 from emporium.application.bootstrap import ModelState, Picture
 from emporium.application.policies import POLICIES
-from emporium.domain.registry import LOGS
+from emporium.domain.registry import AGGREGATES, LOGS
 from emporium.infra.settings import Settings
 from emporium.projections.generations import LIVE
 from emporium.projections.registry import MODELS
@@ -27,6 +27,10 @@ SILENCE: Final = 15.0
 """Seconds without a sign of life after which a leader counts as dead; another takes over before that."""
 
 _START: Final = "start a worker with `emporium up` or `emporium work`."
+
+_LOG_OF: Final = {event: aggregate.log for aggregate in AGGREGATES for event in aggregate.events}
+_FOLLOWS: Final = tuple(dict.fromkeys((policy.name, _LOG_OF[event]) for policy in POLICIES for event in policy.table))
+"""Every process manager, which is named like its log, with each log that it follows."""
 
 
 class Behind(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,17 +109,17 @@ def judge(picture: Picture, sagas: OpenSagas | None, mismatch: str | None, at: d
 
 
 def _behind(picture: Picture, heads: Mapping[str, int]) -> list[Behind]:
+    """All that should follow; who has not moved yet stands at 0."""
     leaders = {(lease.log, lease.name): lease.owner for lease in picture.leases if lease.held}
-    return [
-        Behind(
-            name=one.name,
-            follows=one.upstream,
-            position=one.position,
-            lag=heads.get(one.upstream, one.position) - one.position,
-            leader=leaders.get((one.log, one.name)),
-        )
-        for one in picture.followers
-    ]
+    positions = {(one.name, one.upstream): one.position for one in picture.followers}
+    followers = []
+    for name, upstream in _FOLLOWS:
+        if name in heads and upstream in heads:
+            position = positions.get((name, upstream), 0)
+            behind = heads[upstream] - position
+            leader = leaders.get((name, name))
+            followers.append(Behind(name=name, follows=upstream, position=position, lag=behind, leader=leader))
+    return followers
 
 
 def _of_followers(picture: Picture, followers: Sequence[Behind]) -> Iterable[str]:

@@ -29,7 +29,22 @@ WELL = Picture(
         LogState(log=log, head=50_000, incarnation=UUID(int=1), waiting=2, due=0, parked=0, oldest_due=None)
         for log in LOGS
     ),
-    followers=(FollowerState(log="payments", name="payments", upstream="ordering", position=50_000),),
+    followers=tuple(
+        FollowerState(log=name, name=name, upstream=upstream, position=50_000)
+        for name, upstream in (
+            ("payments", "ordering"),
+            ("payments", "inventory"),
+            ("inventory", "payments"),
+            ("inventory", "ordering"),
+            ("inventory", "shipping"),
+            ("shipping", "inventory"),
+            ("shipping", "payments"),
+            ("shipping", "ordering"),
+            ("ordering", "payments"),
+            ("ordering", "inventory"),
+            ("ordering", "shipping"),
+        )
+    ),
     leases=tuple(Lease(log=p.name, name=p.name, owner="host:1", held=True, age=-3.0) for p in POLICIES),
     parked_tasks=(),
     models=tuple(replace(MODEL, model=one.name) for one in MODELS),
@@ -53,7 +68,8 @@ def leases(**changes: Any) -> Picture:
 
 
 def behind(events: int) -> Picture:
-    return replace(WELL, followers=(replace(WELL.followers[0], position=50_000 - events),))
+    first, *others = WELL.followers
+    return replace(WELL, followers=(replace(first, position=50_000 - events), *others))
 
 
 def test_a_shop_that_works_has_no_problems() -> None:
@@ -73,6 +89,7 @@ def test_a_shop_that_works_has_no_problems() -> None:
         (replace(WELL, leases=WELL.leases[1:]), f"Nobody leads {POLICIES[0].name}:"),
         (leases(held=False, owner=None, age=SILENCE + 1), f"Nobody leads {POLICIES[0].name}:"),
         (behind(LAG + 1), f"payments is {LAG + 1} events of ordering behind"),
+        (replace(WELL, followers=WELL.followers[1:]), "payments is 50000 events of ordering behind"),
         (model(parked=3, parked_error="KeyError: 'x'"), "order_history has set 3 events aside: KeyErr"),
         (model(state="stopped", error="no column"), "order_history has stopped: no column"),
         (model(heartbeat_age=SILENCE + 5), "order_history is silent for 20 s"),
@@ -116,7 +133,6 @@ def test_it_fits_a_screen_and_says_what_matters() -> None:
     full = replace(
         WELL,
         models=tuple(replace(MODEL, model=name) for name in names),
-        followers=WELL.followers * 11,
         parked_tasks=(task,),
     )
     lines = told(judge(full, SAGAS, None, NOW))

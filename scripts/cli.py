@@ -102,7 +102,7 @@ def command() -> None:
     Examples:
       emporium up                       start a shop here; Ctrl-C stops it
       emporium status                   what runs, how far behind, what is stuck
-      emporium audit order K7QM-3XWD-9D0E   an order's whole story
+      emporium audit order K7QM-3XWD-9D0Z   an order's whole story
     """
 
 
@@ -348,9 +348,9 @@ def audit_order(number: str, as_of: datetime | None, as_json: bool) -> int:
 
     \b
     Examples:
-      emporium audit order K7QM-3XWD-9D0E
-      emporium audit order K7QM-3XWD-9D0E --as-of 2026-03-01T12:00
-      emporium audit order K7QM-3XWD-9D0E --json
+      emporium audit order K7QM-3XWD-9D0Z
+      emporium audit order K7QM-3XWD-9D0Z --as-of 2026-03-01T12:00
+      emporium audit order K7QM-3XWD-9D0Z --json
     """
     with _database() as settings:
         return _status(implementation("audit", "order")(settings, number, as_of=as_of, as_json=as_json))

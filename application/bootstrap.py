@@ -12,8 +12,8 @@ import psycopg
 
 from emporium.application.effects import Effects
 from emporium.application.policies import POLICIES
-from emporium.application.ports import Clock, Media
-from emporium.application.runner import Follower, ProcessManager, TaskRunner
+from emporium.application.ports import Clock, Media, ProviderRecord
+from emporium.application.runner import BATCH, Follower, ProcessManager, TaskRunner
 from emporium.application.schedules import TimeLimits, scheduler
 from emporium.application.shop import Offer, Shop
 from emporium.domain.base import Money
@@ -60,6 +60,7 @@ __all__ = [
     "owner",
     "process_managers",
     "projections",
+    "provider_record",
     "registry",
 ]
 
@@ -183,7 +184,7 @@ async def open_shop(
         stack.push_async_callback(database.close)
         provider = HttpProvider(settings.provider_url or NOWHERE)
         stack.push_async_callback(provider.aclose)
-        carrier = HttpCarrier(settings.carrier_url or NOWHERE, clock)
+        carrier = HttpCarrier(settings.carrier_url or NOWHERE)
         stack.push_async_callback(carrier.aclose)
         passwords = Passwords()
         stack.callback(passwords.close)
@@ -203,13 +204,16 @@ async def open_shop(
         yield Opened(settings=settings, shop=shop, store=store, reads=database, media=MediaFolder(settings.data_dir))
 
 
-def process_managers(shop: Shop, *, automatic: bool, name: str, ttl: float = 5.0) -> list[ProcessManager]:
+def process_managers(
+    shop: Shop, *, automatic: bool, name: str, ttl: float = 5.0, batch: int = BATCH
+) -> list[ProcessManager]:
     """All process managers of the saga, ready to run in this process.
 
     Args:
         automatic: parcels are packed and handed over without people.
         name: this process in the leases.
         ttl: seconds after which another process may take a silent leader's place.
+        batch: events that a follower handles in one commit.
     """
     log_of = {event: aggregate.log for aggregate in AGGREGATES for event in aggregate.events}
     effects = Effects(shop.logs, shop.provider, shop.carrier, shop.vault, shop.clock, shop.limits, automatic=automatic)
@@ -217,7 +221,7 @@ def process_managers(shop: Shop, *, automatic: bool, name: str, ttl: float = 5.0
     for policy in POLICIES:
         log = shop.logs[policy.name]
         followers = [
-            Follower(policy, log, shop.logs[upstream], shop.logs["ordering"], shop.clock, shop.schedule)
+            Follower(policy, log, shop.logs[upstream], shop.logs["ordering"], shop.clock, shop.schedule, batch)
             for upstream in dict.fromkeys(log_of[event] for event in policy.table)
         ]
         performers = dict(effects.performers.get(policy.name, {}))
@@ -225,6 +229,16 @@ def process_managers(shop: Shop, *, automatic: bool, name: str, ttl: float = 5.0
         tasks = TaskRunner(log, performers, shop.clock, shop.schedule)
         managers.append(ProcessManager(policy.name, followers, tasks, shop.leases[policy.name], name, ttl))
     return managers
+
+
+@asynccontextmanager
+async def provider_record(settings: Settings) -> AsyncIterator[ProviderRecord]:
+    """The payment provider's own record, to reconcile with."""
+    provider = HttpProvider(settings.provider_url or NOWHERE)
+    try:
+        yield provider
+    finally:
+        await provider.aclose()
 
 
 def projections(opened: Opened, *, name: str) -> Engine:

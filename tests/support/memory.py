@@ -35,6 +35,9 @@ class ManualClock:
     def now(self) -> datetime:
         return self._now
 
+    def following(self, at: datetime) -> datetime:
+        return self._now
+
     def advance(self, by: timedelta) -> None:
         self._now += by
 
@@ -243,11 +246,11 @@ class MemoryCarrier:
         self._trouble()
         return Label("sandbox", key, f"https://track.example/{key}")
 
-    async def status(self, tracking_number: str) -> str:
+    async def status(self, tracking_number: str, at: datetime) -> str:
         self._trouble()
         return "delivered" if tracking_number in self.handed else "labelled"
 
-    async def hand_over(self, key: str, tracking_number: str) -> None:
+    async def hand_over(self, key: str, tracking_number: str, at: datetime) -> None:
         self._trouble()
         self.handed.add(tracking_number)
         self._trouble()

@@ -286,10 +286,14 @@ class TaskRunner:
                     pass
 
     async def stop(self) -> None:
-        """Waits for the calls that are under way (their outcomes are found again by key where they are lost)."""
+        """Gives up what is under way and forgets everything: the table of tasks knows what is still to be done,
+        and outcomes that are lost here are found again by key."""
         for running in list(self._running):
             running.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+        self._waiting.clear()
+        self._outcomes.clear()
+        self._known.clear()
 
     def _finished(self, running: "asyncio.Task[None]") -> None:
         self._running.discard(running)
@@ -383,10 +387,10 @@ class ProcessManager:
                     await asyncio.sleep(self._ttl / 4)
                     continue
                 await self._lead(self.epoch)
-            except (Superseded, Unavailable, Overloaded) as lost:
-                _log.warning("%s steps down: %s", self.name, lost or type(lost).__name__)
+            except* (Superseded, Unavailable, Overloaded) as lost:
+                _log.warning("%s steps down: %r", self.name, lost.exceptions[0])
                 await asyncio.sleep(IDLE)
-            except Exception:
+            except* Exception:
                 _log.exception("%s failed and starts again", self.name)
                 await asyncio.sleep(2 * IDLE)
             finally:
@@ -405,8 +409,6 @@ class ProcessManager:
                 group.create_task(self.tasks.run())
                 for follower in self.followers:
                     group.create_task(self._follow(follower, epoch))
-        except* (Superseded, Unavailable, Overloaded) as lost:
-            raise lost.exceptions[0] from None
         finally:
             await self.tasks.stop()
 

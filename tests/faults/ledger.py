@@ -141,6 +141,14 @@ class Ledger:
         """The events of these names."""
         return [entry for entry in self.entries if entry.name in names]
 
+    def count(self, name: str, sku: str) -> int:
+        """How many orders for a SKU have an event of this name."""
+        return sum(
+            name in self.orders[entry.order]
+            for entry in self.named("OrderCreated")
+            if any(line["sku"] == sku for line in entry.data["lines"])
+        )
+
     def open_orders(self) -> list[str]:
         """The orders whose saga has not ended."""
         return [order for order, names in self.orders.items() if not CLOSED & names.keys()]

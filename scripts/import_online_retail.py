@@ -82,9 +82,7 @@ def run(settings: Settings, file: Path, *, limit: int | None, set_aside: bool, a
     return 0 if done.reconciled else 1
 
 
-async def _import(
-    settings: Settings, plan: Plan, name: str, limit: int | None, list_lines: bool, step: Step
-) -> Report:
+async def _import(settings: Settings, plan: Plan, name: str, limit: int | None, list_lines: bool, step: Step) -> Report:
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)

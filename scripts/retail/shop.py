@@ -347,15 +347,21 @@ def _codes(invoices: Iterable[Deed]) -> dict[str, None]:
 
 def _credits(deed: Deed) -> Iterator[tuple[UUID, Command]]:
     for one in deed.returns:
-        yield one.order_id, ReturnLines(
-            order_id=one.order_id,
-            return_id=one.return_id,
-            lines=tuple(one.lines),
-            reason=f"Cancelled, {deed.invoice}",
+        yield (
+            one.order_id,
+            ReturnLines(
+                order_id=one.order_id,
+                return_id=one.return_id,
+                lines=tuple(one.lines),
+                reason=f"Cancelled, {deed.invoice}",
+            ),
         )
     for two in deed.goodwill:
-        yield two.order_id, GrantGoodwill(
-            order_id=two.order_id, refund_id=two.refund_id, amount=Money(two.amount, CURRENCY), reason=two.reason
+        yield (
+            two.order_id,
+            GrantGoodwill(
+                order_id=two.order_id, refund_id=two.refund_id, amount=Money(two.amount, CURRENCY), reason=two.reason
+            ),
         )
 
 

@@ -444,9 +444,7 @@ class _Sorter:
                 self._give_back(place, row, sku_of(code), -quantity, price, back)
         self._deed.returns = list(back.values())
 
-    def _give_back(
-        self, place: int, row: int, code: str, units: int, price: Decimal, back: dict[UUID, Return]
-    ) -> None:
+    def _give_back(self, place: int, row: int, code: str, units: int, price: Decimal, back: dict[UUID, Return]) -> None:
         """Units go back to the newest purchases of them, at the price that was paid."""
         assert self._document.customer is not None
         purchases = self._ledger.bought(self._document.customer, code)

@@ -42,7 +42,9 @@ class Fleet:
         log: everything that the processes have said.
     """
 
-    def __init__(self, process: "subprocess.Popen[bytes]", facts: dict[str, Any], settings: Settings, log: Path) -> None:
+    def __init__(
+        self, process: "subprocess.Popen[bytes]", facts: dict[str, Any], settings: Settings, log: Path
+    ) -> None:
         self._process = process
         self.address: str = facts["address"]
         self.password: str = facts["first_password"]

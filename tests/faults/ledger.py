@@ -89,6 +89,7 @@ class Ledger:
         self._fleet = fleet
         self._connection: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
         self._positions = dict.fromkeys(LOGS, 0)
+        self._reading = asyncio.Lock()
         self.entries: list[Entry] = []
         self.orders: dict[str, Counter[str]] = {}
         self._correlated: dict[str, Counter[str]] = defaultdict(Counter)
@@ -120,6 +121,10 @@ class Ledger:
 
     async def read(self) -> int:
         """Takes in what is new; how many events that were."""
+        async with self._reading:
+            return await self._read()
+
+    async def _read(self) -> int:
         parts = " UNION ALL ".join(
             f"(SELECT '{log}', position, stream::text, version, topic, id::text, correlation, causation, data"
             f" FROM {log}_log WHERE position > %s ORDER BY position)"

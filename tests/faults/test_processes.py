@@ -5,9 +5,11 @@ import signal
 from uuid import uuid4
 
 import httpx
+import psycopg
 import pytest
 
-from tests.faults.buyers import wish
+from emporium.projections import control
+from tests.faults.buyers import Buyer, wish
 from tests.faults.conftest import Run
 from tests.support.fleet import until
 
@@ -107,20 +109,27 @@ async def test_a_read_that_cannot_include_its_token_yet_is_refused(run: Run) -> 
     await run.stock(LATER=10)
     buyer = run.buyer()
     await buyer.fill({"LATER": 1})
-    await run.ledger.query("UPDATE emporium_projection_status SET paused = true WHERE model = 'order_history'")
-    try:
-        placed = await buyer.once("POST", "/checkout", wish(), idempotency_key=uuid4().hex)
-        assert placed.status_code == httpx.codes.ACCEPTED, placed.text
-        token = placed.headers["consistency-token"]
-        number = placed.json()["order_number"]
-        early = await buyer.once("GET", f"/orders/{number}", consistency_token=token)
-        assert early.status_code == httpx.codes.SERVICE_UNAVAILABLE, early.text
-        assert early.json()["type"] == "/problems/not_yet_visible"
-        assert int(early.headers["retry-after"]) > 0
-        # What the other models show does not depend on it, and without the token the old state is an answer.
-        assert (await buyer.once("GET", "/products", consistency_token=token)).status_code == httpx.codes.OK
-        assert (await buyer.once("GET", f"/orders/{number}")).status_code == httpx.codes.NOT_FOUND
-    finally:
-        await run.ledger.query("UPDATE emporium_projection_status SET paused = false WHERE model = 'order_history'")
+    async with await psycopg.AsyncConnection.connect(str(run.fleet.settings.database_url), autocommit=True) as database:
+        await control.pause(database, "order_history")
+        try:
+            token, number = await refused_read(run, buyer)
+        finally:
+            await control.resume(database, "order_history")
     answer = await buyer.surely("GET", f"/orders/{number}", consistency_token=token)
     assert answer.status_code == httpx.codes.OK, answer.text
+
+
+async def refused_read(run: Run, buyer: Buyer) -> tuple[str, str]:
+    """Checks out and asks for the order while its read model is paused: the token and the number."""
+    placed = await buyer.once("POST", "/checkout", wish(), idempotency_key=uuid4().hex)
+    assert placed.status_code == httpx.codes.ACCEPTED, placed.text
+    token = placed.headers["consistency-token"]
+    number = placed.json()["order_number"]
+    early = await buyer.once("GET", f"/orders/{number}", consistency_token=token)
+    assert early.status_code == httpx.codes.SERVICE_UNAVAILABLE, early.text
+    assert early.json()["type"] == "/problems/not_yet_visible"
+    assert int(early.headers["retry-after"]) > 0
+    # What the other models show does not depend on it, and without the token the old state is an answer.
+    assert (await buyer.once("GET", "/products", consistency_token=token)).status_code == httpx.codes.OK
+    assert (await buyer.once("GET", f"/orders/{number}")).status_code == httpx.codes.NOT_FOUND
+    return token, number

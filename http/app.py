@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 
 import msgspec
 from litestar import Litestar, Router
+from litestar.datastructures import State
 
 from emporium.application.ports import Meta
 from emporium.application.shop import Shop
@@ -18,10 +19,11 @@ from emporium.http.health import HealthController
 from emporium.http.inventory import InventoryController
 from emporium.http.metrics import Metrics
 from emporium.http.orders import OrderController
+from emporium.http.pages import Documents, PageController
 from emporium.http.payments import PaymentController
 from emporium.http.problems import answer_to
 from emporium.http.products import ProductController
-from emporium.http.request import Request
+from emporium.http.request import Request, refuse_unknown_parameters
 from emporium.http.services import Services
 from emporium.http.shipments import ShipmentController
 
@@ -32,10 +34,8 @@ R = TypeVar("R")
 LONGEST_BODY: Final = 1_000_000
 
 
-def create_app(services: Services, *, log_requests: bool = True) -> Edge:
-    """The gateway as an ASGI application. Who made the services closes them."""
-    metrics = Metrics()
-    api = Router(
+_API: Final = (
+    Router(
         "/api/v1",
         route_handlers=[
             AccountController,
@@ -47,13 +47,22 @@ def create_app(services: Services, *, log_requests: bool = True) -> Edge:
             InventoryController,
             ShipmentController,
         ],
-    )
+    ),
+    HealthController,
+)
+
+
+def create_app(services: Services, *, log_requests: bool = True) -> Edge:
+    """The gateway as an ASGI application. Who made the services closes them."""
+    metrics = Metrics()
     app = Litestar(
-        route_handlers=[api, HealthController],
+        route_handlers=[*_API, PageController],
         request_class=Request,
+        before_request=refuse_unknown_parameters,
         request_max_body_size=LONGEST_BODY,
         exception_handlers={Exception: answer_to},
         openapi_config=None,
+        state=State({"metrics": metrics, "documents": Documents(_API)}),
         logging_config=None,
     )
     measured = msgspec.structs.replace(services, shop=_measured(services.shop, metrics))

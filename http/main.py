@@ -42,6 +42,7 @@ async def open_services(opened: Opened, doors: Doors) -> AsyncIterator[Services]
             order_tokens=doors.order_tokens,
             secret=doors.secret,
             shipping=ShippingRule(fee=opened.settings.shipping_fee, free_from=opened.settings.free_shipping_from),
+            media=doors.media,
             ready=ready,
         )
 

@@ -18,7 +18,7 @@ from emporium.domain.base import Reason, Rejected
 from emporium.http.reply import Reply
 from emporium.projections.paging import BadCursor
 
-__all__ = ["KINDS", "Kind", "Problem", "Wrong", "answer_to", "type_of"]
+__all__ = ["KINDS", "Kind", "Problem", "Wrong", "answer_to", "status_of", "title_of", "type_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -174,7 +174,13 @@ def type_of(code: str) -> str:
     return f"/problems/{code}"
 
 
-def _title(code: str) -> str:
+def status_of(code: str) -> int:
+    """The HTTP status of a reason of the domain."""
+    return _STATUS[Reason.known[code].kind]
+
+
+def title_of(code: str) -> str:
+    """A kind of problem in a few words."""
     return code.replace("_", " ").capitalize()
 
 
@@ -183,11 +189,15 @@ def _pointer(field: str) -> str:
 
 
 def _of_rejection(rejected: Rejected) -> Problem:
-    kind = Reason.known[rejected.code].kind
     field = rejected.values.get("field")
     errors = [Wrong(rejected.text, pointer=_pointer(field))] if isinstance(field, str) else ()
     return Problem(
-        _STATUS[kind], rejected.code, _title(rejected.code), rejected.text, errors=errors, values=rejected.values
+        status_of(rejected.code),
+        rejected.code,
+        title_of(rejected.code),
+        rejected.text,
+        errors=errors,
+        values=rejected.values,
     )
 
 

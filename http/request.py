@@ -1,5 +1,6 @@
 """A request as the controllers see it: who asks, by which id, with a body of the declared type."""
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -8,13 +9,13 @@ from litestar.datastructures import State
 
 from emporium.application.ports import Meta
 from emporium.http.bodies import decode
-from emporium.http.problems import KINDS
+from emporium.http.problems import KINDS, Wrong
 from emporium.http.services import Services, Session
 
 if TYPE_CHECKING:
     from litestar.handlers import HTTPRouteHandler
 
-__all__ = ["Request"]
+__all__ = ["Request", "actor_of", "cart_of_header", "refuse_unknown_parameters"]
 
 _JSON: Final = (b"application/json", b"application/json; charset=utf-8")
 _BEARER: Final = b"bearer "
@@ -82,6 +83,23 @@ class Request(LitestarRequest[Any, Any, State]):
         return Meta(str(correlation), f"request:{self.id}", actor, self.id)
 
 
+async def refuse_unknown_parameters(request: LitestarRequest[Any, Any, State]) -> None:
+    """For the application's `before_request`: a misspelt parameter must not pass for one that was left out."""
+    if not request.scope["query_string"]:
+        return
+    known = _parameters(request.route_handler)
+    wrong = [
+        Wrong("This parameter is not known.", parameter=name) for name in request.query_params if name not in known
+    ]
+    if wrong:
+        raise KINDS.invalid_parameter(errors=wrong)
+
+
+@cache
+def _parameters(handler: "HTTPRouteHandler") -> frozenset[str]:
+    return frozenset(handler.parsed_fn_signature.parameters) - {"self", "request", "data"}
+
+
 def actor_of(session: Session) -> str:
     """Who acts, for `Meta`."""
     kind = "customer" if session.roles == ("customer",) else "staff"
@@ -94,6 +112,7 @@ def _is_json(content_type: bytes) -> bool:
     return kind.strip() == b"application/json" and charset in (b"", b"charset=utf-8", b'charset="utf-8"')
 
 
+@cache
 def _declared(handler: "HTTPRouteHandler") -> type:
     return handler.parsed_fn_signature.parameters["data"].annotation  # type: ignore[no-any-return]
 

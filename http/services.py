@@ -12,7 +12,7 @@ from emporium.application.shop import Offers, Shop
 from emporium.projections.consistency import Waiter
 from emporium.projections.model import Connection
 
-__all__ = ["Reads", "Services", "Session", "Sessions", "Tokens"]
+__all__ = ["Media", "MediaFile", "Reads", "Services", "Session", "Sessions", "Tokens"]
 
 T = TypeVar("T")
 
@@ -65,6 +65,24 @@ class Reads(Protocol):
         ...
 
 
+class MediaFile(Protocol):
+    """A file that pages show."""
+
+    @property
+    def content(self) -> bytes: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+
+class Media(Protocol):
+    """The pictures; does file work, so not for the event loop."""
+
+    def get(self, name: str) -> MediaFile | None:
+        """The file of a name; None where there is none, whatever the name holds."""
+        ...
+
+
 class Services(msgspec.Struct, frozen=True, kw_only=True):
     """All that the controllers work with.
 
@@ -86,4 +104,5 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     order_tokens: Tokens
     secret: bytes
     shipping: ShippingRule
+    media: Media
     ready: Callable[[], Awaitable[Mapping[str, str]]]

@@ -703,24 +703,29 @@ async def timeline(connection: Connection, order_id: UUID) -> list[Entry]:
     return sorted(entries, key=lambda one: (one.at, _COURSE.get(one.name, len(_COURSE)), one.log, one.position))
 
 
-async def order_totals(connection: Connection) -> list[OrderTotals]:
-    """Orders by month, currency, channel and status."""
+async def order_totals(connection: Connection, only: Sequence[UUID] | None = None) -> list[OrderTotals]:
+    """Orders (all, or only these) by month, currency, channel and status."""
     async with connection.cursor(row_factory=class_row(OrderTotals)) as found:
         await found.execute(
             "SELECT to_char(placed_at AT TIME ZONE 'UTC', 'YYYY-MM') AS month, currency, channel, status,"
             " count(*) AS orders, sum(goods)::bigint AS goods, sum(shipping)::bigint AS shipping,"
             " sum(total)::bigint AS total"
-            " FROM rm_order_history.orders GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"
+            " FROM rm_order_history.orders WHERE %(only)s::uuid[] IS NULL OR order_id = ANY(%(only)s)"
+            " GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
+            {"only": None if only is None else list(only)},
         )
         return await found.fetchall()
 
 
-async def refund_totals(connection: Connection) -> list[RefundTotals]:
-    """Refunds that were paid, by month, currency and reason."""
+async def refund_totals(connection: Connection, only: Sequence[UUID] | None = None) -> list[RefundTotals]:
+    """Refunds (all, or only these) that were paid, by month, currency and reason."""
     async with connection.cursor(row_factory=class_row(RefundTotals)) as found:
         await found.execute(
             "SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM') AS month, currency, reason, count(*) AS refunds,"
             " sum(amount)::bigint AS amount"
-            " FROM rm_order_history.refunds WHERE status = 'done' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+            " FROM rm_order_history.refunds"
+            " WHERE status = 'done' AND (%(only)s::uuid[] IS NULL OR refund_id = ANY(%(only)s))"
+            " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+            {"only": None if only is None else list(only)},
         )
         return await found.fetchall()

@@ -25,7 +25,7 @@ class Leases:
                 VALUES (%b, %b, 1, clock_timestamp() + %b * interval '1 second')
                 ON CONFLICT (name) DO UPDATE
                     SET owner = excluded.owner, epoch = l.epoch + 1, expires_at = excluded.expires_at
-                    WHERE l.owner IS NULL OR l.owner = excluded.owner OR l.expires_at < clock_timestamp()
+                    WHERE l.owner IS NULL OR l.owner = excluded.owner OR l.expires_at < clock_timestamp() OR %b
                 RETURNING epoch
             ), deposed AS (
                 UPDATE public.{log}_tracking t SET epoch = lease.epoch FROM lease
@@ -34,9 +34,11 @@ class Leases:
             SELECT epoch FROM lease
         """
 
-    async def acquire(self, name: str, owner: str, ttl: float) -> int | None:
+    async def acquire(self, name: str, owner: str, ttl: float, *, force: bool = False) -> int | None:
         """See the port. An owner that asks again gets a new epoch too. Raises Unavailable."""
-        rows = await self._database.query(self._acquire, [self._key(name), owner, float(ttl), tracking_name(name, "")])
+        rows = await self._database.query(
+            self._acquire, [self._key(name), owner, float(ttl), force, tracking_name(name, "")]
+        )
         return rows[0][0] if rows else None
 
     async def renew(self, name: str, owner: str, epoch: int, ttl: float) -> bool:

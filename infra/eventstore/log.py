@@ -213,13 +213,15 @@ class PgEventLog:
 
     # --- tasks and tracking ------------------------------------------------------------------------
 
-    async def due_tasks(self, now: datetime, limit: int, *, kinds: Sequence[str] | None = None) -> list[Task]:
+    async def due_tasks(
+        self, now: datetime, limit: int, *, kinds: Sequence[str] | None = None, exclude: Sequence[UUID] = ()
+    ) -> list[Task]:
         """See the port."""
         rows = await self._database.query(
             "SELECT id, kind, due, stream, data::text, cause::text, attempts, error, parked"
             f" FROM public.{self.name}_tasks WHERE NOT parked AND due <= %b AND (%b::text[] IS NULL OR kind = ANY (%b))"
-            " ORDER BY due LIMIT %b",
-            [now, kinds and list(kinds), kinds and list(kinds), limit],
+            " AND id <> ALL (%b::uuid[]) ORDER BY due LIMIT %b",
+            [now, kinds and list(kinds), kinds and list(kinds), list(exclude), limit],
         )
         return [
             Task(id, kind, due, stream, msgspec.json.decode(data), msgspec.json.decode(cause, type=Meta), *rest)

@@ -31,7 +31,7 @@ __all__ = ["Committed", "Writer"]
 
 _logger = logging.getLogger(__name__)
 _MOST_UNITS: Final = 256
-_LEAST_SHARE: Final = 16
+_CROWD: Final = 16
 _MOST_EVENTS: Final = 1024
 _MOST_SKIPPED: Final = 1024
 
@@ -69,6 +69,7 @@ class _Lane:
         self.connection: Connection | None = None
         self.generation = 0
         self.number = 0
+        self.busy = False
         self.writes: set[object] = set()
         self.reads: set[object] = set()
 
@@ -145,6 +146,7 @@ class Writer:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
+            lane.busy = True
             try:
                 await self._commit(lane, batch)
             except Exception as error:
@@ -152,6 +154,7 @@ class Writer:
                 _fail(batch, error)
                 await self._drop(lane)
             finally:
+                lane.busy = False
                 lane.writes, lane.reads = set(), set()
                 # The other lanes may have left units that touched what this batch touched.
                 self._wake.set()
@@ -161,7 +164,7 @@ class Writer:
         with what is under way, or with an earlier unit that must itself wait."""
         writes: set[object] = set().union(*(other.writes for other in self._lanes))
         reads: set[object] = set().union(*(other.reads for other in self._lanes))
-        most = self._share()
+        most = self._share(lane)
         batch: list[_Entry] = []
         waiting: list[_Entry] = []
         events = 0
@@ -183,11 +186,16 @@ class Writer:
         queue.extendleft(reversed(waiting))
         return batch
 
-    def _share(self) -> int:
-        """How many units the next batch takes. Lanes that are idle together share what waits, else all callers
-        would march in step and the database idle while they think."""
-        idle = sum(not lane.writes for lane in self._lanes)
-        return min(_MOST_UNITS, max(_LEAST_SHARE, -(-len(self._queue) // idle)))
+    def _share(self, lane: _Lane) -> int:
+        """How many units the next batch of a lane takes.
+
+        Lanes that are idle together share a crowd, else all callers would march in step and the database
+        idle while they think. What is no crowd is left to the first lane, so that a quiet log has one connection.
+        """
+        if lane is not self._lanes[0] and len(self._queue) < _CROWD:
+            return 0
+        idle = sum(not other.busy for other in self._lanes)
+        return min(_MOST_UNITS, max(_CROWD, -(-len(self._queue) // idle)))
 
     async def _commit(self, lane: _Lane, batch: list[_Entry]) -> None:
         try:

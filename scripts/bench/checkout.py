@@ -81,7 +81,7 @@ async def _run(shop: Opened, address: str, seconds: int) -> list[float]:
         began = time.perf_counter()
         placed = await connection.exchange(message)
         _expect(placed.status, 202, placed.body)
-        sent[msgspec.json.decode(placed.body)["number"]] = began
+        sent[msgspec.json.decode(placed.body)["order_number"]] = began
         idle.append(connection)
 
     began = time.perf_counter()

@@ -5,7 +5,9 @@ import random
 import time
 from uuid import UUID, uuid4
 
-from emporium.application.bootstrap import Opened
+import psycopg
+
+from emporium.application.bootstrap import Opened, main_dsn
 from emporium.application.commands import handle
 from emporium.application.ports import Meta
 from emporium.application.work import Work
@@ -37,22 +39,27 @@ async def results(settings: Settings) -> list[Result]:
 
 
 async def _rate(shop: Opened, count: int) -> float:
-    log = shop.shop.logs["ordering"]
-    position = await log.head()
     began = time.perf_counter()
     placing = asyncio.create_task(_place(shop, count))
-    shipped = 0
-    while shipped < count:
-        events, upto = await log.read(position, 2_000, topics=["ordering.OrderDispatched"])
-        shipped += len(events)
-        if upto == position:
+    async with await psycopg.AsyncConnection.connect(main_dsn(shop.settings), autocommit=True) as connection:
+        position = await shop.shop.logs["ordering"].head()
+        shipped = 0
+        while shipped < count:
+            # Counted where they lie, for this process is a load and shall cost little.
+            cursor = await connection.execute(
+                "SELECT count(*) FILTER (WHERE topic = 'ordering.OrderDispatched'), coalesce(max(notification_id), %s)"
+                " FROM ordering_events WHERE notification_id > %s",
+                [position, position],
+            )
+            row = await cursor.fetchone()
+            assert row is not None
+            shipped += row[0]
+            position = row[1]
             if placing.done():
                 placing.result()
-            await log.wait(position, 0.5)
-        position = upto
-        if time.perf_counter() - began > 300:
-            raise RuntimeError(f"only {shipped} of {count} orders were shipped in five minutes")
-    await placing
+            await asyncio.sleep(0.05)
+            if time.perf_counter() - began > 300:
+                raise RuntimeError(f"only {shipped} of {count} orders were shipped in five minutes")
     return count / (time.perf_counter() - began)
 
 

@@ -119,5 +119,5 @@ async def rows(connection: Connection, schema: str) -> dict[str, list[str]]:
 async def until(condition: Any, timeout: float = PATIENCE) -> None:
     """Waits until an asynchronous condition holds."""
     async with asyncio.timeout(timeout):
-        while not await condition():  # noqa: ASYNC110 - it happens in the database
+        while not await condition():
             await asyncio.sleep(0.01)

@@ -22,7 +22,7 @@ __all__ = ["Engine", "lease_of"]
 HEARTBEAT: Final = 1.0
 """Seconds between two entries in the status table."""
 
-PACE: Final = 0.005
+PACE: Final = 0.015
 """Seconds that a small batch waits for company: fewer, larger transactions under load."""
 
 _SMALL: Final = 200

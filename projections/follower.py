@@ -316,6 +316,7 @@ class Follower:
             raise
         except Exception as error:
             text = f"{type(error).__name__}: {error}".split("\n", 1)[0][:500]
+            _log.warning("%s still cannot fold %s: %s", self.model.name, key, text)
             await self.connection.execute(
                 "UPDATE emporium_parked SET retry = false, error = CASE WHEN (log, position) = (%s, %s) THEN %s END"
                 " WHERE model = %s AND generation = %s AND key = %s",

@@ -38,14 +38,13 @@ _CAPACITY: Final = 50_000
 
 
 class Added(msgspec.Struct, frozen=True):
-    """What an addition made: the item as it is now, and how much the cart holds."""
+    """What an addition made: the item as it is now, and how many different items the cart holds."""
 
     cart_id: UUID
     sku: str
     quantity: int
     unit_price: Money
     items: int
-    units: int
 
 
 class CartLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,7 +140,7 @@ class RecentOffers:
 
 async def add(
     shop: Shop,
-    offers: Offers,
+    recent: Offers,
     *,
     cart_id: UUID,
     customer_id: UUID | None,
@@ -151,15 +150,22 @@ async def add(
     cause: Meta,
     keep: AddKeep = lambda _: None,
 ) -> tuple[Added, Committed]:
-    """Puts units into the cart at the price of now. Raises `Rejected` (not_for_sale, out_of_stock, cart_…)."""
+    """Puts units into the cart at the price of now. Raises `Rejected` (not_for_sale, out_of_stock, cart_…).
+
+    Args:
+        recent: offers that may be a second old.
+    """
 
     async def handler(work: Work) -> Added:
-        offer = (await offers.offers((sku,), currency)).get(sku)
-        if offer is None or offer.price is None:
-            raise NOT_FOR_SALE(sku=sku, currency=currency)
         before = await work.load(CART, cart_id)
         item = before.items.get(sku) if before is not None else None
         wanted = quantity + (item.quantity if item is not None else 0)
+        offer = (await recent.offers((sku,), currency)).get(sku)
+        if offer is None or offer.price is None or wanted > offer.available:
+            # A refusal is believed only when it was asked for now.
+            offer = (await shop.offers.offers((sku,), currency)).get(sku)
+        if offer is None or offer.price is None:
+            raise NOT_FOR_SALE(sku=sku, currency=currency)
         if wanted > offer.available:
             raise OUT_OF_STOCK(sku=sku, available=offer.available, wanted=wanted)
         command = AddCartItem(
@@ -174,23 +180,20 @@ async def add(
         after = work.state(CART, cart_id)
         assert after is not None, "something was added"
         now = after.items[sku]
-        units = sum(one.quantity for one in after.items.values())
-        added = Added(cart_id, sku, now.quantity, now.unit_price, len(after.items), units)
+        added = Added(cart_id, sku, now.quantity, now.unit_price, len(after.items))
         work.unit.idempotency = keep(added)
         return added
 
     return await shop.run("ordering", cause, handler)
 
 
-async def change(
-    shop: Shop, offers: Offers, *, cart_id: UUID, sku: str, quantity: int, cause: Meta
-) -> tuple[None, Committed]:
+async def change(shop: Shop, *, cart_id: UUID, sku: str, quantity: int, cause: Meta) -> tuple[None, Committed]:
     """Sets the units of an item. Raises `Rejected` (not_in_cart, out_of_stock …)."""
 
     async def handler(work: Work) -> None:
         before = await work.load(CART, cart_id)
         if before is not None and sku in before.items and quantity > before.items[sku].quantity:
-            offer = (await offers.offers((sku,), before.currency)).get(sku)
+            offer = (await shop.offers.offers((sku,), before.currency)).get(sku)
             available = 0 if offer is None else offer.available
             if quantity > available:
                 raise OUT_OF_STOCK(sku=sku, available=available, wanted=quantity)

@@ -31,9 +31,6 @@ __all__ = ["create_app"]
 
 R = TypeVar("R")
 
-LONGEST_BODY: Final = 1_000_000
-
-
 _API: Final = (
     Router(
         "/api/v1",
@@ -59,7 +56,6 @@ def create_app(services: Services, *, log_requests: bool = True) -> Edge:
         route_handlers=[*_API, PageController],
         request_class=Request,
         before_request=refuse_unknown_parameters,
-        request_max_body_size=LONGEST_BODY,
         exception_handlers={Exception: answer_to},
         openapi_config=None,
         state=State({"metrics": metrics, "documents": Documents(_API)}),

@@ -1,5 +1,6 @@
 """/api/v1/cart: the caller's cart, be it a customer's or an anonymous one that a signed token names."""
 
+from functools import lru_cache
 from typing import Annotated
 from uuid import UUID, uuid4
 
@@ -41,14 +42,13 @@ class ChangeItem(Body, frozen=True, kw_only=True):
 
 
 class ItemAdded(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The item as it is now, and how much the cart holds. `cart_token` names an anonymous cart: keep it."""
+    """The item as it is now, and how many items the cart holds. `cart_token` names an anonymous cart: keep it."""
 
     cart_id: UUID
     sku: str
     quantity: int
     unit_price: Money
     items: int
-    units: int
     cart_token: str | None = None
 
 
@@ -60,11 +60,14 @@ class Owner(msgspec.Struct, frozen=True):
     actor: str
 
 
+_cart_id_of = lru_cache(10_000)(cart_id_of)
+
+
 async def owner_of(request: Request) -> Owner:
     """The caller as the owner of a cart. Raises Problem."""
     session = await request.caller()
     if session is not None:
-        return Owner(cart_id_of(session.customer), session.customer, actor_of(session))
+        return Owner(_cart_id_of(session.customer), session.customer, actor_of(session))
     cart = cart_of_header(request)
     return Owner(cart, None, "anonymous" if cart is None else f"guest:{cart}")
 
@@ -130,7 +133,6 @@ class CartController(Controller):
         services = request.services
         _, committed = await carts.change(
             services.shop,
-            services.recent,
             cart_id=cart,
             sku=sku,
             quantity=data.quantity,

@@ -13,12 +13,24 @@ from litestar.exceptions import (
     ValidationException,
 )
 
-from emporium.application.ports import Conflict, LimitReached, Overloaded, Taken, Unavailable
+from emporium.application.ports import Conflict, Erased, LimitReached, Overloaded, Taken, Unavailable
 from emporium.domain.base import Reason, Rejected
+from emporium.domain.customer import CUSTOMER_ERASED
 from emporium.http.reply import Reply
 from emporium.projections.paging import BadCursor
 
-__all__ = ["KINDS", "Kind", "Problem", "Wrong", "answer_to", "status_of", "title_of", "type_of"]
+__all__ = [
+    "KINDS",
+    "Kind",
+    "Problem",
+    "Wrong",
+    "answer_to",
+    "problem_of",
+    "problem_reply",
+    "status_of",
+    "title_of",
+    "type_of",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -244,6 +256,8 @@ def problem_of(error: Exception) -> Problem:
             return KINDS.taken(values={"scope": error.scope})
         case LimitReached():
             return KINDS.conflict(str(error))
+        case Erased():
+            return _of_rejection(CUSTOMER_ERASED())
         case BadCursor():
             return KINDS.invalid_cursor()
         case HTTPException():
@@ -254,16 +268,20 @@ def problem_of(error: Exception) -> Problem:
 def answer_to(request: "Request[Any, Any, Any]", error: Exception) -> Reply[Any]:
     """The answer to a request that ended with an exception."""
     problem = problem_of(error)
-    request_id = request.scope.get("request_id", "")
     if problem.status == 500:
-        _log.error("request %s failed", request_id, exc_info=error)
+        _log.error("request %s failed", request.scope.get("request_id"), exc_info=error)
+    return problem_reply(request.scope, problem)
+
+
+def problem_reply(scope: Mapping[str, Any], problem: Problem) -> Reply[Any]:
+    """The answer that tells a problem."""
     body = ProblemBody(
         type=type_of(problem.code),
         title=problem.title,
         status=problem.status,
         detail=problem.detail,
-        instance=request.scope["path"],
-        request_id=str(request_id),
+        instance=scope["path"],
+        request_id=scope.get("request_id", ""),
         values=dict(problem.values) if problem.values else None,
         errors=list(problem.errors) or None,
     )

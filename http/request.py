@@ -21,6 +21,9 @@ _JSON: Final = (b"application/json", b"application/json; charset=utf-8")
 _BEARER: Final = b"bearer "
 _LONGEST_TOKEN: Final = 512
 
+LONGEST_BODY: Final = 1_000_000
+"""Bytes that a body may have."""
+
 
 class Request(LitestarRequest[Any, Any, State]):
     """See the module. Headers are read from the scope's bytes: most requests need two of them."""
@@ -38,11 +41,33 @@ class Request(LitestarRequest[Any, Any, State]):
         return request_id
 
     def header(self, name: bytes) -> bytes | None:
-        """The first header of a (lower-case) name."""
-        for key, value in self.scope["headers"]:
-            if key == name:
-                return value
-        return None
+        """The (last) header of a lower-case name."""
+        heads: dict[bytes, bytes] = self.scope["heads"]  # type: ignore[typeddict-item]
+        return heads.get(name)
+
+    async def body(self) -> bytes:
+        """The whole body. Raises Problem (body_too_large), before reading it where its length is announced."""
+        known = self._body
+        if isinstance(known, bytes):
+            return known
+        announced = self.header(b"content-length")
+        if announced is not None and (not announced.isdigit() or len(announced) > 9 or int(announced) > LONGEST_BODY):
+            raise KINDS.body_too_large()
+        chunks: list[bytes] = []
+        size = 0
+        more = True
+        while more:
+            message: Any = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise KINDS.malformed_body("The body ended early.")
+            chunk: bytes = message["body"]
+            size += len(chunk)
+            if size > LONGEST_BODY:
+                raise KINDS.body_too_large()
+            chunks.append(chunk)
+            more = message["more_body"]
+        self._body = body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return body
 
     async def json(self) -> Any:
         """The body, strictly of the type that the handler's `data` declares; for Litestar's own extractor."""

@@ -34,7 +34,10 @@ def decode_cursor(text: str, shape: type[T]) -> T:
     if len(text) > _LONGEST:
         raise BadCursor("the cursor is too long")
     try:
-        return msgspec.json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=shape)
+        key = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        if b"\\u0000" in key:
+            raise BadCursor("no key holds NUL")
+        return msgspec.json.decode(key, type=shape)
     except (ValueError, msgspec.MsgspecError) as error:
         raise BadCursor("this is no cursor of this list") from error
 

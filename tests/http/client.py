@@ -1,7 +1,8 @@
 """The words in which tests of the gateway speak: a house with a catalogue, and callers of its gateway."""
 
+import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -13,7 +14,7 @@ from emporium.application.bootstrap import Doors, Opened
 from emporium.application.ports import Meta
 from emporium.domain.base import Money
 from emporium.domain.product import AddVariant, ChangePrice, CreateProduct, PublishProduct, product_id_of
-from emporium.domain.stock import ReceiveUnits
+from emporium.domain.stock import AdjustStock, ReceiveUnits
 from emporium.domain.warehouse import OpenWarehouse
 from emporium.http.app import create_app
 from emporium.http.main import open_services
@@ -63,9 +64,11 @@ class Caller:
         """Puts something into the cart."""
         return await self.post("/cart/items", {"sku": sku, "quantity": quantity})
 
-    async def check_out(self, **headers: str) -> httpx.Response:
-        """Checks the cart out as a guest."""
-        return await self.post("/checkout", {"email": "ada@example.org", "shipping_address": ADDRESS}, **headers)
+    async def check_out(self, *, idempotency_key: str | None = None, **more: Any) -> httpx.Response:
+        """Checks the cart out; `more` goes into the body."""
+        headers = {} if idempotency_key is None else {"idempotency_key": idempotency_key}
+        body = {"email": "ada@example.org", "shipping_address": ADDRESS, **more}
+        return await self.post("/checkout", body, **headers)
 
 
 class House:
@@ -100,10 +103,45 @@ class House:
                 PublishProduct(product_id=product),
             ):
                 catalog = (await self.shop.execute(command, STAFF)).position
-            receive = ReceiveUnits(sku=sku, warehouse="LON", quantity=units)
-            inventory = (await self.shop.execute(receive, STAFF)).position
+            received = ReceiveUnits(sku=sku, warehouse="LON", quantity=units)
+            inventory = (await self.shop.execute(received, STAFF)).position
         await self.shows("catalog", catalog, "catalog_pages")
         await self.shows("inventory", inventory, "catalog_pages", "stock_levels")
+
+    async def receive(self, sku: str, units: int) -> None:
+        """Books units in, and waits until they show."""
+        receive = ReceiveUnits(sku=sku, warehouse="LON", quantity=units)
+        await self.shows("inventory", (await self.shop.execute(receive, STAFF)).position, "catalog_pages")
+
+    async def adjust(self, sku: str, change: int) -> None:
+        """Books units out (or in), and waits until it shows."""
+        adjust = AdjustStock(sku=sku, warehouse="LON", change=change, reason="counted")
+        await self.shows("inventory", (await self.shop.execute(adjust, STAFF)).position, "catalog_pages")
+
+    async def pause(self, model: str, *, paused: bool = True) -> None:
+        """Stops a read model from moving on, or lets it."""
+        await self.opened.reads.query(
+            "UPDATE emporium_projection_status SET paused = %b WHERE model = %b RETURNING model", [paused, model]
+        )
+
+    async def until(self, caller: Caller, path: str, good: Callable[[Any], bool]) -> Any:
+        """What a path tells, once it is good."""
+        async with asyncio.timeout(20):
+            while True:
+                answer = await caller.get(path)
+                if answer.status_code == 200 and good(answer.json()):
+                    return answer.json()
+                await self.shop.logs["ordering"].wait(await self.shop.logs["ordering"].head(), 0.05)
+
+    async def order_is(self, caller: Caller, number: str, status: str) -> Any:
+        """The order, once it has a status."""
+        return await self.until(caller, f"/orders/{number}", lambda body: body["status"] == status)
+
+    async def labelled(self, caller: Caller, number: str) -> Any:
+        """The shipment, once every parcel has its label."""
+        return await self.until(
+            caller, f"/shipments/{number}", lambda body: all(one["labelled_at"] for one in body["parcels"])
+        )
 
     async def shows(self, log: str, position: int, *models: str) -> None:
         """Waits until the read models include a position."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -20,25 +20,29 @@ def settings(database: str, folder: Path) -> Settings:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[House]:
-    """The gateway in this process, with the read models' engine and the saga beside it."""
+async def running(settings: Settings, *, saga: bool = False) -> AsyncIterator[House]:
+    """A gateway with a catalogue in this process; its read models run beside it, and the saga where wanted."""
     async with (
         bootstrap.open_shop(settings) as shop,
         bootstrap.open_doors(shop) as doors,
         House.open(shop, doors) as house,
     ):
-        yield house
+        runners = [bootstrap.projections(shop, name="test").run()]
+        if saga:
+            managers = bootstrap.process_managers(shop.shop, automatic=False, name="test")
+            runners += [manager.run() for manager in managers]
+        tasks = [asyncio.create_task(runner) for runner in runners]
+        try:
+            await house.stock_up()
+            yield house
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @pytest.fixture
 async def house(settings: Settings) -> AsyncIterator[House]:
     """A gateway with a catalogue; its read models run, its saga does not."""
-    async with opened(settings) as house:
-        engine = asyncio.create_task(bootstrap.projections(house.opened, name="test").run())
-        try:
-            await house.stock_up()
-            yield house
-        finally:
-            engine.cancel()
-            with suppress(asyncio.CancelledError):
-                await engine
+    async with running(settings) as house:
+        yield house

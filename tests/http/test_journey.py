@@ -13,7 +13,6 @@ async def test_from_cart_to_order(house: House) -> None:
         "quantity": 2,
         "unit_price": {"amount": 500, "currency": "GBP"},
         "items": 1,
-        "units": 2,
     }
     cart = await customer.get("/cart")
     assert cart.json()["total"] == {"amount": 1_000, "currency": "GBP"}

@@ -16,9 +16,11 @@ from tests.support.fleet import Fleet
 @pytest.fixture(scope="session")
 def fleet() -> Iterator[Fleet]:
     """Two gateways, two workers, Postgres and a sandbox that takes 50 ms."""
-    with TemporaryDirectory(prefix="emporium-", ignore_cleanup_errors=True) as folder:
-        with Fleet.up(Path(folder), sandbox_latency_ms=50) as fleet:
-            yield fleet
+    with (
+        TemporaryDirectory(prefix="emporium-", ignore_cleanup_errors=True) as folder,
+        Fleet.up(Path(folder), sandbox_latency_ms=50) as fleet,
+    ):
+        yield fleet
 
 
 class Run:

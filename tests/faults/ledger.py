@@ -186,7 +186,8 @@ class Ledger:
         """Whether a process manager has not yet seen all of a log."""
         for log in SAGA:
             for name, position in await self.query(
-                f"SELECT application_name, notification_id FROM {log}_tracking WHERE application_name <> '__migration__'"
+                f"SELECT application_name, notification_id FROM {log}_tracking"
+                " WHERE application_name <> '__migration__'"
             ):
                 if position < self._positions[name.partition(":")[2]]:
                     return True

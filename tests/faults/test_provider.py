@@ -1,4 +1,4 @@
-"""A provider and a carrier that fail in every way at every call: one charge at most, no refund and no order left open."""
+"""A provider and a carrier that fail in every way at every call: one charge at most, nothing left open."""
 
 import asyncio
 

@@ -19,7 +19,7 @@ async def test_two_registrations_of_one_address_at_once_are_one_account(house: H
 
 async def test_nothing_personal_is_in_clear_in_an_event(house: House) -> None:
     await house.register("ada@example.org")
-    [one] = await house.shop.logs["accounts"].stream((await _only_account(house)))
+    [one] = await house.shop.logs["accounts"].stream(await _only_account(house))
     text = repr(one)
     for secret in ("ada@", PASSWORD, "argon2"):
         assert secret not in text

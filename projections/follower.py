@@ -11,8 +11,8 @@ from psycopg import sql
 
 from emporium.application.ports import Recorded, Superseded, Unavailable, Unreadable
 from emporium.projections import generations
-from emporium.projections.feed import Item, Source
 from emporium.projections.model import Connection, ReadModel, Tables
+from emporium.projections.source import Item, Source
 
 __all__ = ["TRANSIENT", "Follower", "Foreign", "Moved", "Paused", "Stopped"]
 
@@ -339,6 +339,6 @@ class Follower:
         batch: dict[tuple[str, int], Item] = {}
         for log, position in places:
             if (log, position) not in batch:
-                items = await self._sources[log].reread(position - 1)
+                items, _ = await self._sources[log].read(position - 1)
                 batch = {(item.log, item.position): item for item in items}
             yield batch[log, position]

@@ -11,10 +11,10 @@ from psycopg import sql
 
 from emporium.application.ports import EventLog, Leases, Superseded
 from emporium.projections import generations
-from emporium.projections.feed import Direct
 from emporium.projections.follower import TRANSIENT, Follower
 from emporium.projections.generations import LIVE, NEXT, PREVIOUS
 from emporium.projections.model import Connection, ReadModel
+from emporium.projections.source import LogSource
 
 __all__ = ["Busy", "Difference", "Progress", "Rebuild", "Rebuilt", "cancel", "compare"]
 
@@ -137,7 +137,7 @@ class Rebuild:
             self._dsn, autocommit=True, application_name=f"emporium rebuild {model.name}"
         ) as connection:
             await self._prepare(connection)
-            sources = {log: Direct(self._logs[log], model.topics(log)) for log in model.logs}
+            sources = {log: LogSource(self._logs[log], model.topics(log), ahead=True) for log in model.logs}
             follower = Follower(model, NEXT, connection, sources, epoch)
             try:
                 await follower.claim()

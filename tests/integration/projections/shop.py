@@ -78,8 +78,12 @@ class Shop:
 
     async def project(self, models: Sequence[ReadModel] = MODELS) -> None:
         """Runs an engine until the models include everything that was written."""
+        await self.project_up_to(self.token(), models)
+
+    async def project_up_to(self, token: Token, models: Sequence[ReadModel] = MODELS) -> None:
+        """Runs an engine until the models include what the token asks for."""
         async with self.engine(models), self.waiter(models) as waiter:
-            assert await waiter.wait([model.name for model in models], self.token(), PATIENCE)
+            assert await waiter.wait([model.name for model in models], token, PATIENCE)
 
     @asynccontextmanager
     async def reopened(self) -> Any:

@@ -70,7 +70,7 @@ def created(shop: Shop, told: Sequence[Any]) -> int:
 
 
 async def test_an_interrupted_rebuild_is_taken_up_where_it_stood(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emporium.projections.feed.BATCH", 100)
+    monkeypatch.setattr("emporium.projections.source.BATCH", 100)
     await shop.write(year(100))
     await shop.project([ORDER_HISTORY])
     live = await shop.rows(ORDER_HISTORY)

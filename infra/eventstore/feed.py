@@ -65,12 +65,16 @@ class Feed:
             return await self._history(after, limit, topics)
         return self._recent(after, limit, topics)
 
-    def took(self, units: Sequence[Committed], previous: int | None) -> None:
-        """Events that this process has just committed, all after `previous` (None: not known)."""
-        if previous != self._high or self._high < 0:
+    def took(self, units: Sequence[Committed]) -> None:
+        """Events that this process has just committed, in order: the next need not be fetched."""
+        if self._high < 0:
             return
         for done in units:
             for position, new in enumerate(done.unit.events, done.first):
+                # Positions are handed out one by one: the next number is the next event. Other numbers left out
+                # may be rolled back, or another process's: those are fetched.
+                if position != self._high + 1:
+                    return
                 schema = self._registry.schema_of(self._log, new.event)
                 self._keep(
                     Recorded(self._log, position, new.stream, new.version, new.id, new.at, new.event, new.meta, schema),

@@ -17,7 +17,7 @@ from emporium.infra.eventstore.leases import Leases
 from emporium.infra.eventstore.loading import Loader
 from emporium.infra.eventstore.registry import CORRELATION_OFFSET, Registry
 from emporium.infra.eventstore.tail import Notifier, Tail
-from emporium.infra.eventstore.units import Packed, tracking_name
+from emporium.infra.eventstore.units import Packed, idempotency_id, tracking_name
 from emporium.infra.eventstore.writer import Committed, Writer
 
 __all__ = ["Limits", "PgEventLog"]
@@ -106,13 +106,13 @@ class PgEventLog:
         """See the port. Raises ValueError for a unit that is wrong in itself, WrongIncarnation after a restore."""
         return await self._writer.append(Packed(self.name, unit, self._registry))
 
-    def _on_commit(self, units: Sequence[Committed], previous: int | None) -> None:
+    def _on_commit(self, units: Sequence[Committed]) -> None:
         last = 0
         for done in units:
             if done.unit.events:
                 self._loader.cache.advance(done.unit.events)
                 last = max(last, done.last)
-        self._feed.took(units, previous)
+        self._feed.took(units)
         if last:
             self.tail.advance(last)
             self._notifier.notify(f"{self.name}_events")
@@ -120,8 +120,8 @@ class PgEventLog:
     async def answered(self, scope: str, key: str) -> IdempotencyReplay | None:
         """See the port."""
         rows = await self._database.query(
-            f"SELECT body_hash, answer, position FROM public.{self.name}_idempotency WHERE scope = %b AND key = %b",
-            [scope, key],
+            f"SELECT body_hash, answer, position FROM public.{self.name}_idempotency WHERE id = %b",
+            [idempotency_id(scope, key)],
         )
         return IdempotencyReplay(*rows[0]) if rows else None
 

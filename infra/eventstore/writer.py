@@ -5,12 +5,13 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from struct import Struct
 from typing import Any, Final
 from uuid import UUID, uuid4
 
+import msgspec
 import psycopg
 from psycopg import errors as pg
-from psycopg.types.numeric import Int8
 
 from emporium.application.ports import (
     Conflict,
@@ -21,11 +22,11 @@ from emporium.application.ports import (
     Taken,
     Unavailable,
 )
-from emporium.infra.eventstore import arrays
 from emporium.infra.eventstore.database import Connection, is_lost
 from emporium.infra.eventstore.errors import WrongIncarnation
+from emporium.infra.eventstore.prepared import Prepared
 from emporium.infra.eventstore.tables import FENCED, RESTORED
-from emporium.infra.eventstore.units import Packed, parameters
+from emporium.infra.eventstore.units import PARAMETER_TYPES, Packed, parameters
 
 __all__ = ["Committed", "Writer"]
 
@@ -35,6 +36,12 @@ _CROWD: Final = 16
 _MOST_EVENTS: Final = 1024
 _MOST_SKIPPED: Final = 1024
 
+_BIGINT: Final = Struct("!q").pack
+# The writer's identity before `parameters`: two uuids around two bigints.
+_TYPES: Final = (2950, 20, 20, 2950, *PARAMETER_TYPES)
+
+# Position of the batch's first event, and the outcome of each unit where one was refused.
+_Outcome = tuple[int | None, list[Any] | None]
 Connect = Callable[[], Awaitable[Connection]]
 
 
@@ -67,6 +74,7 @@ class _Lane:
     def __init__(self) -> None:
         self.id = uuid4()
         self.connection: Connection | None = None
+        self.append: Prepared | None = None
         self.generation = 0
         self.number = 0
         self.busy = False
@@ -81,8 +89,7 @@ class Writer:
         log: its name.
         incarnation: the one whose positions this process holds.
         connect: makes an autocommit connection that nobody else uses.
-        committed: told of every batch after its commit, before its callers: the units in order of
-            position, and the log's last position before them (None where it is not known to be contiguous).
+        committed: told of every batch after its commit and before its callers: the units in order of position.
         queue: how many units may wait.
         patience: seconds for which a lost database is waited for.
         lanes: batches that may be under way at once; more than one hides the round trip.
@@ -93,7 +100,7 @@ class Writer:
         log: str,
         incarnation: UUID,
         connect: Connect,
-        committed: Callable[[Sequence[Committed], int | None], None],
+        committed: Callable[[Sequence[Committed]], None],
         *,
         queue: int,
         patience: float,
@@ -110,10 +117,8 @@ class Writer:
         self._wake = asyncio.Event()
         self._closing = False
         self._tasks: list[asyncio.Task[None]] = []
-        marks = ", ".join(["%b"] * 18)
-        self._append: Final = (
-            f"SELECT first, previous, outcomes FROM public.emporium_append_{log}({marks}, %b::jsonb)".encode()
-        )
+        marks = ", ".join(f"${number}" for number in range(1, len(_TYPES) + 1))
+        self._append: Final = f"SELECT first, outcomes FROM public.emporium_append_{log}({marks})".encode()
         self._enter: Final = f"SELECT * FROM public.emporium_enter_{log}(%s)".encode()
 
     async def append(self, unit: Packed) -> int:
@@ -213,7 +218,7 @@ class Writer:
             return
         self._settle(batch, *row)
 
-    async def _send(self, lane: _Lane, units: list[Packed]) -> tuple[int | None, int | None, list[Any] | None]:
+    async def _send(self, lane: _Lane, units: list[Packed]) -> _Outcome:
         """Commits exactly once, across lost connections. Raises Unavailable after the patience is over."""
         deadline = asyncio.get_running_loop().time() + self._patience
         lane.number += 1
@@ -225,14 +230,9 @@ class Writer:
                     row = await self._open(lane)
                     if row is not None:
                         return row
-                assert lane.connection is not None
-                cursor = await lane.connection.execute(
-                    self._append,
-                    [lane.id, Int8(lane.generation), Int8(lane.number), self._incarnation, *values],
-                    binary=True,
-                )
-                first, previous, outcomes = await cursor.fetchone() or (None, None, None)
-                return first, previous, outcomes
+                assert lane.append is not None
+                head = lane.id.bytes, _BIGINT(lane.generation), _BIGINT(lane.number), self._incarnation.bytes
+                return _row(await lane.append.call([*head, *values]))
             except (psycopg.Error, OSError) as error:
                 await self._survive(lane, error, deadline)
             await asyncio.sleep(pause)
@@ -253,24 +253,25 @@ class Writer:
         if asyncio.get_running_loop().time() > deadline:
             raise Unavailable(f"the database of the log {self._log} cannot be reached: {error}") from error
 
-    async def _open(self, lane: _Lane) -> tuple[int | None, int | None, list[Any] | None] | None:
+    async def _open(self, lane: _Lane) -> _Outcome | None:
         """A new connection, fenced against the lane's earlier one; the outcome of the batch that is under
         way where the earlier one committed it."""
         connection = await self._connect()
         try:
-            arrays.register(connection)
+            append = Prepared(connection, _TYPES)
+            await append.prepare(self._append)
             cursor = await connection.execute(self._enter, [lane.id], binary=True)
             row = await cursor.fetchone()
         except BaseException:
             await connection.close()
             raise
         assert row is not None
-        generation, number, first, previous, outcomes, incarnation = row
+        generation, number, first, outcomes, incarnation = row
         if incarnation != self._incarnation:
             await connection.close()
             raise WrongIncarnation(self._log, incarnation, self._incarnation)
-        lane.connection, lane.generation = connection, generation
-        return (first, previous, outcomes) if number == lane.number else None
+        lane.connection, lane.append, lane.generation = connection, append, generation
+        return (first, outcomes) if number == lane.number else None
 
     async def _drop(self, lane: _Lane) -> None:
         connection, lane.connection = lane.connection, None
@@ -278,7 +279,7 @@ class Writer:
             with contextlib.suppress(psycopg.Error, OSError):
                 await connection.close()
 
-    def _settle(self, batch: list[_Entry], first: int | None, previous: int | None, outcomes: list[Any] | None) -> None:
+    def _settle(self, batch: list[_Entry], first: int | None, outcomes: list[Any] | None) -> None:
         committed: list[Committed] = []
         position = first or 0
         for number, entry in enumerate(batch):
@@ -293,12 +294,19 @@ class Writer:
                     entry.future.set_exception(_refusal(outcomes[number]))
                 continue
             committed.append(done)
-        # A stock writer or a refused unit may have left a hole between two of ours only in the slow path.
-        self._committed(committed, previous if outcomes is None else None)
+        self._committed(committed)
         answers = {id(done.unit): done.last for done in committed}
         for entry in batch:
             if not entry.future.done():
                 entry.future.set_result(answers[id(entry.unit)])
+
+
+def _row(columns: list[bytes | None]) -> _Outcome:
+    first, outcomes = columns
+    return (
+        None if first is None else int.from_bytes(first, signed=True),
+        None if outcomes is None else msgspec.json.decode(outcomes[1:]),
+    )
 
 
 def _fail(batch: Iterable[_Entry], error: BaseException) -> None:

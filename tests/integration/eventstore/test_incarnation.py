@@ -50,4 +50,4 @@ async def test_a_process_that_lived_through_a_restore_writes_nothing_and_waits_f
         await log.head()
     await store["beta"].append(unit(uuid4(), 1))
     async with await EventStore.open(dict.fromkeys(LOGS, dsn), REGISTRY) as after:
-        assert await after["alpha"].append(unit(uuid4(), 1)) == 2
+        assert await after["alpha"].append(unit(uuid4(), 1)) > 1

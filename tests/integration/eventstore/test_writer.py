@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from emporium.application.ports import (
+    Claim,
     Conflict,
     Counter,
     Idempotency,
@@ -88,7 +89,7 @@ async def test_a_strange_violation_is_raised_to_its_caller_alone(store: EventSto
     answers = await asyncio.gather(
         *(log.append(unit(uuid4(), 1)) for _ in range(5)),
         log.append(Unit(events=[bad])),
-        log.append(Unit(idempotency=Idempotency("s", "".join(uuid4().hex for _ in range(400)), b"", b""))),
+        log.append(Unit(claims=[Claim("".join(uuid4().hex for _ in range(400)), b"", uuid4())])),
         *(log.append(unit(uuid4(), 1)) for _ in range(5)),
         return_exceptions=True,
     )

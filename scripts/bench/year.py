@@ -1,6 +1,6 @@
 """A year of a real shop's invoices through the whole saga: how long it takes, and what the largest process needs."""
 
-import subprocess
+import asyncio
 import sys
 import tempfile
 import time
@@ -30,17 +30,19 @@ async def results(settings: Settings) -> list[Result]:
         )
         with tempfile.TemporaryFile() as report:
             began = time.perf_counter()
-            process = subprocess.Popen(
-                [sys.executable, *cli("import", "online-retail", str(file), "--json")],
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *cli("import", "online-retail", str(file), "--json"),
                 env=child_environment(own),
-                stdin=subprocess.DEVNULL,
+                stdin=asyncio.subprocess.DEVNULL,
                 stdout=report,
             )
+            ended = asyncio.create_task(process.wait())
             peaks: dict[int, float] = {}
-            while process.poll() is None:
+            while not ended.done():
                 for pid in _family(process.pid):
                     peaks[pid] = max(peaks.get(pid, 0.0), _resident(pid))
-                time.sleep(0.5)  # noqa: ASYNC251 - nothing else runs in this loop
+                await asyncio.wait([ended], timeout=0.5)
             seconds = time.perf_counter() - began
             if process.returncode != 0:
                 raise RuntimeError(f"the import ended with {process.returncode}")

@@ -8,20 +8,31 @@ from datetime import timedelta
 from typing import Final
 
 import msgspec
+import psycopg
 
 from emporium.application.effects import Effects
 from emporium.application.policies import POLICIES
-from emporium.application.ports import Clock
-from emporium.application.runner import Follower, ProcessManager, TaskRunner
+from emporium.application.ports import Clock, Media, ProviderRecord
+from emporium.application.runner import BATCH, Follower, ProcessManager, TaskRunner
 from emporium.application.schedules import TimeLimits, scheduler
 from emporium.application.shop import Offer, Shop
 from emporium.domain.base import Money
 from emporium.domain.registry import AGGREGATES, LOGS, SCHEMAS, UPCASTERS
 from emporium.infra.carrier_http import HttpCarrier
 from emporium.infra.clock import SystemClock
-from emporium.infra.eventstore import EventStore, Limits, Migration, Registry, apply_migrations, migrate
+from emporium.infra.eventstore import (
+    EventStore,
+    Limits,
+    Migration,
+    Registry,
+    SchemaMismatch,
+    apply_migrations,
+    check,
+    migrate,
+)
 from emporium.infra.eventstore.database import Database
 from emporium.infra.media import MediaFolder
+from emporium.infra.monitor import ModelState, Picture, look
 from emporium.infra.passwords import Passwords
 from emporium.infra.provider_http import HttpProvider
 from emporium.infra.sessions import MIGRATIONS as SESSION_MIGRATIONS
@@ -29,22 +40,27 @@ from emporium.infra.sessions import CartTokens, Sessions, open_sessions
 from emporium.infra.settings import Settings, StartupProblem
 from emporium.infra.vault import MIGRATIONS as VAULT_MIGRATIONS
 from emporium.infra.vault import masters_from_file, masters_from_text, masters_in_folder, open_vault
-from emporium.projections import catalog_pages
+from emporium.projections import catalog_pages, saga_monitor
 from emporium.projections.engine import Engine
 from emporium.projections.generations import MIGRATIONS as PROJECTION_MIGRATIONS
 from emporium.projections.registry import MODELS
 
 __all__ = [
     "Doors",
+    "ModelState",
+    "Observation",
     "Opened",
+    "Picture",
     "limits_of",
     "main_dsn",
     "migrate_all",
+    "observe",
     "open_doors",
     "open_shop",
     "owner",
     "process_managers",
     "projections",
+    "provider_record",
     "registry",
 ]
 
@@ -133,6 +149,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     shop: Shop
     store: EventStore
     reads: Database
+    media: Media
 
 
 @asynccontextmanager
@@ -167,7 +184,7 @@ async def open_shop(
         stack.push_async_callback(database.close)
         provider = HttpProvider(settings.provider_url or NOWHERE)
         stack.push_async_callback(provider.aclose)
-        carrier = HttpCarrier(settings.carrier_url or NOWHERE, clock)
+        carrier = HttpCarrier(settings.carrier_url or NOWHERE)
         stack.push_async_callback(carrier.aclose)
         passwords = Passwords()
         stack.callback(passwords.close)
@@ -184,16 +201,19 @@ async def open_shop(
             schedule=scheduler(time_limits),
             limits=time_limits,
         )
-        yield Opened(settings=settings, shop=shop, store=store, reads=database)
+        yield Opened(settings=settings, shop=shop, store=store, reads=database, media=MediaFolder(settings.data_dir))
 
 
-def process_managers(shop: Shop, *, automatic: bool, name: str, ttl: float = 5.0) -> list[ProcessManager]:
+def process_managers(
+    shop: Shop, *, automatic: bool, name: str, ttl: float = 5.0, batch: int = BATCH
+) -> list[ProcessManager]:
     """All process managers of the saga, ready to run in this process.
 
     Args:
         automatic: parcels are packed and handed over without people.
         name: this process in the leases.
         ttl: seconds after which another process may take a silent leader's place.
+        batch: events that a follower handles in one commit.
     """
     log_of = {event: aggregate.log for aggregate in AGGREGATES for event in aggregate.events}
     effects = Effects(shop.logs, shop.provider, shop.carrier, shop.vault, shop.clock, shop.limits, automatic=automatic)
@@ -201,7 +221,7 @@ def process_managers(shop: Shop, *, automatic: bool, name: str, ttl: float = 5.0
     for policy in POLICIES:
         log = shop.logs[policy.name]
         followers = [
-            Follower(policy, log, shop.logs[upstream], shop.logs["ordering"], shop.clock, shop.schedule)
+            Follower(policy, log, shop.logs[upstream], shop.logs["ordering"], shop.clock, shop.schedule, batch)
             for upstream in dict.fromkeys(log_of[event] for event in policy.table)
         ]
         performers = dict(effects.performers.get(policy.name, {}))
@@ -209,6 +229,16 @@ def process_managers(shop: Shop, *, automatic: bool, name: str, ttl: float = 5.0
         tasks = TaskRunner(log, performers, shop.clock, shop.schedule)
         managers.append(ProcessManager(policy.name, followers, tasks, shop.leases[policy.name], name, ttl))
     return managers
+
+
+@asynccontextmanager
+async def provider_record(settings: Settings) -> AsyncIterator[ProviderRecord]:
+    """The payment provider's own record, to reconcile with."""
+    provider = HttpProvider(settings.provider_url or NOWHERE)
+    try:
+        yield provider
+    finally:
+        await provider.aclose()
 
 
 def projections(opened: Opened, *, name: str) -> Engine:
@@ -248,3 +278,33 @@ async def open_doors(opened: Opened) -> AsyncIterator[Doors]:
             media=MediaFolder(settings.data_dir),
             listen=settings.listen_database_url or dsn,
         )
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """How the shop is, seen from outside.
+
+    Attributes:
+        mismatch: why the databases do not fit the program; None where they do or cannot be asked.
+        sagas: what is open; None before the read model exists.
+    """
+
+    picture: Picture
+    mismatch: str | None
+    sagas: saga_monitor.OpenSagas | None
+
+
+async def observe(settings: Settings) -> Observation:
+    """Looks at all databases without opening the shop, so that one that cannot be reached hides nothing else."""
+    dsns, main = log_dsns(settings), main_dsn(settings)
+    picture = await look(dsns, main)
+    mismatch = sagas = None
+    if not any(database.error for database in picture.databases):
+        try:
+            await check(dsns, registry())
+        except SchemaMismatch as error:
+            mismatch = str(error)
+    name = saga_monitor.SAGA_MONITOR.name
+    if any(model.model == name and model.state != "outdated" for model in picture.models):
+        async with await psycopg.AsyncConnection.connect(main, autocommit=True) as connection:
+            sagas = await saga_monitor.summary(connection)
+    return Observation(picture=picture, mismatch=mismatch, sagas=sagas)

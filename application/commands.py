@@ -182,8 +182,7 @@ def _available(work: Work, wanted: dict[str, int], streams: dict[tuple[str, str]
     found: dict[str, dict[str, int]] = {sku: {} for sku in wanted}
     for (sku, place), stream in streams.items():
         state = work.state(STOCK, stream)
-        if state is not None and state.available > 0:
-            found[sku][place] = state.available
+        found[sku][place] = state.available if state is not None else 0
     return found
 
 
@@ -239,10 +238,12 @@ async def _fail_and_reopen(work: Work, command: FailAndReopen, cause: Meta) -> N
     fail = order.FailOrder(order_id=command.order_id, reason=command.reason, detail=command.detail)
     if not work.decide(ORDER, command.order_id, fail, cause) or state is None or state.cart_id is None:
         return
-    await work.load(CART, state.cart_id)
+    there = await work.load(CART, state.cart_id)
+    cart_id = there.into if there is not None and there.into is not None else state.cart_id
+    await work.load(CART, cart_id)
     items = tuple(CartItem(sku=line.sku, quantity=line.quantity, unit_price=line.unit_price) for line in state.lines)
-    reopen = cart.ReopenCart(cart_id=state.cart_id, order_id=command.order_id, items=items)
-    work.decide(CART, state.cart_id, reopen, cause)
+    reopen = cart.ReopenCart(cart_id=cart_id, order_id=command.order_id, items=items)
+    work.decide(CART, cart_id, reopen, cause)
 
 
 HANDLERS: Final[dict[type[Command], tuple[str, Handler]]] = {

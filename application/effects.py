@@ -5,7 +5,7 @@ before anything is repeated the other side is asked what it knows.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -116,31 +116,36 @@ class Effects:
         if state.reference is not None or state.amount is None:
             return Finished()
         wanted = state.status == payment.REQUESTED
+        now = self._clock.following(task.due)
         try:
-            if wanted and task.attempts == 0 and self._clock.now() < task.due + _SURELY_FIRST:
-                outcome = await self._charge(state)
+            if wanted and task.attempts == 0 and now < task.due + _SURELY_FIRST:
+                outcome = await self._charge(state, now)
             else:
                 outcome = await self._provider.find_charge(state.key, state.order_id)
                 if wanted and outcome.status == "unknown":
-                    outcome = await self._charge(state)
+                    outcome = await self._charge(state, now)
         except ProviderDown as down:
             return Retry(backoff(task.attempts), str(down))
         settled = _settled(state.order_id, outcome)
         if settled is not None:
             return Finished([settled])
-        if wanted or (self._clock.now() < task.due + _LATE_CHECKS and task.attempts < 40):
+        if wanted or (now < task.due + _LATE_CHECKS and task.attempts < 40):
             return Retry(backoff(task.attempts), f"the provider says {outcome.status}")
         return Finished()
 
-    async def _charge(self, state: payment.PaymentState) -> Outcome:
+    async def _charge(self, state: payment.PaymentState, at: datetime) -> Outcome:
         if state.amount is None:
             raise ValueError("a payment without an amount cannot be charged")
-        return await self._provider.charge(state.key, state.order_id, state.amount, state.method, self._clock.now())
+        return await self._provider.charge(state.key, state.order_id, state.amount, state.method, at)
 
     async def payment_deadline(self, task: Task) -> Finished | Retry | Park:
         """The time for the payment is over: what the provider knows decides, silence times it out."""
-        state, _ = await self._payments.load(PAYMENT, task.stream, fresh=True)
-        if state is None or state.status != payment.REQUESTED:
+        for fresh in (False, True):
+            # What a payment has become once it stays: only the wish to end it needs the log's own word.
+            state, _ = await self._payments.load(PAYMENT, task.stream, fresh=fresh)
+            if state is not None and state.status != payment.REQUESTED:
+                return Finished()
+        if state is None:
             return Finished()
         try:
             outcome = await self._provider.find_charge(state.key, state.order_id)
@@ -164,7 +169,8 @@ class Effects:
                 outcome = await self._provider.find_refund(key, state.reference)
             if outcome.status == "unknown":
                 amount = Money(state.refunds[refund_id].amount, state.amount.currency)
-                outcome = await self._provider.refund(key, state.reference, amount, self._clock.now())
+                at = self._clock.following(task.due)
+                outcome = await self._provider.refund(key, state.reference, amount, at)
         except ProviderDown as down:
             return Retry(backoff(task.attempts), str(down))
         if outcome.status == "succeeded":
@@ -233,7 +239,8 @@ class Effects:
             return Retry(backoff(task.attempts), "the parcel is not seen yet")
         parcel = state.parcels[number]
         try:
-            await self._carrier.hand_over(f"handover-{task.stream}-{number}", parcel.tracking_number)
+            at = self._clock.following(task.due)
+            await self._carrier.hand_over(f"handover-{task.stream}-{number}", parcel.tracking_number, at)
         except ProviderDown as down:
             return Retry(backoff(task.attempts), str(down))
         return Finished([shipment.ShipParcel(order_id=state.order_id, parcel=number)])
@@ -248,7 +255,7 @@ class Effects:
         if parcel.delivered:
             return Finished()
         try:
-            status = await self._carrier.status(parcel.tracking_number)
+            status = await self._carrier.status(parcel.tracking_number, self._clock.following(task.due))
         except ProviderDown as down:
             return Retry(backoff(task.attempts), str(down))
         if status == "delivered":
@@ -264,7 +271,7 @@ class Effects:
         state, _ = await self._ordering.load(CART, task.stream, fresh=True)
         if state is None or not state.items:
             return Finished()
-        now = self._clock.now()
+        now = self._clock.following(task.due)
         over = state.touched_at + self._limits.cart
         if over > now:
             return Retry(over - now, failed=False)
@@ -272,6 +279,9 @@ class Effects:
 
     async def unshipped(self, task: Task) -> Finished | Retry | Park:
         """Nobody shipped the order in time: cancel it, so that stock and money go back."""
+        state, _ = await self._ordering.load(ORDER, task.stream)
+        if state is not None and state.is_closed:
+            return Finished()
         state, _ = await self._ordering.load(ORDER, task.stream, fresh=True)
         if state is None or state.status not in (order.PENDING, order.PAID, order.CONFIRMED):
             return Finished()

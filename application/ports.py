@@ -14,6 +14,7 @@ import msgspec
 from emporium.domain.base import Aggregate, Event, Money, Sealed, State
 
 __all__ = [
+    "Booked",
     "Carrier",
     "Cause",
     "Claim",
@@ -28,11 +29,14 @@ __all__ = [
     "Label",
     "Leases",
     "LimitReached",
+    "Media",
+    "MediaFile",
     "Meta",
     "NewEvent",
     "Outcome",
     "Overloaded",
     "Provider",
+    "ProviderRecord",
     "Recorded",
     "Superseded",
     "Taken",
@@ -52,6 +56,13 @@ class Clock(Protocol):
     """Where the time comes from; always aware, always UTC."""
 
     def now(self) -> datetime: ...
+
+    def following(self, at: datetime) -> datetime:
+        """The time of what follows from something that happened or fell due at `at`: now.
+
+        Only where history is played back does it follow at once, that is at `at` itself.
+        """
+        ...
 
 
 # --- events ----------------------------------------------------------------------------------------
@@ -325,8 +336,10 @@ class EventLog(Protocol):
         """Returns when the log may hold something after a position: woken by a local commit, NOTIFY or the poll."""
         ...
 
-    async def due_tasks(self, now: datetime, limit: int, *, kinds: Sequence[str] | None = None) -> list[Task]:
-        """Tasks with due ≤ now that are not parked, by due time."""
+    async def due_tasks(
+        self, now: datetime, limit: int, *, kinds: Sequence[str] | None = None, exclude: Sequence[UUID] = ()
+    ) -> list[Task]:
+        """Tasks with due ≤ now that are not parked, by due time, without those of the ids `exclude`."""
         ...
 
     async def next_due(self) -> datetime | None:
@@ -345,19 +358,20 @@ class EventLog(Protocol):
 class Leases(Protocol):
     """Who leads the followers of one log: one owner per name, by the database's clock."""
 
-    async def acquire(self, name: str, owner: str, ttl: float, upstreams: Sequence[str] = ()) -> int | None:
+    async def acquire(self, name: str, owner: str, ttl: float, *, force: bool = False) -> int | None:
         """The new epoch of the leadership, None while another owner holds it. `ttl` in seconds.
 
         The epoch is also written into the tracking rows of the follower `name` (one per upstream), so
-        that a leader who lost the lease without noticing commits nothing more.
+        that a leader who lost the lease without noticing commits nothing more. `force` takes the lease
+        from whoever holds it; that one notices at its next renewal.
         """
         ...
 
-    async def renew(self, name: str, epoch: int, ttl: float) -> bool:
+    async def renew(self, name: str, owner: str, epoch: int, ttl: float) -> bool:
         """False where the lease is lost."""
         ...
 
-    async def release(self, name: str, epoch: int) -> None:
+    async def release(self, name: str, owner: str, epoch: int) -> None:
         """Lets another owner take over at once."""
         ...
 
@@ -412,6 +426,34 @@ class Vault(Protocol):
         ...
 
 
+# --- files ------------------------------------------------------------------------------------------
+
+
+class MediaFile(msgspec.Struct, frozen=True):
+    """A file that pages show: its bytes, and the headers with which it is to be served."""
+
+    content: bytes
+    headers: Mapping[str, str]
+
+
+class Media(Protocol):
+    """Files under the hash of their content: what is there never changes. Off the event loop: both do file work."""
+
+    def put(self, content: bytes, kind: str) -> str:
+        """Stores the content, durably, and gives its path on the gateway, `/media/<name>`.
+
+        Args:
+            kind: the file's extension, such as `svg`; one of those that can be served, else KeyError.
+
+        Raises OSError where it cannot be written.
+        """
+        ...
+
+    def get(self, name: str) -> MediaFile | None:
+        """The file of this name; None where there is none, whatever the name holds."""
+        ...
+
+
 # --- the outside -----------------------------------------------------------------------------------
 
 
@@ -460,6 +502,30 @@ class Provider(Protocol):
     async def find_refund(self, key: str, reference: str) -> Outcome: ...
 
 
+class Booked(msgspec.Struct, frozen=True):
+    """Money that the provider has moved.
+
+    Attributes:
+        key: the idempotency key of the call.
+        order: whose charge it is; None for a refund.
+        amount: negative for a refund.
+        at: the business time.
+    """
+
+    key: str
+    order: UUID | None
+    amount: Money
+    at: datetime
+
+
+class ProviderRecord(Protocol):
+    """The provider's own record, to reconcile with."""
+
+    def booked(self) -> AsyncIterator[Booked]:
+        """All charges that succeeded, then all refunds. Raises ProviderDown."""
+        ...
+
+
 class Label(msgspec.Struct, frozen=True):
     """A parcel that the carrier has taken on."""
 
@@ -479,17 +545,20 @@ class Address(msgspec.Struct, frozen=True):
 
 
 class Carrier(Protocol):
-    """A parcel carrier. Every call carries an idempotency key and may be repeated. Raises ProviderDown."""
+    """A parcel carrier. Every call carries an idempotency key and may be repeated. Raises ProviderDown.
+
+    `at` is the business time, by which parcels travel; when a call is repeated the first one stands.
+    """
 
     async def book(self, key: str, order: UUID, parcel: int, address: Address, items: Mapping[str, int]) -> Label:
         """A label for the parcel. Raises AddressRefused."""
         ...
 
-    async def status(self, tracking_number: str) -> str:
+    async def status(self, tracking_number: str, at: datetime) -> str:
         """`labelled`, `in_transit`, `delivered`, `lost`, `returned` or `unknown`."""
         ...
 
-    async def hand_over(self, key: str, tracking_number: str) -> None:
+    async def hand_over(self, key: str, tracking_number: str, at: datetime) -> None:
         """The carrier has the parcel."""
         ...
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -31,7 +31,7 @@ from emporium.domain.base import Event, Rejected, stream_id
 from emporium.domain.order import ORDER, OrderState
 from emporium.domain.registry import AGGREGATES
 
-__all__ = ["Follower", "ProcessManager", "TaskRunner"]
+__all__ = ["BATCH", "Follower", "ProcessManager", "TaskRunner"]
 
 _log = logging.getLogger(__name__)
 
@@ -114,6 +114,7 @@ class Follower:
                 if recorded.id in refused:
                     work.unit.tasks.append(self._later(recorded, refused[recorded.id]))
                     continue
+                work.now = self._clock.following(recorded.at)
                 try:
                     reason = await self._one(work, recorded, orders)
                 except Rejected as rejected:
@@ -169,7 +170,7 @@ class Follower:
         return Task(
             id=stream_id("task", "later", self.policy.name, recorded.id),
             kind=self.later_kind,
-            due=self._clock.now() + backoff(0),
+            due=self._clock.following(recorded.at) + backoff(0),
             stream=recorded.stream,
             data={"position": recorded.position, "reason": reason},
             cause=self._cause_of(recorded),
@@ -223,6 +224,11 @@ class TaskRunner:
         self._outcomes: deque[tuple[Task, Finished | Retry | Park]] = deque()
         self._wake = asyncio.Event()
 
+    def part(self, kinds: Callable[[str], bool]) -> "TaskRunner":
+        """Another runner, for those of its kinds of tasks that `kinds` is true of."""
+        chosen = {kind: perform for kind, perform in self._performers.items() if kinds(kind)}
+        return TaskRunner(self.log, chosen, self._clock, self._schedule)
+
     def offer(self, tasks: Iterable[Task]) -> None:
         """Tasks that were just committed by this process: those that are due need not be looked up."""
         now = self._clock.now()
@@ -232,17 +238,20 @@ class TaskRunner:
                 self._waiting.append(task)
         self._wake.set()
 
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of tasks that it performs."""
+        return list(self._performers)
+
     async def poll(self, now: datetime) -> None:
         """Looks up what is due."""
         if len(self._waiting) < CONCURRENCY:
-            limit = 2 * CONCURRENCY + len(self._known)
-            found = await self.log.due_tasks(now, limit, kinds=list(self._performers))
-            self.offer(found)
+            self.offer(await self.log.due_tasks(now, 2 * CONCURRENCY, kinds=self.kinds, exclude=list(self._known)))
 
     @property
     def idle(self) -> bool:
         """Nothing waits, runs or is to be committed in this process."""
-        return not (self._waiting or self._running or self._outcomes)
+        return not self._known
 
     async def step(self) -> bool:
         """Starts what may start and commits the outcomes that are there; whether anything happened."""
@@ -277,10 +286,14 @@ class TaskRunner:
                     pass
 
     async def stop(self) -> None:
-        """Waits for the calls that are under way (their outcomes are found again by key where they are lost)."""
+        """Gives up what is under way and forgets everything: the table of tasks knows what is still to be done,
+        and outcomes that are lost here are found again by key."""
         for running in list(self._running):
             running.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+        self._waiting.clear()
+        self._outcomes.clear()
+        self._known.clear()
 
     def _finished(self, running: "asyncio.Task[None]") -> None:
         self._running.discard(running)
@@ -307,6 +320,7 @@ class TaskRunner:
             work = Work(self.log, self._clock.now(), _NOBODY, self._schedule, stale)
             failed: tuple[UUID, str] | None = None
             for task, outcome in outcomes:
+                work.now = self._clock.following(task.due)
                 try:
                     await self._settle(work, task, refused.get(task.id, outcome))
                 except Rejected as rejected:
@@ -362,22 +376,21 @@ class ProcessManager:
         self._leases = leases
         self._owner = owner
         self._ttl = ttl
-        self._upstreams = [follower.upstream.name for follower in followers]
         self.epoch: int | None = None
 
     async def run(self) -> None:
         """Waits for the lease, leads while it holds, begins again when it is lost. Ends when cancelled."""
         while True:
             try:
-                self.epoch = await self._leases.acquire(self.name, self._owner, self._ttl, self._upstreams)
+                self.epoch = await self._leases.acquire(self.name, self._owner, self._ttl)
                 if self.epoch is None:
                     await asyncio.sleep(self._ttl / 4)
                     continue
                 await self._lead(self.epoch)
-            except (Superseded, Unavailable, Overloaded) as lost:
-                _log.warning("%s steps down: %s", self.name, lost or type(lost).__name__)
+            except* (Superseded, Unavailable, Overloaded) as lost:
+                _log.warning("%s steps down: %r", self.name, lost.exceptions[0])
                 await asyncio.sleep(IDLE)
-            except Exception:
+            except* Exception:
                 _log.exception("%s failed and starts again", self.name)
                 await asyncio.sleep(2 * IDLE)
             finally:
@@ -385,7 +398,7 @@ class ProcessManager:
                 if epoch is not None:
                     try:
                         async with asyncio.timeout(1.0):
-                            await self._leases.release(self.name, epoch)
+                            await self._leases.release(self.name, self._owner, epoch)
                     except (Unavailable, TimeoutError):
                         _log.info("%s could not give its lease back; it runs out by itself", self.name)
 
@@ -396,15 +409,13 @@ class ProcessManager:
                 group.create_task(self.tasks.run())
                 for follower in self.followers:
                     group.create_task(self._follow(follower, epoch))
-        except* (Superseded, Unavailable, Overloaded) as lost:
-            raise lost.exceptions[0] from None
         finally:
             await self.tasks.stop()
 
     async def _renew(self, epoch: int) -> None:
         while True:
             await asyncio.sleep(self._ttl / 3)
-            if not await self._leases.renew(self.name, epoch, self._ttl):
+            if not await self._leases.renew(self.name, self._owner, epoch, self._ttl):
                 raise Superseded(f"the lease of {self.name} is lost")
 
     async def _follow(self, follower: Follower, epoch: int) -> None:

@@ -1,6 +1,7 @@
 """What every aggregate is made of: events, commands, states, reasons, money, sealed values and ids."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID, uuid5
 
@@ -161,6 +162,7 @@ class Aggregate(msgspec.Struct, Generic[S], frozen=True):
     state_version: int = 1
 
 
+@lru_cache(maxsize=65_536)
 def stream_id(kind: str, *parts: object) -> UUID:
     """The id of a stream that can exist once: uuid5 of its kind and what it belongs to."""
     return uuid5(_NAMESPACE, "\x1f".join((kind, *map(str, parts))))

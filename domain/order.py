@@ -575,7 +575,8 @@ def _return(command: ReturnLines, order: OrderState) -> Sequence[Event]:
         if before + quantity > line.quantity:
             raise MORE_THAN_BOUGHT(line=number, left=line.quantity - before, quantity=quantity)
         back[number] = before + quantity
-        part = Money(_share(line, before + quantity) - _share(line, before), line.total.currency)
+        cost = share(line.total.amount, line.quantity, before + quantity)
+        part = Money(cost - share(line.total.amount, line.quantity, before), line.total.currency)
         returned.append(ReturnedLine(line=number, sku=line.sku, quantity=quantity, amount=part))
         amount += part
     _check_refund(order, amount)
@@ -591,9 +592,12 @@ def _return(command: ReturnLines, order: OrderState) -> Sequence[Event]:
     ]
 
 
-def _share(line: OrderLine, units: int) -> int:
-    """What the first `units` of a line cost, rounded half up; cumulative, so that all shares add up to the total."""
-    return (2 * line.total.amount * units + line.quantity) // (2 * line.quantity)
+def share(total: int, quantity: int, units: int) -> int:
+    """What the first `units` of a line cost that has `quantity` units for `total`, rounded half up.
+
+    A part that comes back is worth what the share grows by, so that all parts add up to the total.
+    """
+    return (2 * total * units + quantity) // (2 * quantity)
 
 
 def _check_refund(order: OrderState, amount: Money) -> None:

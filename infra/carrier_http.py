@@ -1,13 +1,14 @@
 """The parcel carrier over HTTP: every unusable answer is ProviderDown, an address it does not serve AddressRefused."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final, Literal, TypeVar
 from urllib.parse import quote
 from uuid import UUID
 
 import msgspec
 
-from emporium.application.ports import Address, AddressRefused, Clock, Label, ProviderDown
+from emporium.application.ports import Address, AddressRefused, Label, ProviderDown
 
 from .http_client import HttpClient
 
@@ -48,14 +49,12 @@ class HttpCarrier:
 
     Args:
         base_url: `http://host:port`.
-        clock: the business time, by which parcels travel.
         timeout: seconds to connect, and again to answer.
         connections: the most calls at once; more wait for their turn.
     """
 
-    def __init__(self, base_url: str, clock: Clock, *, timeout: float = 5.0, connections: int = 64) -> None:
+    def __init__(self, base_url: str, *, timeout: float = 5.0, connections: int = 64) -> None:
         self._client = HttpClient(base_url, timeout, connections)
-        self._clock = clock
 
     async def book(self, key: str, order: UUID, parcel: int, address: Address, items: Mapping[str, int]) -> Label:
         """A label for the parcel. Raises AddressRefused, ProviderDown."""
@@ -73,10 +72,10 @@ class HttpCarrier:
                 raise AddressRefused(refusal.text)
         raise _unusable(status, body)
 
-    async def status(self, tracking_number: str) -> str:
+    async def status(self, tracking_number: str, at: datetime) -> str:
         """`labelled`, `in_transit`, `delivered`, `lost`, `returned` or `unknown`. Raises ProviderDown."""
-        at = quote(self._clock.now().isoformat())
-        status, body = await self._client.call("GET", f"/v1/parcels/{quote(tracking_number, safe='')}?at={at}")
+        target = f"/v1/parcels/{quote(tracking_number, safe='')}?at={quote(at.isoformat())}"
+        status, body = await self._client.call("GET", target)
         if status == _NOT_FOUND:
             return "unknown"
         if status != _OK:
@@ -86,10 +85,10 @@ class HttpCarrier:
             raise ProviderDown(f"the carrier answered for {tracked.tracking_number!r}, not {tracking_number!r}")
         return tracked.status
 
-    async def hand_over(self, key: str, tracking_number: str) -> None:
+    async def hand_over(self, key: str, tracking_number: str, at: datetime) -> None:
         """The carrier has the parcel; the first time stands. Raises ProviderDown."""
         target = f"/v1/parcels/{quote(tracking_number, safe='')}/handover"
-        status, body = await self._client.call("POST", target, key, _encode({"at": self._clock.now()}))
+        status, body = await self._client.call("POST", target, key, _encode({"at": at}))
         if status != _OK:
             raise _unusable(status, body)
 

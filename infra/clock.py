@@ -11,9 +11,12 @@ class SystemClock:
     def now(self) -> datetime:
         return datetime.now(UTC)
 
+    def following(self, at: datetime) -> datetime:
+        return datetime.now(UTC)
+
 
 class SetClock:
-    """A clock that only moves when it is told to: for imports and tests.
+    """A clock that only moves when it is told to: for tests.
 
     Args:
         start: an aware time; every later one is aware too.
@@ -23,6 +26,9 @@ class SetClock:
         self._now = start.astimezone(UTC)
 
     def now(self) -> datetime:
+        return self._now
+
+    def following(self, at: datetime) -> datetime:
         return self._now
 
     def set(self, now: datetime) -> None:

@@ -7,9 +7,9 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-import msgspec
+from emporium.application.ports import MediaFile
 
-__all__ = ["URL", "MediaFile", "MediaFolder"]
+__all__ = ["URL", "MediaFolder"]
 
 URL: Final = "/media/"
 """The path under which the gateway serves them."""
@@ -18,28 +18,16 @@ _TYPES: Final = {"svg": "image/svg+xml"}
 _NAME: Final = re.compile(rf"[0-9a-f]{{64}}\.({'|'.join(_TYPES)})")
 
 
-class MediaFile(msgspec.Struct, frozen=True):
-    """What the gateway answers with: the content (bytes) and its headers, the content type among them."""
-
-    content: bytes
-    headers: dict[str, str]
-
-
 class MediaFolder:
-    """The folder `media` of a data folder. Its methods do file work: call them off the event loop."""
+    """See `emporium.application.ports.Media`: the folder `media` of a data folder."""
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / "media"
 
     def put(self, content: bytes, kind: str) -> str:
-        """Stores the content, durably, and gives its path on the gateway.
-
-        Args:
-            kind: the file's extension, such as `svg`; one of those that can be served.
-
-        Raises OSError where it cannot be written, KeyError for another kind.
-        """
-        _ = _TYPES[kind]
+        """See the port."""
+        if kind not in _TYPES:
+            raise KeyError(kind)
         name = f"{hashlib.sha256(content).hexdigest()}.{kind}"
         target = self._folder / name
         if not target.exists():
@@ -58,7 +46,7 @@ class MediaFolder:
         return URL + name
 
     def get(self, name: str) -> MediaFile | None:
-        """The file behind the last part of its path; None where there is none, whatever the name holds."""
+        """See the port."""
         match = _NAME.fullmatch(name)
         if match is None:
             return None

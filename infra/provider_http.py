@@ -1,5 +1,6 @@
 """The payment provider over HTTP: every unusable answer is ProviderDown, every refusal a declined Outcome."""
 
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any, Final, Literal, TypeVar
 from urllib.parse import quote
@@ -7,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from emporium.application.ports import Outcome, ProviderDown
+from emporium.application.ports import Booked, Outcome, ProviderDown
 from emporium.domain.base import Money
 
 from .http_client import HttpClient
@@ -37,6 +38,8 @@ class _Known(msgspec.Struct):
     currency: str
     status: Literal["succeeded", "declined", "pending"]
     code: str | None
+    at: datetime | None = None
+    order: str | None = None
 
 
 class _Refusal(msgspec.Struct):
@@ -46,6 +49,7 @@ class _Refusal(msgspec.Struct):
 
 class _Found(msgspec.Struct):
     data: list[_Known]
+    next: str | None = None
 
 
 _T = TypeVar("_T")
@@ -58,7 +62,7 @@ _totals: Final = msgspec.json.Decoder(list[MonthTotals])
 
 
 class HttpProvider:
-    """Implements `ports.Provider`; for one event loop. Connections open when first needed.
+    """Implements `ports.Provider` and `ports.ProviderRecord`; for one event loop. Connections open when first needed.
 
     Args:
         base_url: `http://host:port`.
@@ -113,6 +117,18 @@ class HttpProvider:
             raise _unusable(status, body)
         return _decode(_totals, body)
 
+    async def booked(self) -> AsyncIterator[Booked]:
+        """All charges that succeeded, then all refunds. Raises ProviderDown."""
+        for target, sign in (("/v1/charges", 1), ("/v1/refunds", -1)):
+            after: str | None = ""
+            while after is not None:
+                found = await self._page(f"{target}?after={after}" if after else target)
+                for known in found.data:
+                    if known.status == "succeeded" and known.at is not None:
+                        order = None if known.order is None else UUID(known.order)
+                        yield Booked(known.key, order, Money(sign * known.amount, known.currency), known.at)
+                after = found.next
+
     async def aclose(self) -> None:
         """Closes the connections."""
         await self._client.aclose()
@@ -134,10 +150,13 @@ class HttpProvider:
         raise _unusable(status, body)
 
     async def _find(self, target: str) -> list[_Known]:
+        return (await self._page(target)).data
+
+    async def _page(self, target: str) -> _Found:
         status, body = await self._client.call("GET", target)
         if status != _OK:
             raise _unusable(status, body)
-        return _decode(_found, body).data
+        return _decode(_found, body)
 
 
 def _outcome(known: _Known) -> Outcome:

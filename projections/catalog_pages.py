@@ -78,8 +78,7 @@ CREATE TABLE price_history (
     at timestamptz NOT NULL,
     currency text NOT NULL,
     amount bigint NOT NULL,
-    previous bigint,
-    PRIMARY KEY (sku, position)
+    previous bigint
 );
 CREATE TABLE categories (category_id uuid PRIMARY KEY, name text NOT NULL, slug text NOT NULL, parent uuid);
 
@@ -91,6 +90,7 @@ INDEXES: Final = """
 CREATE INDEX IF NOT EXISTS products_slug ON products (slug);
 CREATE INDEX IF NOT EXISTS products_title ON products (title_key, product_id);
 CREATE INDEX IF NOT EXISTS variants_product ON variants (product_id);
+CREATE UNIQUE INDEX IF NOT EXISTS price_history_changes ON price_history (sku, position);
 CREATE INDEX IF NOT EXISTS listing_title ON listing (currency, title_key, product_id);
 CREATE INDEX IF NOT EXISTS listing_price ON listing (currency, lowest, product_id);
 CREATE INDEX IF NOT EXISTS listing_newest ON listing (currency, published_at DESC, product_id DESC);

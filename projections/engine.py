@@ -11,18 +11,18 @@ import psycopg
 
 from emporium.application.ports import EventLog, Leases, Superseded
 from emporium.projections import generations
-from emporium.projections.feed import Feed, Tail
 from emporium.projections.follower import TRANSIENT, Follower, Foreign, Moved, Paused
 from emporium.projections.generations import LIVE, Generation
 from emporium.projections.model import Connection, ReadModel
 from emporium.projections.rebuild import Busy, Rebuild
+from emporium.projections.source import LogSource
 
 __all__ = ["Engine", "lease_of"]
 
 HEARTBEAT: Final = 1.0
 """Seconds between two entries in the status table."""
 
-PACE: Final = 0.005
+PACE: Final = 0.015
 """Seconds that a small batch waits for company: fewer, larger transactions under load."""
 
 _SMALL: Final = 200
@@ -68,17 +68,10 @@ class Engine:
         self._leases = leases
         self._owner = owner
         self._ttl = ttl
-        topics: dict[str, set[str]] = {}
-        for model in models:
-            for log in model.logs:
-                topics.setdefault(log, set()).update(model.topics(log))
-        self._feeds = {log: Feed(logs[log], sorted(names)) for log, names in topics.items()}
 
     async def run(self) -> None:
         """Leads what it may, for ever; gives the leases back when it is cancelled."""
         async with asyncio.TaskGroup() as group:
-            for feed in self._feeds.values():
-                group.create_task(feed.run())
             for model in self._models:
                 group.create_task(self._lead(model))
 
@@ -96,7 +89,7 @@ class Engine:
                     _log.info("%s is led by another process now", model.name)
                 finally:
                     with suppress(Exception):
-                        await self._leases.release(lease_of(model.name), epoch)
+                        await self._leases.release(lease_of(model.name), self._owner, epoch)
             await asyncio.sleep(self._ttl / 10)
 
     async def _acquire(self, model: ReadModel) -> int | None:
@@ -112,7 +105,7 @@ class Engine:
         while True:
             await asyncio.sleep(self._ttl / 4)
             try:
-                held = await self._leases.renew(lease_of(model.name), epoch, self._ttl * 0.8)
+                held = await self._leases.renew(lease_of(model.name), self._owner, epoch, self._ttl * 0.8)
             except TRANSIENT as error:
                 _log.warning("the lease of %s cannot be renewed: %s", model.name, error)
                 continue
@@ -203,11 +196,8 @@ class Engine:
                     return
 
     async def _fold(self, stored: Generation, model: ReadModel, epoch: int, connection: Connection) -> None:
-        tails = {log: Tail(self._feeds[log], self._logs[log], model.topics(log)) for log in model.logs}
-        wake = asyncio.Event()
-        for log in model.logs:
-            self._feeds[log].subscribe(wake)
-        follower = Follower(model, LIVE, connection, tails, epoch)
+        sources = {log: LogSource(self._logs[log], model.topics(log)) for log in model.logs}
+        follower = Follower(model, LIVE, connection, sources, epoch)
         try:
             await follower.claim()
             state, beat = stored.state if stored.state == "filling" else "running", 0.0
@@ -215,7 +205,6 @@ class Engine:
                 if time.monotonic() - beat >= HEARTBEAT:
                     beat = time.monotonic()
                     await self._beat(follower, stored.signature, state)
-                wake.clear()
                 try:
                     count = await follower.advance()
                 except Paused:
@@ -225,17 +214,23 @@ class Engine:
                     if state != "running":
                         state, beat = "running", 0.0
                         continue
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(max(0.01, beat + HEARTBEAT - time.monotonic())):
-                            await wake.wait()
+                    await self._wait(follower, sources, beat + HEARTBEAT - time.monotonic())
                 elif count < _SMALL:
                     await asyncio.sleep(PACE)
         except (Moved, Foreign):
             return
+
+    async def _wait(self, follower: Follower, sources: Mapping[str, LogSource], timeout: float) -> None:
+        """Until one of the logs has grown."""
+        timeout = max(timeout, 0.01)
+        waits = [asyncio.create_task(one.wait(follower.positions[log], timeout)) for log, one in sources.items()]
+        try:
+            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for log in model.logs:
-                self._feeds[log].unsubscribe(wake)
-                await tails[log].close()
+            for task in waits:
+                task.cancel()
+        for task in done:
+            task.result()
 
     async def _beat(self, follower: Follower, signature: str, state: str) -> None:
         cursor = await follower.connection.execute(

@@ -11,8 +11,8 @@ from psycopg import sql
 
 from emporium.application.ports import Recorded, Superseded, Unavailable, Unreadable
 from emporium.projections import generations
-from emporium.projections.feed import Item, Source
 from emporium.projections.model import Connection, ReadModel, Tables
+from emporium.projections.source import Item, Source
 
 __all__ = ["TRANSIENT", "Follower", "Foreign", "Moved", "Paused", "Stopped"]
 
@@ -144,7 +144,7 @@ class Follower:
                 old = self.positions[log]
                 items, new = await self._sources[log].read(old)
                 if new <= old:
-                    break
+                    raise LookupError(f"the log {log} ends at {old}, before {target}")
                 await self._move([_Step(log, old, new, items)])
                 await self._sift_step(_Step(log, old, new, items))
                 self.positions[log] = new
@@ -316,6 +316,7 @@ class Follower:
             raise
         except Exception as error:
             text = f"{type(error).__name__}: {error}".split("\n", 1)[0][:500]
+            _log.warning("%s still cannot fold %s: %s", self.model.name, key, text)
             await self.connection.execute(
                 "UPDATE emporium_parked SET retry = false, error = CASE WHEN (log, position) = (%s, %s) THEN %s END"
                 " WHERE model = %s AND generation = %s AND key = %s",

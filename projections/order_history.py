@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, LiteralString
 from uuid import UUID
 
 import msgspec
@@ -14,7 +14,7 @@ from emporium.domain import order as o
 from emporium.domain import payment as p
 from emporium.domain import reservation as r
 from emporium.domain import shipment as s
-from emporium.domain.base import Aggregate, Event, Sealed, State
+from emporium.domain.base import Event, Sealed
 from emporium.projections.model import Connection, ReadModel, Tables, canonical
 from emporium.projections.paging import Page, decode_cursor, page_of
 
@@ -98,8 +98,7 @@ CREATE TABLE timeline (
     at timestamptz NOT NULL,
     name text NOT NULL,
     actor text NOT NULL,
-    facts jsonb NOT NULL,
-    PRIMARY KEY (order_id, log, position)
+    facts jsonb NOT NULL
 );
 """
 
@@ -108,6 +107,7 @@ CREATE INDEX IF NOT EXISTS orders_number ON orders (number);
 CREATE INDEX IF NOT EXISTS orders_customer ON orders (customer_id, placed_at DESC, order_id DESC)
     WHERE customer_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS orders_placed ON orders (placed_at DESC, order_id DESC);
+CREATE UNIQUE INDEX IF NOT EXISTS timeline_events ON timeline (order_id, log, position);
 CREATE INDEX IF NOT EXISTS orders_status ON orders (status, placed_at DESC, order_id DESC);
 """
 
@@ -120,17 +120,15 @@ LOGS: Final[dict[str, tuple[type[Event], ...]]] = {
 
 # --- fold ------------------------------------------------------------------------------------------
 
-S = TypeVar("S", bound=State)
-
 
 class _Order(msgspec.Struct):
-    """A row of `orders`; of an order that was there before, only what changes is set. `state` is set at the end."""
+    """A row of `orders`; of an order that was there before, only what changes is set."""
 
     order_id: UUID
-    status: str
     reason: str | None
-    changed_at: datetime
-    version: int
+    status: str = ""
+    changed_at: datetime | None = None
+    version: int = 0
     state: msgspec.Raw = msgspec.Raw()
     number: str | None = None
     customer_id: UUID | None = None
@@ -158,7 +156,7 @@ class _Payment(msgspec.Struct):
     order_id: UUID
     changed_at: datetime
     version: int
-    state: p.PaymentState
+    state: p.PaymentState | None
 
 
 class _Refund(msgspec.Struct):
@@ -175,8 +173,8 @@ class _Shipment(msgspec.Struct):
     order_id: UUID
     changed_at: datetime
     version: int
-    state: s.ShipmentState
-    times: dict[str, datetime]
+    state: s.ShipmentState | None
+    times: dict[str, Any]
 
 
 class _Entry(msgspec.Struct):
@@ -207,110 +205,113 @@ def _order_id(one: Recorded) -> UUID:
     return one.event.order_id  # type: ignore[attr-defined,no-any-return]  # every event folded here has it
 
 
-async def _states(
-    tables: Tables, aggregate: Aggregate[S], sql: Any, events: Sequence[Recorded], begin: tuple[type[Event], ...]
-) -> dict[UUID, tuple[S, Any]]:
-    """What earlier batches left of the orders that do not begin in this one: state and what else was selected."""
-    begun = {_order_id(one) for one in events if isinstance(one.event, begin)}
-    known = {_order_id(one) for one in events} - begun
-    return {
-        order_id: (msgspec.json.decode(state, type=aggregate.state), *rest)
-        for order_id, state, *rest in await tables.fetch(sql, list(known))
-    }
+async def _before(
+    tables: Tables, events: Sequence[Recorded], begin: type[Event], sql: LiteralString
+) -> dict[int, tuple[Any, ...]]:
+    """What earlier batches left of the orders that do not begin in this one, by the order's id as a number.
+
+    (Numbers, because hashing a UUID runs Python code, and this is done several times for every event.)
+    """
+    known = {_order_id(one).int: _order_id(one) for one in events}
+    for one in events:
+        if type(one.event) is begin:
+            known.pop(_order_id(one).int, None)
+    return {order_id.int: tuple(rest) for order_id, *rest in await tables.fetch(sql, list(known.values()))}
 
 
 async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
-    before = await _states(
-        tables,
-        o.ORDER,
-        "SELECT order_id, state::text, reason FROM orders WHERE order_id = ANY(%s)",
-        events,
-        (o.OrderCreated,),
+    before = await _before(
+        tables, events, o.OrderCreated, "SELECT order_id, state::text, reason FROM orders WHERE order_id = ANY(%s)"
     )
-    rows: dict[UUID, _Order] = {}
-    states: dict[UUID, o.OrderState] = {}
-    created: list[UUID] = []
-    contents = []
+    rows: dict[int, _Order] = {}
+    states: dict[int, o.OrderState] = {}
+    created: dict[int, _Contents] = {}
     for one in events:
-        event = one.event
-        if isinstance(event, o.OrderCreated):
-            key = event.order_id
+        event: Any = one.event
+        key = event.order_id.int
+        if type(event) is o.OrderCreated:
             # The state is stored without what stands in `contents` already; evolve does not look at it.
-            state = states[key] = replace(o.evolve(None, event), lines=(), email=None, ship_to=None)
-            created.append(key)
-            contents.append(_Contents(key, event.lines, event.email, event.ship_to))
-            rows[key] = _Order(
-                order_id=key,
-                status=state.status,
-                reason=None,
-                changed_at=one.at,
-                version=one.version,
-                number=event.number,
-                customer_id=event.customer_id,
-                subject=event.subject,
-                cart_id=event.cart_id,
-                placed_at=event.placed_at,
-                currency=event.total.currency,
-                goods=event.goods.amount,
-                shipping=event.shipping.amount,
-                total=event.total.amount,
-                units=sum(line.quantity for line in event.lines),
-                country=event.country,
-                channel=event.channel,
-                payment_method=event.payment_method,
-            )
+            states[key] = replace(o.evolve(None, event), lines=(), email=None, ship_to=None)
+            created[key] = _Contents(event.order_id, event.lines, event.email, event.ship_to)
+            rows[key] = _new_order(one, event)
             continue
-        key = _order_id(one)
         row = rows.get(key)
         if row is None:
-            states[key], reason = before[key]
-            row = rows[key] = _Order(key, states[key].status, reason, one.at, one.version)
+            state, reason = before[key]
+            states[key] = _ORDER_STATE.decode(state)
+            row = rows[key] = _Order(event.order_id, reason)
         states[key] = o.evolve(states[key], event)
-        row.status = states[key].status
         row.changed_at, row.version = one.at, one.version
         if isinstance(event, o.OrderFailed | o.OrderCancellationRequested | o.OrderCancelled):
             row.reason = event.reason
         elif isinstance(event, o.OrderCancellationRefused):
             row.reason = None
     for key, row in rows.items():
+        row.status = states[key].status
         row.state = canonical(states[key])
-    fresh = set(created)
     await tables.write(
         "INSERT INTO orders SELECT * FROM json_populate_recordset(NULL::orders, %s)", [rows[key] for key in created]
     )
-    await tables.write("INSERT INTO contents SELECT * FROM json_populate_recordset(NULL::contents, %s)", contents)
+    await tables.write(
+        "INSERT INTO contents SELECT * FROM json_populate_recordset(NULL::contents, %s)", list(created.values())
+    )
     await tables.write(
         "UPDATE orders t SET status = x.status, reason = x.reason, changed_at = x.changed_at, version = x.version,"
         " state = x.state FROM json_populate_recordset(NULL::orders, %s) x WHERE t.order_id = x.order_id",
-        [row for key, row in rows.items() if key not in fresh],
+        [row for key, row in rows.items() if key not in created],
+    )
+
+
+def _new_order(one: Recorded, event: o.OrderCreated) -> _Order:
+    return _Order(
+        order_id=event.order_id,
+        reason=None,
+        changed_at=one.at,
+        version=one.version,
+        number=event.number,
+        customer_id=event.customer_id,
+        subject=event.subject,
+        cart_id=event.cart_id,
+        placed_at=event.placed_at,
+        currency=event.total.currency,
+        goods=event.goods.amount,
+        shipping=event.shipping.amount,
+        total=event.total.amount,
+        units=sum(line.quantity for line in event.lines),
+        country=event.country,
+        channel=event.channel,
+        payment_method=event.payment_method,
     )
 
 
 async def _fold_payments(tables: Tables, events: Sequence[Recorded]) -> None:
-    before = await _states(
-        tables,
-        p.PAYMENT,
-        "SELECT order_id, state::text FROM payments WHERE order_id = ANY(%s)",
-        events,
-        (p.PaymentRequested,),
+    before = await _before(
+        tables, events, p.PaymentRequested, "SELECT order_id, state::text FROM payments WHERE order_id = ANY(%s)"
     )
-    rows: dict[UUID, _Payment] = {}
-    refunds: dict[tuple[UUID, UUID], _Refund] = {}
+    states: dict[int, p.PaymentState | None] = {key: _PAYMENT_STATE.decode(state) for key, (state,) in before.items()}
+    last: dict[int, Recorded] = {}
+    refunds: dict[tuple[int, int], _Refund] = {}
     for one in events:
-        event, key = one.event, _order_id(one)
-        row = rows.get(key)
-        state = p.evolve(row.state if row is not None else before[key][0] if key in before else None, event)
-        rows[key] = _Payment(key, one.at, one.version, state)
+        event: Any = one.event
+        key = event.order_id.int
+        state = states[key] = p.evolve(states.get(key), event)
+        last[key] = one
         if isinstance(event, p.RefundRequested | p.PaymentRefunded | p.RefundFailed):
             refund = state.refunds[event.refund_id]
-            refunds[key, event.refund_id] = _Refund(
-                key, event.refund_id, refund.status, event.amount.currency, refund.amount, refund.reason, one.at
+            refunds[key, event.refund_id.int] = _Refund(
+                event.order_id,
+                event.refund_id,
+                refund.status,
+                event.amount.currency,
+                refund.amount,
+                refund.reason,
+                one.at,
             )
     await tables.write(
         "INSERT INTO payments SELECT * FROM json_populate_recordset(NULL::payments, %s)"
         " ON CONFLICT (order_id) DO UPDATE SET changed_at = excluded.changed_at, version = excluded.version,"
         " state = excluded.state",
-        list(rows.values()),
+        [_Payment(_order_id(one), one.at, one.version, states[key]) for key, one in last.items()],
     )
     await tables.write(
         "INSERT INTO refunds SELECT * FROM json_populate_recordset(NULL::refunds, %s)"
@@ -329,33 +330,36 @@ _STEPS: Final[dict[type[Event], str]] = {
 
 
 async def _fold_shipments(tables: Tables, events: Sequence[Recorded]) -> None:
-    before = await _states(
+    before = await _before(
         tables,
-        s.SHIPMENT,
-        "SELECT order_id, state::text, times FROM shipments WHERE order_id = ANY(%s)",
         events,
-        (s.ShipmentPrepared,),
+        s.ShipmentPrepared,
+        "SELECT order_id, state::text, times FROM shipments WHERE order_id = ANY(%s)",
     )
-    rows: dict[UUID, _Shipment] = {}
+    states: dict[int, s.ShipmentState | None] = {
+        key: _SHIPMENT_STATE.decode(state) for key, (state, _) in before.items()
+    }
+    times: dict[int, dict[str, Any]] = {key: known for key, (_, known) in before.items()}
+    last: dict[int, Recorded] = {}
     for one in events:
-        event, key = one.event, _order_id(one)
-        row = rows.get(key)
-        if row is None:
-            state, times = before.get(key, (None, {}))
-            row = rows[key] = _Shipment(key, one.at, one.version, s.evolve(state, event), times)
-        else:
-            row.state = s.evolve(row.state, event)
-            row.changed_at, row.version = one.at, one.version
+        event: Any = one.event
+        key = event.order_id.int
+        states[key] = s.evolve(states.get(key), event)
+        last[key] = one
         step = _STEPS.get(type(event))
         if step is not None:
-            row.times[f"{event.parcel}.{step}"] = one.at  # type: ignore[attr-defined]  # each of these has a parcel
+            times.setdefault(key, {})[f"{event.parcel}.{step}"] = one.at
     await tables.write(
         "INSERT INTO shipments SELECT * FROM json_populate_recordset(NULL::shipments, %s)"
         " ON CONFLICT (order_id) DO UPDATE SET changed_at = excluded.changed_at, version = excluded.version,"
         " state = excluded.state, times = excluded.times",
-        list(rows.values()),
+        [_Shipment(_order_id(one), one.at, one.version, states[key], times.get(key, {})) for key, one in last.items()],
     )
 
+
+_ORDER_STATE: Final = msgspec.json.Decoder(o.OrderState)
+_PAYMENT_STATE: Final = msgspec.json.Decoder(p.PaymentState)
+_SHIPMENT_STATE: Final = msgspec.json.Decoder(s.ShipmentState)
 
 # --- timeline --------------------------------------------------------------------------------------
 
@@ -414,16 +418,17 @@ _COURSE: Final = {
 
 
 def _entry(log: str, one: Recorded) -> _Entry:
-    event = one.event
-    facts = _FACTS.get(type(event))
+    event: Any = one.event
+    kind = type(event)
+    facts = _FACTS.get(kind)
     return _Entry(
-        _order_id(one),
+        event.order_id,
         log,
         one.position,
         one.at,
-        type(event).__name__,
+        kind.__name__,
         one.meta.actor,
-        facts(event) if facts is not None else {},
+        {} if facts is None else facts(event),
     )
 
 
@@ -698,24 +703,29 @@ async def timeline(connection: Connection, order_id: UUID) -> list[Entry]:
     return sorted(entries, key=lambda one: (one.at, _COURSE.get(one.name, len(_COURSE)), one.log, one.position))
 
 
-async def order_totals(connection: Connection) -> list[OrderTotals]:
-    """Orders by month, currency, channel and status."""
+async def order_totals(connection: Connection, only: Sequence[UUID] | None = None) -> list[OrderTotals]:
+    """Orders (all, or only these) by month, currency, channel and status."""
     async with connection.cursor(row_factory=class_row(OrderTotals)) as found:
         await found.execute(
             "SELECT to_char(placed_at AT TIME ZONE 'UTC', 'YYYY-MM') AS month, currency, channel, status,"
             " count(*) AS orders, sum(goods)::bigint AS goods, sum(shipping)::bigint AS shipping,"
             " sum(total)::bigint AS total"
-            " FROM rm_order_history.orders GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"
+            " FROM rm_order_history.orders WHERE %(only)s::uuid[] IS NULL OR order_id = ANY(%(only)s)"
+            " GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
+            {"only": None if only is None else list(only)},
         )
         return await found.fetchall()
 
 
-async def refund_totals(connection: Connection) -> list[RefundTotals]:
-    """Refunds that were paid, by month, currency and reason."""
+async def refund_totals(connection: Connection, only: Sequence[UUID] | None = None) -> list[RefundTotals]:
+    """Refunds (all, or only these) that were paid, by month, currency and reason."""
     async with connection.cursor(row_factory=class_row(RefundTotals)) as found:
         await found.execute(
             "SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM') AS month, currency, reason, count(*) AS refunds,"
             " sum(amount)::bigint AS amount"
-            " FROM rm_order_history.refunds WHERE status = 'done' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+            " FROM rm_order_history.refunds"
+            " WHERE status = 'done' AND (%(only)s::uuid[] IS NULL OR refund_id = ANY(%(only)s))"
+            " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+            {"only": None if only is None else list(only)},
         )
         return await found.fetchall()

@@ -11,10 +11,10 @@ from psycopg import sql
 
 from emporium.application.ports import EventLog, Leases, Superseded
 from emporium.projections import generations
-from emporium.projections.feed import Direct
 from emporium.projections.follower import TRANSIENT, Follower
 from emporium.projections.generations import LIVE, NEXT, PREVIOUS
 from emporium.projections.model import Connection, ReadModel
+from emporium.projections.source import LogSource
 
 __all__ = ["Busy", "Difference", "Progress", "Rebuild", "Rebuilt", "cancel", "compare"]
 
@@ -27,7 +27,7 @@ class Busy(Exception):  # noqa: N818
     """Another process is rebuilding the model."""
 
 
-class Progress(msgspec.Struct, frozen=True, tag_field="event", tag="progress"):
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """How far a rebuild is.
 
     Attributes:
@@ -43,6 +43,7 @@ class Progress(msgspec.Struct, frozen=True, tag_field="event", tag="progress"):
     head: int
     rate: float
     eta: float | None
+    event: str = "progress"
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -54,7 +55,7 @@ class Difference(msgspec.Struct, frozen=True):
     equal: bool
 
 
-class Rebuilt(msgspec.Struct, frozen=True, tag_field="event", tag="rebuilt"):
+class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
     """The end of a rebuild.
 
     Attributes:
@@ -69,6 +70,7 @@ class Rebuilt(msgspec.Struct, frozen=True, tag_field="event", tag="rebuilt"):
     rate: float
     parked: int
     compared: tuple[Difference, ...] | None
+    event: str = "rebuilt"
 
 
 class Rebuild:
@@ -116,13 +118,13 @@ class Rebuild:
             for task in (work, keep):
                 task.cancel()
             await asyncio.gather(work, keep, return_exceptions=True)
-            await self._leases.release(self._lease, epoch)
+            await self._leases.release(self._lease, self._owner, epoch)
 
     async def _keep(self, epoch: int) -> None:
         while True:
             await asyncio.sleep(_TTL / 4)
             try:
-                held = await self._leases.renew(self._lease, epoch, _TTL)
+                held = await self._leases.renew(self._lease, self._owner, epoch, _TTL)
             except TRANSIENT:
                 continue
             if not held:
@@ -135,7 +137,7 @@ class Rebuild:
             self._dsn, autocommit=True, application_name=f"emporium rebuild {model.name}"
         ) as connection:
             await self._prepare(connection)
-            sources = {log: Direct(self._logs[log], model.topics(log)) for log in model.logs}
+            sources = {log: LogSource(self._logs[log], model.topics(log), ahead=True) for log in model.logs}
             follower = Follower(model, NEXT, connection, sources, epoch)
             try:
                 await follower.claim()
@@ -154,7 +156,14 @@ class Rebuild:
             )
             (parked,) = await cursor.fetchone() or (0,)
         seconds = time.monotonic() - began
-        return Rebuilt(model.name, follower.folded, seconds, follower.folded / seconds, parked, compared)
+        return Rebuilt(
+            model=model.name,
+            events=follower.folded,
+            seconds=round(seconds, 3),
+            rate=round(follower.folded / seconds, 1),
+            parked=parked,
+            compared=compared,
+        )
 
     async def _prepare(self, connection: Connection) -> None:
         """An unfinished generation of the same making is taken up, any other is dropped."""
@@ -197,7 +206,14 @@ class Rebuild:
         pace = (position - start) / seconds
         eta = (head - position) / pace if pace > 0 else None
         self._progress(
-            Progress(self._model.name, follower.folded, position, head, round(follower.folded / seconds, 1), eta)
+            Progress(
+                model=self._model.name,
+                events=follower.folded,
+                position=position,
+                head=head,
+                rate=round(follower.folded / seconds, 1),
+                eta=None if eta is None else round(eta, 1),
+            )
         )
 
     async def _analyze(self, connection: Connection) -> None:

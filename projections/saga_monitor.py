@@ -102,29 +102,31 @@ def _order_id(one: Recorded) -> UUID:
 
 
 async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
-    begun = {_order_id(one) for one in events if isinstance(one.event, o.OrderCreated)}
+    asked = {_order_id(one).int: _order_id(one) for one in events}
+    begun = {_order_id(one).int for one in events if type(one.event) is o.OrderCreated}
     found = await tables.fetch(
         "SELECT order_id, number, status, since, placed_at, state::text FROM orders WHERE order_id = ANY(%s)",
-        list({_order_id(one) for one in events} - begun),
+        [order_id for key, order_id in asked.items() if key not in begun],
     )
-    rows: dict[UUID, _Order] = {}
-    states: dict[UUID, o.OrderState] = {}
-    for key, number, status, since, placed_at, state in found:
-        rows[key] = _Order(key, number, status, since, placed_at)
-        states[key] = msgspec.json.decode(state, type=o.OrderState)
+    rows: dict[int, _Order] = {}
+    states: dict[int, o.OrderState] = {}
+    for order_id, number, status, since, placed_at, text in found:
+        rows[order_id.int] = _Order(order_id, number, status, since, placed_at)
+        states[order_id.int] = _STATE.decode(text)
     for one in events:
-        event, key = one.event, _order_id(one)
-        if isinstance(event, o.OrderCreated):
+        event: Any = one.event
+        key = event.order_id.int
+        if type(event) is o.OrderCreated:
             states[key] = replace(o.evolve(None, event), lines=(), email=None, ship_to=None)
-            rows[key] = _Order(key, event.number, states[key].status, one.at, event.placed_at)
+            rows[key] = _Order(event.order_id, event.number, states[key].status, one.at, event.placed_at)
         elif (row := rows.get(key)) is not None:
-            states[key] = o.evolve(states[key], event)
-            if states[key].status != row.status:
-                row.status, row.since = states[key].status, one.at
+            state = states[key] = o.evolve(states[key], event)
+            if state.status != row.status:
+                row.status, row.since = state.status, one.at
         # Else it has ended, and no event takes an order back from its end.
     still_open = [row for key, row in rows.items() if not states[key].is_closed]
     for row in still_open:
-        row.state = canonical(states[row.order_id])
+        row.state = canonical(states[row.order_id.int])
     await tables.write(
         "INSERT INTO orders SELECT * FROM json_populate_recordset(NULL::orders, %s)"
         " ON CONFLICT (order_id) DO UPDATE SET status = excluded.status, since = excluded.since,"
@@ -133,8 +135,11 @@ async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
     )
     await tables.write(
         "DELETE FROM orders t USING json_populate_recordset(NULL::orders, %s) x WHERE t.order_id = x.order_id",
-        [{"order_id": key} for key, state in states.items() if state.is_closed and key not in begun],
+        [{"order_id": rows[key].order_id} for key, state in states.items() if state.is_closed and key not in begun],
     )
+
+
+_STATE: Final = msgspec.json.Decoder(o.OrderState)
 
 
 async def _fold_refunds(tables: Tables, events: Sequence[Recorded]) -> None:

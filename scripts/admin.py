@@ -3,7 +3,6 @@
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from typing import Final, TypeVar
 from uuid import uuid4
 
@@ -14,7 +13,6 @@ from emporium.application.bootstrap import Opened
 from emporium.application.ports import EventLog, Meta
 from emporium.domain.base import Rejected
 from emporium.domain.customer import CustomerRegistered, RoleGranted
-from emporium.infra.sessions import open_sessions
 from emporium.infra.settings import Settings
 from emporium.scripts.output import print_json
 
@@ -28,9 +26,6 @@ _CHANCE: Final = 15
 """Bytes of chance in a password, which makes 20 characters."""
 
 _PAGE: Final = 1_000
-
-_ANY: Final = timedelta(days=1)
-"""How long sessions last does not matter where they only end."""
 
 
 def first(settings: Settings) -> tuple[str, str] | None:
@@ -67,8 +62,8 @@ def reset_password(settings: Settings, email: str, *, as_json: bool) -> int:
     async def work(opened: Opened) -> str:
         password = secrets.token_urlsafe(_CHANCE)
         customer_id = await accounts.set_password(opened.shop, email=email, password=password, cause=_cause())
-        async with open_sessions(bootstrap.main_dsn(settings), _ANY, _ANY) as sessions:
-            await sessions.revoke_all(customer_id)
+        async with bootstrap.open_doors(opened) as doors:
+            await doors.sessions.revoke_all(customer_id)
         return password
 
     return _tell(email, _run(settings, work), as_json)

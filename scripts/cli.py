@@ -18,19 +18,6 @@ from emporium.infra.settings import Settings, SettingsProblem, StartupProblem
 
 __all__ = ["command", "implementation", "main"]
 
-
-class _Time(click.ParamType):
-    """A time as ISO 8601 writes it."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        try:
-            return datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a time such as 2026-03-01T12:00:00Z.", param, ctx)
-
-
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
 
 
@@ -73,6 +60,14 @@ def _load(**changes: Any) -> Settings:
     return settings
 
 
+def _time(text: str) -> datetime:
+    """A time as ISO 8601 writes it."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a time such as 2026-03-01T12:00:00Z.") from None
+
+
 @contextmanager
 def _database() -> Iterator[Settings]:
     """Settings with a database that answers, started for the block where none runs."""
@@ -107,7 +102,7 @@ def command() -> None:
     Examples:
       emporium up                       start a shop here; Ctrl-C stops it
       emporium status                   what runs, how far behind, what is stuck
-      emporium audit order K7QM-3XWD-9D0E   an order's whole story
+      emporium audit order K7QM-3XWD-9D0Z   an order's whole story
     """
 
 
@@ -297,6 +292,44 @@ def projections_rebuild(names: tuple[str, ...], everything: bool, as_json: bool)
         return _status(implementation("projections", "rebuild")(settings, names, as_json=as_json))
 
 
+@projections.command("retry")
+@click.argument("name")
+@click.option("--key", help="Only what concerns this order, product or SKU.")
+def projections_retry(name: str, key: str | None) -> int:
+    """Fold once more what was set aside, after its cause is cured.
+
+    \b
+    Examples:
+      emporium projections retry order_history
+    """
+    with _database() as settings:
+        return _status(implementation("projections", "retry")(settings, name, key=key))
+
+
+@projections.command("pause")
+@click.argument("name")
+def projections_pause(name: str) -> int:
+    """Stop the folding of a read model until it is resumed."""
+    with _database() as settings:
+        return _status(implementation("projections", "pause")(settings, name))
+
+
+@projections.command("resume")
+@click.argument("name")
+def projections_resume(name: str) -> int:
+    """Let a paused read model go on."""
+    with _database() as settings:
+        return _status(implementation("projections", "resume")(settings, name))
+
+
+@projections.command("rollback")
+@click.argument("name")
+def projections_rollback(name: str) -> int:
+    """Put the rows from before the last rebuild back."""
+    with _database() as settings:
+        return _status(implementation("projections", "roll_back")(settings, name))
+
+
 @command.group()
 def audit() -> None:
     """Replay what happened."""
@@ -304,7 +337,9 @@ def audit() -> None:
 
 @audit.command("order")
 @click.argument("number")
-@click.option("--as-of", type=_Time(), help="Tell it as it stood at this time (UTC unless it names a zone).")
+@click.option(
+    "--as-of", type=_time, metavar="TIME", help="Tell it as it stood at this time (UTC unless it names a zone)."
+)
 @as_json
 def audit_order(number: str, as_of: datetime | None, as_json: bool) -> int:
     """Replay an order's events of all logs in causal order, with actor, cause and resulting state.
@@ -313,9 +348,9 @@ def audit_order(number: str, as_of: datetime | None, as_json: bool) -> int:
 
     \b
     Examples:
-      emporium audit order K7QM-3XWD-9D0E
-      emporium audit order K7QM-3XWD-9D0E --as-of 2026-03-01T12:00
-      emporium audit order K7QM-3XWD-9D0E --json
+      emporium audit order K7QM-3XWD-9D0Z
+      emporium audit order K7QM-3XWD-9D0Z --as-of 2026-03-01T12:00
+      emporium audit order K7QM-3XWD-9D0Z --json
     """
     with _database() as settings:
         return _status(implementation("audit", "order")(settings, number, as_of=as_of, as_json=as_json))

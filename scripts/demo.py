@@ -524,7 +524,7 @@ _ARTICLES: Final[Mapping[str, tuple[Article, ...]]] = {
         Article(
             "charger",
             "65 W USB-C Charger",
-            "Voltaire",
+            "Brightcell",
             3_900,
             "Three sockets, one of them enough for a laptop. Gallium nitride keeps it small and cool.",
             {"power_w": 65, "ports": 3, "weight_kg": 0.12},
@@ -533,7 +533,7 @@ _ARTICLES: Final[Mapping[str, tuple[Article, ...]]] = {
         Article(
             "powerbank",
             "Slim Power Bank",
-            "Voltaire",
+            "Brightcell",
             2_950,
             "Charges a phone twice, and itself in ninety minutes.",
             {"fast_charging": True, "ports": 2, "allowed_on_aircraft": True},
@@ -543,7 +543,7 @@ _ARTICLES: Final[Mapping[str, tuple[Article, ...]]] = {
         Article(
             "cable",
             "Braided USB-C Cable",
-            "Voltaire",
+            "Brightcell",
             990,
             "Tested to bend 20,000 times. Carries 100 W and data.",
             {"power_w": 100, "braided": True},

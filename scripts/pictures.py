@@ -58,7 +58,7 @@ def picture(code: str, title: str, brand: str, floor: str) -> str:
     hue = chance[0] * 360 // 256
     tilt = chance[1] % 30 - 15
     across, down, size = 120 + chance[2] * 2, 60 + chance[3], 150 + chance[4]
-    lines = wrap(title, _LINE)
+    lines = wrap(title, _LINE, break_on_hyphens=False)
     top = 690 - _ROOM * (len(lines) - 1)
     words = "".join(
         f'<text x="400" y="{top + _ROOM * number}" font-size="52" font-weight="700">{escape(line)}</text>'

@@ -36,6 +36,9 @@ _log = logging.getLogger(__name__)
 _SETTLED: Final = 10.0
 """Seconds after which a child that ends is started again at once, not after a growing pause."""
 
+_STDERR: Final = 2
+"""Where a child's words go: standard output belongs to the command's own facts."""
+
 _SANDBOX_URL: Final = "sandbox.url"
 
 
@@ -76,6 +79,7 @@ class Child:
                     [sys.executable, *self._arguments],
                     env=self._environ,
                     stdin=subprocess.DEVNULL,
+                    stdout=_STDERR,
                     start_new_session=True,
                     preexec_fn=postgres.die_with_parent(signal.SIGTERM),
                 )

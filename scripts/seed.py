@@ -7,7 +7,7 @@ from uuid import UUID
 
 from emporium.application import bootstrap
 from emporium.application.commands import handle
-from emporium.application.ports import Claim, Meta
+from emporium.application.ports import Claim, Media, Meta
 from emporium.application.shop import Shop
 from emporium.application.work import Work
 from emporium.domain import category, warehouse
@@ -23,7 +23,6 @@ from emporium.domain.product import (
 )
 from emporium.domain.stock import STOCK, ReceiveUnits, SetLowStockMark, stock_id_of
 from emporium.domain.text import slug_of
-from emporium.infra.media import MediaFolder
 from emporium.infra.settings import Settings
 from emporium.scripts import demo
 from emporium.scripts.demo import Article
@@ -48,12 +47,12 @@ def run(settings: Settings) -> int:
 
     async def main() -> int:
         async with bootstrap.open_shop(settings) as opened:
-            return await seed(opened.shop, MediaFolder(settings.data_dir))
+            return await seed(opened.shop, opened.media)
 
     return asyncio.run(main())
 
 
-async def seed(shop: Shop, media: MediaFolder) -> int:
+async def seed(shop: Shop, media: Media) -> int:
     """Makes what is missing of the demo catalogue; how many products that were.
 
     A shop whose first category, product or warehouse somebody else made is theirs: nothing is added. A
@@ -154,7 +153,7 @@ async def _describe(work: Work, articles: Sequence[Article], pictures: Mapping[s
             await handle(work, command, _cause_of(article))
 
 
-def _draw(articles: Sequence[Article], media: MediaFolder) -> dict[str, Image]:
+def _draw(articles: Sequence[Article], media: Media) -> dict[str, Image]:
     pictures = {}
     for article in articles:
         svg = picture(article.code, article.title, article.brand, _FLOORS[article.shelf])

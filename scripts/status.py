@@ -6,16 +6,15 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
-import psycopg
 
 from emporium import __version__
 from emporium.application import bootstrap
+from emporium.application.bootstrap import ModelState, Picture
 from emporium.application.policies import POLICIES
-from emporium.infra.eventstore import SchemaMismatch, check
-from emporium.infra.monitor import ModelState, Picture, look
+from emporium.domain.registry import AGGREGATES, LOGS
 from emporium.infra.settings import Settings
-from emporium.projections import saga_monitor
 from emporium.projections.generations import LIVE
+from emporium.projections.registry import MODELS
 from emporium.projections.saga_monitor import OpenSagas
 from emporium.scripts.output import moment, print_json
 
@@ -26,6 +25,12 @@ LAG: Final = 10_000
 
 SILENCE: Final = 15.0
 """Seconds without a sign of life after which a leader counts as dead; another takes over before that."""
+
+_START: Final = "start a worker with `emporium up` or `emporium work`."
+
+_LOG_OF: Final = {event: aggregate.log for aggregate in AGGREGATES for event in aggregate.events}
+_FOLLOWS: Final = tuple(dict.fromkeys((policy.name, _LOG_OF[event]) for policy in POLICIES for event in policy.table))
+"""Every process manager, which is named like its log, with each log that it follows."""
 
 
 class Behind(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,18 +67,8 @@ def run(settings: Settings, *, as_json: bool) -> int:
 
 
 async def _look(settings: Settings) -> Status:
-    dsns, main = bootstrap.log_dsns(settings), bootstrap.main_dsn(settings)
-    picture = await look(dsns, main)
-    mismatch = sagas = None
-    if not any(database.error for database in picture.databases):
-        try:
-            await check(dsns, bootstrap.registry())
-        except SchemaMismatch as error:
-            mismatch = str(error)
-    if any(model.model == saga_monitor.SAGA_MONITOR.name for model in picture.models):
-        async with await psycopg.AsyncConnection.connect(main, autocommit=True) as connection:
-            sagas = await saga_monitor.summary(connection)
-    return judge(picture, sagas, mismatch, datetime.now(UTC))
+    seen = await bootstrap.observe(settings)
+    return judge(seen.picture, seen.sagas, seen.mismatch, datetime.now(UTC))
 
 
 def judge(picture: Picture, sagas: OpenSagas | None, mismatch: str | None, at: datetime) -> Status:
@@ -90,7 +85,11 @@ def judge(picture: Picture, sagas: OpenSagas | None, mismatch: str | None, at: d
     problems += _of_followers(picture, followers)
     for log in picture.logs:
         if log.parked:
-            problems.append(f"{_count(log.parked, 'task')} of {log.log} wait for a person.")
+            problems.append(f"{_count(log.parked, 'task')} of {log.log} must be seen to by a person.")
+    there = {model.model for model in picture.models}
+    missing = [model.name for model in MODELS if model.name not in there]
+    if missing and picture.logs:
+        problems.append(f"Read models that do not exist yet: {', '.join(missing)}; {_START}")
     for model in picture.models:
         problems += _of_model(model, lags[f"{model.model}/{model.generation}"])
     if sagas is not None and sagas.refunds_refused:
@@ -110,17 +109,17 @@ def judge(picture: Picture, sagas: OpenSagas | None, mismatch: str | None, at: d
 
 
 def _behind(picture: Picture, heads: Mapping[str, int]) -> list[Behind]:
+    """All that should follow; who has not moved yet stands at 0."""
     leaders = {(lease.log, lease.name): lease.owner for lease in picture.leases if lease.held}
-    return [
-        Behind(
-            name=one.name,
-            follows=one.upstream,
-            position=one.position,
-            lag=heads.get(one.upstream, one.position) - one.position,
-            leader=leaders.get((one.log, one.name)),
-        )
-        for one in picture.followers
-    ]
+    positions = {(one.name, one.upstream): one.position for one in picture.followers}
+    followers = []
+    for name, upstream in _FOLLOWS:
+        if name in heads and upstream in heads:
+            position = positions.get((name, upstream), 0)
+            behind = heads[upstream] - position
+            leader = leaders.get((name, name))
+            followers.append(Behind(name=name, follows=upstream, position=position, lag=behind, leader=leader))
+    return followers
 
 
 def _of_followers(picture: Picture, followers: Sequence[Behind]) -> Iterable[str]:
@@ -129,7 +128,7 @@ def _of_followers(picture: Picture, followers: Sequence[Behind]) -> Iterable[str
     logs = {log.log for log in picture.logs}
     silent = [policy.name for policy in POLICIES if policy.name in logs and policy.name not in alive]
     if silent:
-        yield f"Nobody leads {', '.join(silent)}: start a worker with `emporium up` or `emporium work`."
+        yield f"Nobody leads {', '.join(silent)}: {_START}"
     for one in followers:
         if one.lag > LAG:
             yield f"The process manager {one.name} is {one.lag} events of {one.follows} behind."
@@ -138,14 +137,14 @@ def _of_followers(picture: Picture, followers: Sequence[Behind]) -> Iterable[str
 def _of_model(model: ModelState, lags: Mapping[str, int]) -> Iterable[str]:
     name = model.model if model.generation == LIVE else f"{model.model} ({model.generation})"
     if model.parked:
-        yield f"{_count(model.parked, 'event')} of the read model {name} are set aside: {model.parked_error}"
+        yield f"The read model {name} has set {_count(model.parked, 'event')} aside: {model.parked_error}."
     if model.generation != LIVE:
         return
     if model.state == "stopped":
         yield f"The read model {name} has stopped: {model.error}."
     elif model.state != "outdated" and (model.heartbeat_age is None or model.heartbeat_age > SILENCE):
         silent = "was never led" if model.heartbeat_age is None else f"is silent for {model.heartbeat_age:.0f} s"
-        yield f"The read model {name} {silent}: start a worker with `emporium up` or `emporium work`."
+        yield f"The read model {name} {silent}: {_START}"
     if not model.paused and max(lags.values(), default=0) > LAG:
         yield f"The read model {name} is {max(lags.values())} events behind."
 
@@ -155,7 +154,8 @@ def told(status: Status) -> list[str]:
     picture = status.picture
     lines = [f"Emporium {status.version}, {moment(status.at)} UTC", ""]
     for database in picture.databases:
-        lines.append(f"{database.url}: {database.server or database.error}, {', '.join(database.logs)}".rstrip(", "))
+        holds = "all logs" if len(database.logs) == len(LOGS) else ", ".join(database.logs) or "no logs"
+        lines.append(f"{database.url}: {database.server or database.error}; {holds}")
     if picture.logs:
         rows: list[tuple[object, ...]] = [
             (log.log, log.head, log.waiting, log.due, log.parked, _since(log.oldest_due, status.at))

@@ -35,7 +35,7 @@ __all__ = ["run"]
 
 _log = logging.getLogger(__name__)
 
-_GRACE: Final = 2.0
+_GRACE: Final = 2.5
 """Seconds that gateways and workers have to finish what they are at; the database has 1.5 s after them."""
 
 _OPENING: Final = 60.0

@@ -2,41 +2,16 @@
 
 from collections.abc import Sequence
 from struct import Struct, pack
-from typing import ClassVar, Final
+from typing import Final
 from uuid import UUID
 
-from psycopg import pq
-from psycopg.abc import AdaptContext, Buffer
-from psycopg.adapt import Dumper
-
-__all__ = ["blobs", "bytea_item", "integers", "register", "text_item", "texts", "uuid_item", "uuids"]
+__all__ = ["blobs", "bytea_item", "integers", "text_item", "texts", "uuid_item", "uuids"]
 
 _LENGTH: Final = Struct("!i").pack
 _HEADER: Final = Struct("!iiIii").pack
+_EMPTY: Final = Struct("!iiI").pack
 _UUID_LENGTH: Final = _LENGTH(16)
-
-
-class _Array(bytes):
-    """A whole parameter in wire format."""
-
-    element: ClassVar[int]
-    array: ClassVar[int]
-
-
-class _Uuids(_Array):
-    element, array = 2950, 2951
-
-
-class _Texts(_Array):
-    element, array = 25, 1009
-
-
-class _Blobs(_Array):
-    element, array = 17, 1001
-
-
-class _Integers(_Array):
-    element, array = 20, 1016
+_BYTEA, _BIGINT, _TEXT, _UUID = 17, 20, 25, 2950
 
 
 def uuid_item(value: UUID) -> bytes:
@@ -57,46 +32,32 @@ def text_item(value: str) -> bytes:
     return _LENGTH(len(encoded)) + encoded
 
 
-def _array(kind: type[_Array], items: Sequence[bytes]) -> _Array:
+def _array(element: int, items: Sequence[bytes]) -> bytes:
     if not items:
-        return kind(pack("!iiI", 0, 0, kind.element))
-    return kind(_HEADER(1, 0, kind.element, len(items), 1) + b"".join(items))
+        return _EMPTY(0, 0, element)
+    return _HEADER(1, 0, element, len(items), 1) + b"".join(items)
 
 
 def uuids(items: Sequence[bytes]) -> bytes:
     """uuid[] of `uuid_item`s."""
-    return _array(_Uuids, items)
+    return _array(_UUID, items)
 
 
 def texts(items: Sequence[bytes]) -> bytes:
     """text[] of `text_item`s."""
-    return _array(_Texts, items)
+    return _array(_TEXT, items)
 
 
 def blobs(items: Sequence[bytes]) -> bytes:
     """bytea[] of `bytea_item`s."""
-    return _array(_Blobs, items)
+    return _array(_BYTEA, items)
 
 
 def integers(values: Sequence[int]) -> bytes:
     """bigint[]. Raises struct.error outside 64 bits."""
     count = len(values)
     if not count:
-        return _array(_Integers, ())
+        return _EMPTY(0, 0, _BIGINT)
     flat = [8] * (2 * count)
     flat[1::2] = values
-    return _Integers(_HEADER(1, 0, _Integers.element, count, 1) + pack("!" + "iq" * count, *flat))
-
-
-class _ArrayDumper(Dumper):
-    format = pq.Format.BINARY
-
-    def dump(self, obj: bytes) -> Buffer:
-        return obj
-
-
-def register(context: AdaptContext) -> None:
-    """Teaches a connection to send these arrays as they are."""
-    for kind in (_Uuids, _Texts, _Blobs, _Integers):
-        dumper = type(f"{kind.__name__}Dumper", (_ArrayDumper,), {"oid": kind.array})
-        context.adapters.register_dumper(kind, dumper)
+    return _HEADER(1, 0, _BIGINT, count, 1) + pack("!" + "iq" * count, *flat)

@@ -5,12 +5,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
 import psycopg
-from psycopg import errors as pg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from emporium.application.ports import Unavailable
 
-__all__ = ["Connection", "Database"]
+__all__ = ["Connection", "Database", "is_lost"]
 
 T = TypeVar("T")
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
@@ -23,7 +22,14 @@ _KEEPALIVE: Final = {
     "tcp_user_timeout": 10_000,
     "connect_timeout": 5,
 }
-_LOST: Final = (psycopg.OperationalError, psycopg.InterfaceError, OSError, PoolTimeout)
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether an error means that the connection is gone, and with it the answer: nobody knows what happened."""
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        # 57P…: the server is going down; a PoolTimeout is an OperationalError too.
+        return error.sqlstate is None or error.sqlstate.startswith(("08", "57P"))
+    return isinstance(error, OSError)
 
 
 class Database:
@@ -81,8 +87,10 @@ class Database:
             try:
                 async with self._pool.connection(timeout=max(0.1, deadline - loop.time())) as connection:
                     return await work(connection)
-            except _LOST as error:
-                if loop.time() > deadline or isinstance(error, pg.QueryCanceled):
+            except (psycopg.Error, OSError) as error:
+                if not is_lost(error):
+                    raise
+                if loop.time() > deadline:
                     raise Unavailable(f"the database cannot be reached: {error}") from error
             await asyncio.sleep(pause)
             pause = min(2 * pause, 0.5)

@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from emporium.application.ports import Unreadable
+from emporium.infra.settings import StartupProblem
 
 __all__ = ["SchemaMismatch", "StoreError", "UnreadableEvent", "WrongIncarnation"]
 
@@ -11,8 +12,14 @@ class StoreError(Exception):
     """The store cannot be used as it is; the text is one sentence for the operator."""
 
 
-class SchemaMismatch(StoreError):
+class SchemaMismatch(StoreError, StartupProblem):
     """The database and this program do not fit: tables, event schemas or upcasters."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(
+            f"The database does not fit this program: {text}.",
+            "Run `emporium migrate`; where the database is newer, run the program that wrote it.",
+        )
 
 
 class WrongIncarnation(StoreError):

@@ -13,6 +13,9 @@ RESTORED: Final = "EM003"
 """SQLSTATE: the log has another incarnation than the writer knows."""
 
 _SHARED: Final = """
+-- The library's type for the rows that it inserts.
+CREATE TYPE public.stored_event_uuid AS
+    (originator_id uuid, originator_version bigint, topic text, state bytea);
 CREATE TABLE emporium_logs (
     name text PRIMARY KEY,
     incarnation uuid NOT NULL DEFAULT gen_random_uuid(),
@@ -30,7 +33,6 @@ CREATE TABLE emporium_writers (
     generation bigint NOT NULL,
     batch bigint NOT NULL,
     first bigint,
-    previous bigint,
     outcomes jsonb,
     used_at timestamptz NOT NULL
 ) WITH (fillfactor = 50);
@@ -69,14 +71,15 @@ CREATE TABLE public.${log}_tracking (
 -- The library takes a tracking table without this row for an older layout of its own and replaces it.
 INSERT INTO public.${log}_tracking (application_name, notification_id) VALUES ('__migration__', 1);
 
+-- The id is a digest of scope and key: an index of long texts would cost a tenth of the throughput.
 CREATE TABLE public.${log}_idempotency (
-    scope text COLLATE "C" NOT NULL,
-    key text COLLATE "C" NOT NULL,
+    id uuid PRIMARY KEY,
+    scope text NOT NULL,
+    key text NOT NULL,
     body_hash bytea NOT NULL,
     answer bytea NOT NULL,
     position bigint NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (scope, key)
+    created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE TABLE public.${log}_claims (
     scope text COLLATE "C" NOT NULL,
@@ -107,20 +110,20 @@ SELECT e.notification_id AS position, e.originator_id AS stream, e.originator_ve
 FROM public.${log}_events e
 CROSS JOIN LATERAL (SELECT convert_from(e.state, 'UTF8')::jsonb AS payload OFFSET 0) p;
 
-INSERT INTO emporium_logs (name, lock) VALUES ('${log}', hashtextextended('emporium log ${log}', 0));
+INSERT INTO emporium_logs (name, lock) VALUES ('${log}', ${lock});
 
 CREATE FUNCTION public.emporium_enter_${log}(p_writer uuid)
-RETURNS TABLE (generation bigint, batch bigint, first bigint, previous bigint, outcomes jsonb, incarnation uuid)
+RETURNS TABLE (generation bigint, batch bigint, first bigint, outcomes jsonb, incarnation uuid)
 LANGUAGE plpgsql AS $body$
 #variable_conflict use_column
 BEGIN
     -- Whoever has the lock has committed or rolled back: what we read now is final.
-    PERFORM pg_advisory_xact_lock(l.lock) FROM emporium_logs l WHERE l.name = '${log}';
+    PERFORM pg_advisory_xact_lock(${lock});
     DELETE FROM emporium_writers w WHERE w.used_at < now() - interval '7 days' AND w.id <> p_writer;
     RETURN QUERY
     INSERT INTO emporium_writers AS w (id, generation, batch, used_at) VALUES (p_writer, 1, 0, now())
     ON CONFLICT (id) DO UPDATE SET generation = w.generation + 1, used_at = now()
-    RETURNING w.generation, w.batch, w.first, w.previous, w.outcomes,
+    RETURNING w.generation, w.batch, w.first, w.outcomes,
         (SELECT l.incarnation FROM emporium_logs l WHERE l.name = '${log}');
 END $body$;
 
@@ -129,7 +132,8 @@ CREATE FUNCTION public.emporium_write_${log}(
     lo bigint, hi bigint,
     starts bigint[], streams uuid[], versions bigint[], topics text[], states bytea[],
     after_units bigint[], after_streams uuid[], after_versions bigint[],
-    idem_units bigint[], idem_scopes text[], idem_keys text[], idem_hashes bytea[], idem_answers bytea[],
+    idem_units bigint[], idem_ids uuid[], idem_scopes text[], idem_keys text[],
+    idem_hashes bytea[], idem_answers bytea[],
     rest jsonb
 ) RETURNS bigint
 LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
@@ -159,10 +163,11 @@ BEGIN
         END IF;
     END IF;
     IF cardinality(idem_units) > 0 THEN
-        INSERT INTO public.${log}_idempotency (scope, key, body_hash, answer, position)
-        SELECT x.scope, x.key, x.hash, x.answer,
+        INSERT INTO public.${log}_idempotency (id, scope, key, body_hash, answer, position)
+        SELECT x.id, x.scope, x.key, x.hash, x.answer,
                CASE WHEN starts[x.unit + 1] = starts[x.unit] THEN 0 ELSE first_position + starts[x.unit + 1] - 1 - a END
-        FROM unnest(idem_units, idem_scopes, idem_keys, idem_hashes, idem_answers) AS x (unit, scope, key, hash, answer)
+        FROM unnest(idem_units, idem_ids, idem_scopes, idem_keys, idem_hashes, idem_answers)
+            AS x (unit, id, scope, key, hash, answer)
         WHERE x.unit BETWEEN lo AND hi;
     END IF;
     IF rest IS NOT NULL THEN
@@ -177,6 +182,7 @@ AS $body$
 DECLARE
     wanted bigint;
     done bigint;
+    added bigint := 0;
 BEGIN
     IF rest ? 'expect' AND EXISTS (
         SELECT FROM jsonb_to_recordset(rest -> 'expect') AS x (unit bigint, stream uuid, version bigint)
@@ -198,6 +204,17 @@ BEGIN
             AND t.epoch = x.epoch AND coalesce(t.incarnation, x.incarnation) = x.incarnation;
         GET DIAGNOSTICS done = ROW_COUNT;
         IF done <> wanted THEN
+            -- A follower's first step: its row is made by whoever has the lease now.
+            INSERT INTO public.${log}_tracking (application_name, notification_id, epoch, incarnation)
+            SELECT x.name, x.new, x.epoch, x.incarnation
+            FROM jsonb_to_recordset(rest -> 'tracking')
+                AS x (unit bigint, name text, old bigint, new bigint, epoch bigint, incarnation uuid)
+            JOIN emporium_leases l ON l.name = '${log}/' || split_part(x.name, ':', 1) AND l.epoch = x.epoch
+            WHERE x.unit BETWEEN lo AND hi AND x.old = 0
+            ON CONFLICT (application_name) DO NOTHING;
+            GET DIAGNOSTICS added = ROW_COUNT;
+        END IF;
+        IF done + added <> wanted THEN
             RAISE EXCEPTION 'tracking was superseded' USING ERRCODE = '${violation}';
         END IF;
     END IF;
@@ -271,7 +288,7 @@ END $body$;
 CREATE FUNCTION public.emporium_diagnose_${log}(
     n bigint,
     starts bigint[], streams uuid[], versions bigint[],
-    idem_units bigint[], idem_scopes text[], idem_keys text[], rest jsonb
+    idem_units bigint[], idem_ids uuid[], rest jsonb
 ) RETURNS jsonb
 LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $body$
@@ -280,8 +297,7 @@ DECLARE
 BEGIN
     SELECT jsonb_build_object('replay', jsonb_build_array(
                encode(i.body_hash, 'hex'), encode(i.answer, 'hex'), i.position)) INTO found
-    FROM unnest(idem_units, idem_scopes, idem_keys) AS x (unit, scope, key)
-    JOIN public.${log}_idempotency i ON i.scope = x.scope AND i.key = x.key
+    FROM unnest(idem_units, idem_ids) AS x (unit, id) JOIN public.${log}_idempotency i ON i.id = x.id
     WHERE x.unit = n;
     IF found IS NOT NULL THEN
         RETURN found;
@@ -292,7 +308,12 @@ BEGIN
         WHERE x.unit = n AND NOT EXISTS (
             SELECT FROM public.${log}_tracking t
             WHERE t.application_name = x.name AND t.notification_id = x.old AND t.epoch = x.epoch
-                AND coalesce(t.incarnation, x.incarnation) = x.incarnation)
+                AND coalesce(t.incarnation, x.incarnation) = x.incarnation
+        ) AND NOT (
+            x.old = 0 AND NOT EXISTS (SELECT FROM public.${log}_tracking t WHERE t.application_name = x.name)
+            AND EXISTS (SELECT FROM emporium_leases l
+                        WHERE l.name = '${log}/' || split_part(x.name, ':', 1) AND l.epoch = x.epoch)
+        )
     ) OR EXISTS (
         SELECT FROM (
             SELECT d.unit, d.id FROM jsonb_to_recordset(rest -> 'done') AS d (unit bigint, id uuid)
@@ -340,9 +361,10 @@ CREATE FUNCTION public.emporium_append_${log}(
     p_writer uuid, p_generation bigint, p_batch bigint, p_incarnation uuid, units bigint,
     starts bigint[], streams uuid[], versions bigint[], topics text[], states bytea[],
     after_units bigint[], after_streams uuid[], after_versions bigint[],
-    idem_units bigint[], idem_scopes text[], idem_keys text[], idem_hashes bytea[], idem_answers bytea[],
+    idem_units bigint[], idem_ids uuid[], idem_scopes text[], idem_keys text[],
+    idem_hashes bytea[], idem_answers bytea[],
     rest jsonb,
-    OUT first bigint, OUT previous bigint, OUT outcomes jsonb
+    OUT first bigint, OUT outcomes jsonb
 )
 LANGUAGE plpgsql AS $body$
 DECLARE
@@ -357,10 +379,7 @@ DECLARE
     state text;
     message text;
 BEGIN
-    PERFORM pg_advisory_xact_lock(l.lock) FROM emporium_logs l WHERE l.name = '${log}';
-    IF NOT EXISTS (SELECT FROM emporium_logs l WHERE l.name = '${log}' AND l.incarnation = p_incarnation) THEN
-        RAISE EXCEPTION 'the log has another incarnation' USING ERRCODE = '${restored}';
-    END IF;
+    PERFORM pg_advisory_xact_lock(${lock});
     WHILE cardinality(los) > 0 LOOP
         lo := los[cardinality(los)];
         hi := his[cardinality(his)];
@@ -369,7 +388,7 @@ BEGIN
         BEGIN
             placed := public.emporium_write_${log}(lo, hi, starts, streams, versions, topics, states,
                 after_units, after_streams, after_versions,
-                idem_units, idem_scopes, idem_keys, idem_hashes, idem_answers, rest);
+                idem_units, idem_ids, idem_scopes, idem_keys, idem_hashes, idem_answers, rest);
             first := coalesce(first, placed);
             IF refused THEN
                 FOR unit IN lo..hi LOOP
@@ -385,7 +404,7 @@ BEGIN
             ELSE
                 GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
                 diagnosis := public.emporium_diagnose_${log}(
-                    lo, starts, streams, versions, idem_units, idem_scopes, idem_keys, rest);
+                    lo, starts, streams, versions, idem_units, idem_ids, rest);
                 results[lo] := coalesce(diagnosis, jsonb_build_object('error', jsonb_build_array(state, message)));
             END IF;
         END;
@@ -393,13 +412,15 @@ BEGIN
     IF refused THEN
         outcomes := to_jsonb(results);
     END IF;
-    SELECT max(e.notification_id) INTO previous FROM public.${log}_events e
-    WHERE first IS NOT NULL AND e.notification_id < first;
     UPDATE emporium_writers w SET batch = p_batch, first = emporium_append_${log}.first,
-        previous = emporium_append_${log}.previous, outcomes = emporium_append_${log}.outcomes, used_at = now()
-    WHERE w.id = p_writer AND w.generation = p_generation;
+        outcomes = emporium_append_${log}.outcomes, used_at = now()
+    FROM emporium_logs l
+    WHERE w.id = p_writer AND w.generation = p_generation AND l.name = '${log}' AND l.incarnation = p_incarnation;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'this connection was replaced' USING ERRCODE = '${fenced}';
+        IF EXISTS (SELECT FROM emporium_logs l WHERE l.name = '${log}' AND l.incarnation = p_incarnation) THEN
+            RAISE EXCEPTION 'this connection was replaced' USING ERRCODE = '${fenced}';
+        END IF;
+        RAISE EXCEPTION 'the log has another incarnation' USING ERRCODE = '${restored}';
     END IF;
 END $body$;
 """
@@ -419,7 +440,8 @@ def log_migrations(log: str) -> list[str]:
 
 def _render(sql: str, log: str) -> str:
     return (
-        sql.replace("${log}", log)
+        sql.replace("${lock}", "hashtextextended('emporium log ${log}', 0)")
+        .replace("${log}", log)
         .replace("${violation}", _VIOLATION)
         .replace("${fenced}", FENCED)
         .replace("${restored}", RESTORED)

@@ -9,11 +9,13 @@ from typing import Any, Final
 import psycopg
 from psycopg.sql import SQL, Identifier
 
+from emporium.application.ports import Unavailable
+
 __all__ = ["Listener", "Notifier", "Tail"]
 
 _logger = logging.getLogger(__name__)
 _POLL: Final = 0.5
-_LOST: Final = (psycopg.OperationalError, psycopg.InterfaceError, OSError, asyncio.TimeoutError)
+_LOST: Final = (psycopg.OperationalError, psycopg.InterfaceError, OSError)
 
 Connect = Callable[[], Awaitable[psycopg.AsyncConnection[tuple[Any, ...]]]]
 
@@ -22,7 +24,7 @@ class Tail:
     """The last known position of a log, and who waits for the next.
 
     Args:
-        head: reads the last position; raises Unavailable while the database is away.
+        head: reads the last position; raises Unavailable while the database is away, which only delays.
     """
 
     def __init__(self, head: Callable[[], Awaitable[int]]) -> None:
@@ -82,6 +84,8 @@ class Tail:
             self._nudged.clear()
             try:
                 self.advance(await self._read_head())
+            except Unavailable as error:
+                _logger.info("looking for new events was interrupted: %s", error)
             except Exception as error:
                 for future in list(self._waiting):
                     if not future.done():

@@ -1,19 +1,31 @@
 """A unit in the form in which it is sent, and what it touches: two that touch the same never share a batch."""
 
 from collections.abc import Sequence
+from hashlib import blake2b
+from struct import pack
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
-from psycopg.types.numeric import Int8
 
 from emporium.application.ports import NewEvent, Unit
 from emporium.infra.eventstore import arrays
 from emporium.infra.eventstore.registry import Registry, reject_nul
 
-__all__ = ["Packed", "parameters", "tracking_name"]
+__all__ = ["PARAMETER_TYPES", "Packed", "idempotency_id", "parameters", "tracking_name"]
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 _MOST: Final = 2**63 - 1
+
+
+# oids of bigint, uuid[], bigint[], text[], bytea[] and jsonb, as `parameters` gives them.
+_BIGINT, _UUIDS, _BIGINTS, _TEXTS, _BLOBS, _JSONB = 20, 2951, 1016, 1009, 1001, 3802
+PARAMETER_TYPES: Final = (
+    *(_BIGINT, _BIGINTS, _UUIDS, _BIGINTS, _TEXTS, _BLOBS),
+    *(_BIGINTS, _UUIDS, _BIGINTS),
+    *(_BIGINTS, _UUIDS, _TEXTS, _TEXTS, _BLOBS, _BLOBS),
+    _JSONB,
+)
 
 
 def tracking_name(name: str, upstream: str) -> str:
@@ -23,13 +35,19 @@ def tracking_name(name: str, upstream: str) -> str:
     return f"{name}:{upstream}"
 
 
+def idempotency_id(scope: str, key: str) -> UUID:
+    """Under what the record of a scope and a key is stored."""
+    text = f"{len(scope)}:{scope}{key}".encode(errors="surrogatepass")
+    return UUID(bytes=blake2b(text, digest_size=16).digest())
+
+
 class Packed:
     """One unit, checked and encoded.
 
     Attributes:
         writes, reads: what it changes and what it only relies on.
         before: the version that each written stream must have, where it is not empty.
-        idempotency: its record as array elements (scope, key, hash, answer).
+        idempotency: its record as array elements (id, scope, key, hash, answer).
         rest: everything else by kind, as JSON objects.
 
     Raises:
@@ -57,15 +75,17 @@ class Packed:
         self.topics: list[bytes] = []
         self.states: list[bytes] = []
         self.before: list[tuple[bytes, int]] = []
-        self.idempotency: tuple[bytes, bytes, bytes, bytes] | None = None
+        self.idempotency: tuple[bytes, bytes, bytes, bytes, bytes] | None = None
         self.rest: dict[str, list[bytes]] = {}
         self.writes: set[object] = set()
         self.reads: set[object] = set()
         starts = self._pack_events(log, unit.events, registry)
         record = unit.idempotency
         if record is not None:
-            self.writes.add(("key", record.scope, record.key))
+            id = idempotency_id(record.scope, record.key)
+            self.writes.add(id)
             self.idempotency = (
+                arrays.uuid_item(id),
                 arrays.text_item(record.scope),
                 arrays.text_item(record.key),
                 arrays.bytea_item(record.body_hash),
@@ -131,15 +151,15 @@ class Packed:
         self.rest.setdefault(kind, []).append(reject_nul(_ENCODE(row)))
 
 
-def parameters(batch: Sequence[Packed]) -> list[object]:
-    """The parameters `units` … `rest` of a log's append function."""
+def parameters(batch: Sequence[Packed]) -> list[bytes | None]:
+    """The parameters `units` … `rest` of a log's append function, in binary format."""
     starts = [1]
     streams: list[bytes] = []
     versions: list[int] = []
     topics: list[bytes] = []
     states: list[bytes] = []
     after: list[tuple[int, bytes, int]] = []
-    records: list[tuple[int, tuple[bytes, bytes, bytes, bytes]]] = []
+    records: list[tuple[int, tuple[bytes, bytes, bytes, bytes, bytes]]] = []
     rest: dict[str, list[bytes]] = {}
     for number, unit in enumerate(batch, 1):
         streams += unit.streams
@@ -155,7 +175,7 @@ def parameters(batch: Sequence[Packed]) -> list[object]:
             head = b'{"unit":%d,' % number
             rest.setdefault(kind, []).extend(head + row[1:] for row in rows)
     return [
-        Int8(len(batch)),
+        pack("!q", len(batch)),
         arrays.integers(starts),
         arrays.uuids(streams),
         arrays.integers(versions),
@@ -165,16 +185,17 @@ def parameters(batch: Sequence[Packed]) -> list[object]:
         arrays.uuids([stream for _, stream, _ in after]),
         arrays.integers([version for _, _, version in after]),
         arrays.integers([number for number, _ in records]),
-        arrays.texts([record[0] for _, record in records]),
+        arrays.uuids([record[0] for _, record in records]),
         arrays.texts([record[1] for _, record in records]),
-        arrays.blobs([record[2] for _, record in records]),
+        arrays.texts([record[2] for _, record in records]),
         arrays.blobs([record[3] for _, record in records]),
-        _json(rest),
+        arrays.blobs([record[4] for _, record in records]),
+        _jsonb(rest),
     ]
 
 
-def _json(rest: dict[str, list[bytes]]) -> str | None:
+def _jsonb(rest: dict[str, list[bytes]]) -> bytes | None:
     if not rest:
         return None
     kinds = (b'"%b":[%b]' % (kind.encode(), b",".join(rows)) for kind, rows in rest.items())
-    return (b"{" + b",".join(kinds) + b"}").decode()
+    return b"\x01{" + b",".join(kinds) + b"}"

@@ -5,12 +5,13 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from struct import Struct
 from typing import Any, Final
 from uuid import UUID, uuid4
 
+import msgspec
 import psycopg
 from psycopg import errors as pg
-from psycopg.types.numeric import Int8
 
 from emporium.application.ports import (
     Conflict,
@@ -21,21 +22,26 @@ from emporium.application.ports import (
     Taken,
     Unavailable,
 )
-from emporium.infra.eventstore import arrays
+from emporium.infra.eventstore.database import Connection, is_lost
 from emporium.infra.eventstore.errors import WrongIncarnation
+from emporium.infra.eventstore.prepared import Prepared
 from emporium.infra.eventstore.tables import FENCED, RESTORED
-from emporium.infra.eventstore.units import Packed, parameters
+from emporium.infra.eventstore.units import PARAMETER_TYPES, Packed, parameters
 
 __all__ = ["Committed", "Writer"]
 
 _logger = logging.getLogger(__name__)
 _MOST_UNITS: Final = 256
-_LEAST_SHARE: Final = 16
+_CROWD: Final = 16
 _MOST_EVENTS: Final = 1024
 _MOST_SKIPPED: Final = 1024
-_LOST: Final = (psycopg.OperationalError, psycopg.InterfaceError, OSError, asyncio.TimeoutError)
 
-Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+_BIGINT: Final = Struct("!q").pack
+# The writer's identity before `parameters`: two uuids around two bigints.
+_TYPES: Final = (2950, 20, 20, 2950, *PARAMETER_TYPES)
+
+# Position of the batch's first event, and the outcome of each unit where one was refused.
+_Outcome = tuple[int | None, list[Any] | None]
 Connect = Callable[[], Awaitable[Connection]]
 
 
@@ -68,8 +74,10 @@ class _Lane:
     def __init__(self) -> None:
         self.id = uuid4()
         self.connection: Connection | None = None
+        self.append: Prepared | None = None
         self.generation = 0
         self.number = 0
+        self.busy = False
         self.writes: set[object] = set()
         self.reads: set[object] = set()
 
@@ -81,8 +89,7 @@ class Writer:
         log: its name.
         incarnation: the one whose positions this process holds.
         connect: makes an autocommit connection that nobody else uses.
-        committed: told of every batch after its commit, before its callers: the units in order of
-            position, and the log's last position before them (None where it is not known to be contiguous).
+        committed: told of every batch after its commit and before its callers: the units in order of position.
         queue: how many units may wait.
         patience: seconds for which a lost database is waited for.
         lanes: batches that may be under way at once; more than one hides the round trip.
@@ -93,7 +100,7 @@ class Writer:
         log: str,
         incarnation: UUID,
         connect: Connect,
-        committed: Callable[[Sequence[Committed], int | None], None],
+        committed: Callable[[Sequence[Committed]], None],
         *,
         queue: int,
         patience: float,
@@ -110,10 +117,8 @@ class Writer:
         self._wake = asyncio.Event()
         self._closing = False
         self._tasks: list[asyncio.Task[None]] = []
-        marks = ", ".join(["%b"] * 18)
-        self._append: Final = (
-            f"SELECT first, previous, outcomes FROM public.emporium_append_{log}({marks}, %b::jsonb)".encode()
-        )
+        marks = ", ".join(f"${number}" for number in range(1, len(_TYPES) + 1))
+        self._append: Final = f"SELECT first, outcomes FROM public.emporium_append_{log}({marks})".encode()
         self._enter: Final = f"SELECT * FROM public.emporium_enter_{log}(%s)".encode()
 
     async def append(self, unit: Packed) -> int:
@@ -146,6 +151,7 @@ class Writer:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
+            lane.busy = True
             try:
                 await self._commit(lane, batch)
             except Exception as error:
@@ -153,6 +159,7 @@ class Writer:
                 _fail(batch, error)
                 await self._drop(lane)
             finally:
+                lane.busy = False
                 lane.writes, lane.reads = set(), set()
                 # The other lanes may have left units that touched what this batch touched.
                 self._wake.set()
@@ -162,7 +169,7 @@ class Writer:
         with what is under way, or with an earlier unit that must itself wait."""
         writes: set[object] = set().union(*(other.writes for other in self._lanes))
         reads: set[object] = set().union(*(other.reads for other in self._lanes))
-        most = self._share()
+        most = self._share(lane)
         batch: list[_Entry] = []
         waiting: list[_Entry] = []
         events = 0
@@ -184,11 +191,16 @@ class Writer:
         queue.extendleft(reversed(waiting))
         return batch
 
-    def _share(self) -> int:
-        """How many units the next batch takes. Lanes that are idle together share what waits, else all callers
-        would march in step and the database idle while they think."""
-        idle = sum(not lane.writes for lane in self._lanes)
-        return min(_MOST_UNITS, max(_LEAST_SHARE, -(-len(self._queue) // idle)))
+    def _share(self, lane: _Lane) -> int:
+        """How many units the next batch of a lane takes.
+
+        Lanes that are idle together share a crowd, else all callers would march in step and the database
+        idle while they think. What is no crowd is left to the first lane, so that a quiet log has one connection.
+        """
+        if lane is not self._lanes[0] and len(self._queue) < _CROWD:
+            return 0
+        idle = sum(not other.busy for other in self._lanes)
+        return min(_MOST_UNITS, max(_CROWD, -(-len(self._queue) // idle)))
 
     async def _commit(self, lane: _Lane, batch: list[_Entry]) -> None:
         try:
@@ -206,10 +218,9 @@ class Writer:
             return
         self._settle(batch, *row)
 
-    async def _send(self, lane: _Lane, units: list[Packed]) -> tuple[int | None, int | None, list[Any] | None]:
+    async def _send(self, lane: _Lane, units: list[Packed]) -> _Outcome:
         """Commits exactly once, across lost connections. Raises Unavailable after the patience is over."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._patience
+        deadline = asyncio.get_running_loop().time() + self._patience
         lane.number += 1
         values = parameters(units)
         pause = 0.02
@@ -219,58 +230,56 @@ class Writer:
                     row = await self._open(lane)
                     if row is not None:
                         return row
-                assert lane.connection is not None
-                cursor = await lane.connection.execute(
-                    self._append,
-                    [lane.id, Int8(lane.generation), Int8(lane.number), self._incarnation, *values],
-                    binary=True,
-                )
-                first, previous, outcomes = await cursor.fetchone() or (None, None, None)
-                return first, previous, outcomes
-            except _LOST as error:
-                state = getattr(error, "sqlstate", None)
-                if isinstance(error, pg.DeadlockDetected | pg.SerializationFailure):
-                    continue
-                if state is not None and state.startswith("53"):
-                    raise Unavailable(f"the database cannot write: {error}") from error
-                await self._drop(lane)
-                if loop.time() > deadline:
-                    raise Unavailable(f"the database of the log {self._log} cannot be reached: {error}") from error
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, 1.0)
-            except psycopg.Error as error:
-                if error.sqlstate == RESTORED:
-                    raise WrongIncarnation(self._log, None, self._incarnation) from error
-                if error.sqlstate != FENCED and not isinstance(error, pg.ReadOnlySqlTransaction):
-                    raise
-                await self._drop(lane)
+                assert lane.append is not None
+                head = lane.id.bytes, _BIGINT(lane.generation), _BIGINT(lane.number), self._incarnation.bytes
+                return _row(await lane.append.call([*head, *values]))
+            except (psycopg.Error, OSError) as error:
+                await self._survive(lane, error, deadline)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 1.0)
 
-    async def _open(self, lane: _Lane) -> tuple[int | None, int | None, list[Any] | None] | None:
+    async def _survive(self, lane: _Lane, error: psycopg.Error | OSError, deadline: float) -> None:
+        """Returns where the batch may be sent again, raises where it may not."""
+        state = getattr(error, "sqlstate", None)
+        if isinstance(error, pg.DeadlockDetected | pg.SerializationFailure):
+            return
+        if state == RESTORED:
+            raise WrongIncarnation(self._log, None, self._incarnation) from error
+        if state is not None and state.startswith("53"):
+            raise Unavailable(f"the database cannot write: {error}") from error
+        if not is_lost(error) and state != FENCED and not isinstance(error, pg.ReadOnlySqlTransaction):
+            raise error
+        await self._drop(lane)
+        if asyncio.get_running_loop().time() > deadline:
+            raise Unavailable(f"the database of the log {self._log} cannot be reached: {error}") from error
+
+    async def _open(self, lane: _Lane) -> _Outcome | None:
         """A new connection, fenced against the lane's earlier one; the outcome of the batch that is under
         way where the earlier one committed it."""
         connection = await self._connect()
         try:
-            arrays.register(connection)
+            append = Prepared(connection, _TYPES)
+            await append.prepare(self._append)
             cursor = await connection.execute(self._enter, [lane.id], binary=True)
             row = await cursor.fetchone()
         except BaseException:
             await connection.close()
             raise
         assert row is not None
-        generation, number, first, previous, outcomes, incarnation = row
+        generation, number, first, outcomes, incarnation = row
         if incarnation != self._incarnation:
             await connection.close()
             raise WrongIncarnation(self._log, incarnation, self._incarnation)
-        lane.connection, lane.generation = connection, generation
-        return (first, previous, outcomes) if number == lane.number else None
+        lane.connection, lane.append, lane.generation = connection, append, generation
+        return (first, outcomes) if number == lane.number else None
 
     async def _drop(self, lane: _Lane) -> None:
         connection, lane.connection = lane.connection, None
         if connection is not None:
-            with contextlib.suppress(*_LOST):
+            with contextlib.suppress(psycopg.Error, OSError):
                 await connection.close()
 
-    def _settle(self, batch: list[_Entry], first: int | None, previous: int | None, outcomes: list[Any] | None) -> None:
+    def _settle(self, batch: list[_Entry], first: int | None, outcomes: list[Any] | None) -> None:
         committed: list[Committed] = []
         position = first or 0
         for number, entry in enumerate(batch):
@@ -285,12 +294,19 @@ class Writer:
                     entry.future.set_exception(_refusal(outcomes[number]))
                 continue
             committed.append(done)
-        # A stock writer or a refused unit may have left a hole between two of ours only in the slow path.
-        self._committed(committed, previous if outcomes is None else None)
+        self._committed(committed)
         answers = {id(done.unit): done.last for done in committed}
         for entry in batch:
             if not entry.future.done():
                 entry.future.set_result(answers[id(entry.unit)])
+
+
+def _row(columns: list[bytes | None]) -> _Outcome:
+    first, outcomes = columns
+    return (
+        None if first is None else int.from_bytes(first, signed=True),
+        None if outcomes is None else msgspec.json.decode(outcomes[1:]),
+    )
 
 
 def _fail(batch: Iterable[_Entry], error: BaseException) -> None:

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from emporium.application.ports import Erased, Unavailable
 from emporium.domain.base import Sealed
-from emporium.infra.eventstore.database import Connection, Database
+from emporium.infra.eventstore.database import Database
 from emporium.infra.revocable import RevocableCache, connected, repeated
 from emporium.infra.vault.master import MasterKey, MasterKeyError, Masters
 
@@ -61,11 +61,11 @@ _ERASE: Final = "SELECT emporium_erase(%s)"
 _ERASURES: Final = "SELECT n, subject FROM emporium_erasures WHERE n > %s ORDER BY n"
 _NEWEST_ERASURE: Final = "SELECT coalesce(max(n), 0) FROM emporium_erasures"
 _WRAPPED_BY: Final = """
-SELECT subject, wrapped FROM emporium_keys WHERE master = %s ORDER BY subject LIMIT %s FOR UPDATE
+SELECT subject, wrapped FROM emporium_keys WHERE master = %s ORDER BY subject LIMIT %s
 """
 _REWRAP: Final = """
 UPDATE emporium_keys k SET wrapped = n.wrapped, master = %s
-FROM unnest(%s::uuid[], %s::bytea[]) AS n (subject, wrapped) WHERE k.subject = n.subject
+FROM unnest(%s::uuid[], %s::bytea[]) AS n (subject, wrapped) WHERE k.subject = n.subject AND master = %s RETURNING 1
 """
 
 _log = logging.getLogger(__name__)
@@ -201,16 +201,12 @@ class KeyVault:
         """
         self._masters = Masters(new, old, *self._masters.all)
 
-        async def batch(connection: Connection) -> int:
-            async with connection.transaction():
-                rows = await (await connection.execute(_WRAPPED_BY, (old.id, _BATCH))).fetchall()
-                anew = [new.wrap(subject, old.unwrap(subject, wrapped)) for subject, wrapped in rows]
-                await connection.execute(_REWRAP, (new.id, [subject for subject, _ in rows], anew))
-                return len(rows)
-
         total = 0
-        while count := await self._database.run(batch):
-            total += count
+        while rows := await self._database.query(_WRAPPED_BY, [old.id, _BATCH]):
+            anew = [new.wrap(subject, old.unwrap(subject, wrapped)) for subject, wrapped in rows]
+            # Of these, what was erased in the meantime is not of the old master key any more, and stays erased.
+            done = await self._database.query(_REWRAP, [new.id, [subject for subject, _ in rows], anew, old.id])
+            total += len(done)
         return total
 
     def _usable(self, subject: UUID) -> _Key:

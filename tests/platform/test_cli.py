@@ -3,17 +3,19 @@
 import importlib.util
 import inspect
 import json
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import psycopg
 import pytest
 from click.testing import CliRunner
 
 from emporium.scripts.cli import command, implementation
+from tests import servers
 
 PROGRAM = [sys.executable, "-m", "emporium.scripts.cli"]
 
@@ -63,12 +65,14 @@ def test_every_command_explains_itself_by_examples(path: tuple[str, ...], found:
 
 
 def test_help_is_fast() -> None:
-    def took() -> float:
-        began = time.perf_counter()
+    def seconds() -> float:
+        """Of processor time: the clock on the wall would measure this machine's other work."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert run("--help").returncode == 0
-        return time.perf_counter() - began
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    assert min(took() for _ in range(5)) < 0.3
+    assert min(seconds() for _ in range(3)) < 0.3
 
 
 @pytest.mark.parametrize(
@@ -113,13 +117,13 @@ def test_settings_are_printed_for_people_and_as_json(monkeypatch: pytest.MonkeyP
 
 SETTINGS, FILE = object(), Path("file")
 CALLS = [
-    ("admin", "create", (SETTINGS, "a@b.example"), {"as_json": True}),
+    ("admin", "create", (SETTINGS, "a@b.example"), {"role": "admin", "as_json": True}),
     ("admin", "first", (SETTINGS,), {}),
     ("admin", "reset_password", (SETTINGS, "a@b.example"), {"as_json": True}),
-    ("audit", "order", (SETTINGS, "K7QM-3XWD"), {"as_json": True}),
+    ("audit", "order", (SETTINGS, "K7QM-3XWD-9D0Z"), {"as_of": None, "as_json": True}),
     ("bench", "run", (SETTINGS, ("append",)), {"strict": True, "as_json": True}),
-    ("events", "show", (SETTINGS, "K7QM-3XWD"), {"as_json": True}),
-    ("events", "tail", (SETTINGS, "ordering"), {"after": 0, "as_json": True}),
+    ("events", "show", (SETTINGS, "ordering"), {"after": 0, "limit": 9, "as_json": True}),
+    ("events", "tail", (SETTINGS, ("ordering",)), {"after": 0, "as_json": True}),
     ("import_online_retail", "run", (SETTINGS, FILE), {"limit": 1, "set_aside": True, "as_json": True}),
     ("migrate", "run", (SETTINGS,), {"as_json": True, "quiet": True}),
     ("projections", "list_all", (SETTINGS,), {"as_json": True}),
@@ -139,3 +143,21 @@ def test_what_a_command_calls_exists_and_takes_what_it_is_given(
     if importlib.util.find_spec(f"emporium.scripts.{module}") is None:
         pytest.skip(f"emporium.scripts.{module} is not written yet")
     inspect.signature(implementation(module, function)).bind(*arguments, **options)
+
+
+def test_migrating_twice_changes_nothing_and_a_newer_database_is_refused(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with servers.made(server, "to_be_migrated") as url:
+        monkeypatch.setenv("EMPORIUM_DATABASE_URL", url)
+        applied = json.loads(run("migrate", "--json").stdout)
+        assert {"component": "store", "number": 1} in applied
+        assert json.loads(run("migrate", "--json").stdout) == []
+        assert run("migrate").stdout == "Everything is up to date.\n"
+        with psycopg.connect(url) as connection:
+            connection.execute("UPDATE emporium_schema SET version = 999 WHERE component = 'store'")
+        done = run("migrate")
+    assert done.returncode == 1
+    assert done.stderr.startswith("The database does not fit this program: ")
+    assert "have version 999" in done.stderr
+    assert "Traceback" not in done.stderr

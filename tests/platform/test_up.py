@@ -76,7 +76,10 @@ def opened(folder: Path, **settings: str) -> Iterator[Shop]:
 def refused(folder: Path, **settings: str) -> str:
     """What a start that must fail says; without a traceback, with exit status 1."""
     process = start(folder, **settings)
-    out, err = process.communicate(timeout=30)
+    try:
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
     assert process.returncode == 1, err
     assert not out
     assert "Traceback" not in err
@@ -107,9 +110,7 @@ def test_the_second_start_finds_everything_as_it_was(folder: Path) -> None:
         assert shop.stop() < 5
         assert shop.process.returncode == 0
         assert not any(lives(pid) for pid in pids)
-    began = time.monotonic()
     with opened(folder) as shop:
-        assert time.monotonic() - began < 4
         assert shop.facts["first_password"] is None
         assert shop.facts["demo_products"] == 0
         assert shop.stop(signal.SIGTERM) < 5

@@ -36,12 +36,18 @@ ORDER = uid(1)
 REFUNDS = (uid(2), uid(3), closing_refund_id_of(ORDER))
 
 REQUEST = RequestPayment(order_id=ORDER, amount=gbp(1_000), method="card")
+NOTHING_DUE = RequestPayment(order_id=ORDER, amount=gbp(0), method="card")
 PAID = RecordCharge(order_id=ORDER, reference="ch_1")
 HELD = RecordCharge(order_id=ORDER, reference="ch_1", captured=False)
 DECLINED = RecordDecline(order_id=ORDER, code="card_declined")
 CANCELLED = CancelPayment(order_id=ORDER, reason="out_of_stock")
 
-STARTS = st.sampled_from([(), (REQUEST,), (REQUEST, PAID), (REQUEST, HELD), (REQUEST, DECLINED), (REQUEST, CANCELLED)])
+STARTS = st.sampled_from(
+    [
+        *((), (NOTHING_DUE,), (REQUEST,), (REQUEST, PAID), (REQUEST, HELD)),
+        *((REQUEST, DECLINED), (REQUEST, CANCELLED)),
+    ]
+)
 COMMANDS = st.sampled_from(
     [
         *(REQUEST, PAID, HELD, RecordCharge(order_id=ORDER, reference="ch_2"), DECLINED, CANCELLED),

@@ -35,6 +35,9 @@ class ManualClock:
     def now(self) -> datetime:
         return self._now
 
+    def following(self, at: datetime) -> datetime:
+        return self._now
+
     def advance(self, by: timedelta) -> None:
         self._now += by
 
@@ -153,8 +156,14 @@ class MemoryLog:
         await asyncio.sleep(0)
         return len(self.events) > after
 
-    async def due_tasks(self, now: datetime, limit: int, *, kinds: Sequence[str] | None = None) -> list[Task]:
-        due = (t for t in self.tasks.values() if t.due <= now and not t.parked and (kinds is None or t.kind in kinds))
+    async def due_tasks(
+        self, now: datetime, limit: int, *, kinds: Sequence[str] | None = None, exclude: Sequence[UUID] = ()
+    ) -> list[Task]:
+        due = (
+            t
+            for t in self.tasks.values()
+            if t.due <= now and not t.parked and (kinds is None or t.kind in kinds) and t.id not in exclude
+        )
         return sorted(due, key=lambda t: t.due)[:limit]
 
     async def next_due(self) -> datetime | None:
@@ -237,11 +246,11 @@ class MemoryCarrier:
         self._trouble()
         return Label("sandbox", key, f"https://track.example/{key}")
 
-    async def status(self, tracking_number: str) -> str:
+    async def status(self, tracking_number: str, at: datetime) -> str:
         self._trouble()
         return "delivered" if tracking_number in self.handed else "labelled"
 
-    async def hand_over(self, key: str, tracking_number: str) -> None:
+    async def hand_over(self, key: str, tracking_number: str, at: datetime) -> None:
         self._trouble()
         self.handed.add(tracking_number)
         self._trouble()

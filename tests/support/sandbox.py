@@ -20,13 +20,14 @@ class SandboxProcess:
 
     Args:
         data: the SQLite file (an attribute too).
+        port: where it listens; 0: wherever the first start finds room.
         options: further options of the program, by name: `latency_ms`, `delivery_seconds`, `host`.
     """
 
-    def __init__(self, data: Path, **options: float | str) -> None:
+    def __init__(self, data: Path, *, port: int = 0, **options: float | str) -> None:
         self.data = data
         self._options = {"latency_ms": 1, "delivery_seconds": 5, **options}
-        self._port = 0
+        self._port = port
         self._process: subprocess.Popen[str] | None = None
 
     @property

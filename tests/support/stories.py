@@ -313,6 +313,7 @@ class Writer:
     def __init__(self, logs: dict[str, EventLog]) -> None:
         self._logs = logs
         self._versions: dict[tuple[str, UUID], int] = {}
+        self.written = 0
 
     def events(self, happenings: Sequence[Happening]) -> dict[str, list[NewEvent]]:
         """The same as events ready to be appended, by log."""
@@ -330,6 +331,7 @@ class Writer:
         for log, events in self.events(happenings).items():
             for start in range(0, len(events), unit):
                 last[log] = await self._logs[log].append(Unit(events=events[start : start + unit]))
+        self.written += len(happenings)
         return last
 
 

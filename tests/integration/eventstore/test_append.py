@@ -117,7 +117,7 @@ async def test_two_registrations_at_once_make_one(store: EventStore) -> None:
     )
     assert sum(isinstance(answer, int) for answer in answers) == 1
     assert sum(isinstance(answer, Taken) for answer in answers) == 19
-    assert await log.head() == len((await log.read(0, 100))[0]) > 0 or len((await log.read(0, 100))[0]) == 1
+    assert len((await log.read(0, 100))[0]) == 1
 
 
 async def test_a_counter_stays_within_its_limit(store: EventStore) -> None:
@@ -198,7 +198,7 @@ async def test_tracking_moves_with_the_events(store: EventStore) -> None:
     assert await log.tracking("policy", "beta") == 0
     with pytest.raises(Superseded):
         await log.append(unit(stream, 1, tracking=tracking("policy", 0, 5, 1, incarnation)))
-    epoch = await log.leases.acquire("policy", "me", 30, ["beta"])
+    epoch = await log.leases.acquire("policy", "me", 30)
     assert epoch is not None
     await log.append(unit(stream, 1, tracking=tracking("policy", 0, 5, epoch, incarnation)))
     assert await log.tracking("policy", "beta") == 5

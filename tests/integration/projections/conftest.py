@@ -1,27 +1,20 @@
 """A fresh database with all logs and the read models' tables, and an open event store on it."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
 
-from emporium.domain.registry import AGGREGATES, LOGS, SCHEMAS, UPCASTERS
-from emporium.infra.eventstore import EventStore, Migration, Registry, apply_migrations, migrate
-from emporium.projections import generations
+from emporium.domain.registry import LOGS
+from emporium.infra.eventstore import EventStore
 from emporium.projections.model import Connection
-from tests.integration.projections.shop import Shop
-
-REGISTRY = Registry(AGGREGATES, SCHEMAS, UPCASTERS)
+from tests.integration.projections.shop import REGISTRY, Shop
 
 
 @pytest.fixture
-async def dsn(make_database: Callable[[], str]) -> str:
-    """The URL of a fresh database with all logs and the engine's own tables."""
-    url = make_database()
-    await migrate(dict.fromkeys(LOGS, url), REGISTRY)
-    steps = enumerate(generations.MIGRATIONS, 1)
-    await apply_migrations(url, [Migration("projections", number, sql) for number, sql in steps])
-    return url
+def dsn(database: str) -> str:
+    """The URL of a fresh migrated database."""
+    return database
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import psycopg
 from psycopg import sql
 
 from emporium.application.ports import EventLog
-from emporium.infra.eventstore import PgEventLog
+from emporium.domain.registry import AGGREGATES, SCHEMAS, UPCASTERS
+from emporium.infra.eventstore import EventStore, PgEventLog, Registry
 from emporium.projections import generations
 from emporium.projections.consistency import Token, Waiter, token_of
 from emporium.projections.engine import Engine
@@ -21,6 +22,7 @@ from emporium.projections.registry import MODELS
 from tests.support.stories import Happening, Writer
 
 PATIENCE = 30.0
+REGISTRY = Registry(AGGREGATES, SCHEMAS, UPCASTERS)
 
 
 class Shop:
@@ -76,8 +78,21 @@ class Shop:
 
     async def project(self, models: Sequence[ReadModel] = MODELS) -> None:
         """Runs an engine until the models include everything that was written."""
+        await self.project_up_to(self.token(), models)
+
+    async def project_up_to(self, token: Token, models: Sequence[ReadModel] = MODELS) -> None:
+        """Runs an engine until the models include what the token asks for."""
         async with self.engine(models), self.waiter(models) as waiter:
-            assert await waiter.wait([model.name for model in models], self.token(), PATIENCE)
+            assert await waiter.wait([model.name for model in models], token, PATIENCE)
+
+    @asynccontextmanager
+    async def reopened(self) -> Any:
+        """The same as another process that starts now would see it."""
+        async with (
+            await EventStore.open(dict.fromkeys(self.logs, self.dsn), REGISTRY) as store,
+            Shop(self.dsn, {log: store[log] for log in self.logs}) as shop,
+        ):
+            yield shop
 
     async def rebuild(self, model: ReadModel, **options: Any) -> Rebuilt:
         owner = f"process {next(self._owners)}"

@@ -45,8 +45,8 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-async def carrier(sandbox: SandboxProcess, clock: ManualClock) -> AsyncIterator[HttpCarrier]:
+async def carrier(sandbox: SandboxProcess) -> AsyncIterator[HttpCarrier]:
     """The adapter with a patience of half a second."""
-    adapter = HttpCarrier(sandbox.url, clock, timeout=0.5)
+    adapter = HttpCarrier(sandbox.url, timeout=0.5)
     yield adapter
     await adapter.aclose()

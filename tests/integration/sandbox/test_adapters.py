@@ -15,7 +15,6 @@ from emporium.domain.base import Money
 from emporium.infra.carrier_http import HttpCarrier
 from emporium.infra.http_client import HttpClient
 from emporium.infra.provider_http import HttpProvider
-from tests.integration.sandbox.conftest import ManualClock
 
 AT = datetime(2011, 5, 31, tzinfo=UTC)
 ADDRESS = Address("Ann Example", ("1 High Street",), "York", "YO1 7HH", "GB")
@@ -109,7 +108,7 @@ UNUSABLE = {
 async def test_no_usable_answer_is_provider_down(odd: OddServer, reply: bytes | None) -> None:
     odd.replies = [reply]
     provider = HttpProvider(odd.url, timeout=0.2)
-    carrier = HttpCarrier(odd.url, ManualClock(), timeout=0.2)
+    carrier = HttpCarrier(odd.url, timeout=0.2)
     for call in (
         lambda: provider.charge("k", uuid4(), Money(100, "GBP"), "pm_ok", AT),
         lambda: provider.refund("k", "ch_1", Money(100, "GBP"), AT),
@@ -117,7 +116,7 @@ async def test_no_usable_answer_is_provider_down(odd: OddServer, reply: bytes | 
         lambda: provider.find_refund("k", "ch_1"),
         provider.summary,
         lambda: carrier.book("k", uuid4(), 1, ADDRESS, {"SKU-1": 1}),
-        lambda: carrier.status("SBX0000000001"),
+        lambda: carrier.status("SBX0000000001", AT),
     ):
         # A refund is answered by what looks like a charge: for these replies the difference does not matter.
         with pytest.raises(ProviderDown) as raised:
@@ -144,7 +143,7 @@ async def test_usable_answers_are_told_apart(odd: OddServer) -> None:
 
 async def test_an_address_refused_by_the_carrier(odd: OddServer) -> None:
     odd.replies = [answer(422, b'{"code":"address_refused","text":"not there"}')]
-    carrier = HttpCarrier(odd.url, ManualClock())
+    carrier = HttpCarrier(odd.url)
     with pytest.raises(AddressRefused, match="not there"):
         await carrier.book("k", uuid4(), 1, ADDRESS, {"SKU-1": 1})
     await carrier.aclose()

@@ -21,14 +21,14 @@ async def book(carrier: HttpCarrier, address: Address = ADDRESS, key: str = "par
 async def test_a_parcel_travels_by_the_business_clock(carrier: HttpCarrier, clock: ManualClock) -> None:
     label = await book(carrier)
     assert label.tracking_url.endswith(label.tracking_number)
-    assert await carrier.status(label.tracking_number) == "labelled"
-    await carrier.hand_over("over", label.tracking_number)
-    assert await carrier.status(label.tracking_number) == "in_transit"
+    assert await carrier.status(label.tracking_number, clock.now()) == "labelled"
+    await carrier.hand_over("over", label.tracking_number, clock.now())
+    assert await carrier.status(label.tracking_number, clock.now()) == "in_transit"
     clock.advance(4.9)
-    await carrier.hand_over("over again", label.tracking_number)
-    assert await carrier.status(label.tracking_number) == "in_transit"
+    await carrier.hand_over("over again", label.tracking_number, clock.now())
+    assert await carrier.status(label.tracking_number, clock.now()) == "in_transit"
     clock.advance(0.1)
-    assert await carrier.status(label.tracking_number) == "delivered"
+    assert await carrier.status(label.tracking_number, clock.now()) == "delivered"
 
 
 async def test_a_key_has_one_label(carrier: HttpCarrier, sandbox: SandboxProcess) -> None:
@@ -71,17 +71,17 @@ async def test_timeout_after_has_booked(carrier: HttpCarrier, sandbox: SandboxPr
 
 async def test_lost(carrier: HttpCarrier, clock: ManualClock) -> None:
     label = await book(carrier, msgspec.structs.replace(ADDRESS, postcode="lost"))
-    await carrier.hand_over("over", label.tracking_number)
-    assert await carrier.status(label.tracking_number) == "in_transit"
+    await carrier.hand_over("over", label.tracking_number, clock.now())
+    assert await carrier.status(label.tracking_number, clock.now()) == "in_transit"
     clock.advance(5)
-    assert await carrier.status(label.tracking_number) == "lost"
+    assert await carrier.status(label.tracking_number, clock.now()) == "lost"
 
 
 @pytest.mark.parametrize("number", ["SBX0000000001", "nonsense", "../v1/charges", "é/?&"])
-async def test_unknown_parcels(carrier: HttpCarrier, number: str) -> None:
-    assert await carrier.status(number) == "unknown"
+async def test_unknown_parcels(carrier: HttpCarrier, clock: ManualClock, number: str) -> None:
+    assert await carrier.status(number, clock.now()) == "unknown"
     with pytest.raises(ProviderDown, match="404"):
-        await carrier.hand_over("over", number)
+        await carrier.hand_over("over", number, clock.now())
 
 
 async def test_the_address_is_not_kept(carrier: HttpCarrier, sandbox: SandboxProcess) -> None:

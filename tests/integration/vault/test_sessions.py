@@ -145,6 +145,26 @@ class TestRevocation:
         await sessions.revoke_all(CUSTOMER)
         assert await sessions.resolve(token) is None
 
+    async def test_is_numbered_in_the_order_of_the_commits(
+        self, sessions: Sessions, other: Sessions, dsn: str, sql: psycopg.AsyncConnection[Any]
+    ) -> None:
+        first, second = uuid4(), uuid4()
+        tokens = [await sessions.create(customer, []) for customer in (first, second)]
+        for token in tokens:
+            await other.resolve(token)
+        async with await psycopg.AsyncConnection.connect(dsn) as slow:
+            await slow.execute("SELECT emporium_revoke(%s, NULL)", (first,))
+            fast = asyncio.ensure_future(sessions.revoke_all(second))
+            waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            while (await (await sql.execute(waiting)).fetchone()) == (0,):
+                assert not fast.done()
+                await asyncio.sleep(0)
+            await other.catch_up()
+            await slow.commit()
+            await fast
+        await other.catch_up()
+        assert [await other.resolve(token) for token in tokens] == [None, None]
+
     async def test_while_the_session_is_being_read_wins(
         self, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -409,6 +409,20 @@ class TestWithoutAKey:
         assert other.unseal(old, STREAM, "name") == "[key missing]"
         assert "another key" in caplog.text
 
+    async def test_a_key_that_was_made_since_is_not_missing_when_it_is_not_at_hand(
+        self, vault: KeyVault, other: KeyVault, seconds: Any
+    ) -> None:
+        one, two = uuid4(), uuid4()
+        await vault.load_keys([one, two])
+        await vault.key_for(one)
+        await other.key_for(two)
+        await vault.load_keys([two])
+        boxes = [seal(vault, subject) for subject in (one, two)]
+        seconds.now += TRUST + 0.01
+        for box in boxes:
+            with pytest.raises(KeyNotAtHand):
+                vault.unseal(box, STREAM, "name")
+
     async def test_an_altered_row_is_as_good_as_none(
         self, vault: KeyVault, other: KeyVault, sql: psycopg.AsyncConnection[Any]
     ) -> None:
@@ -479,6 +493,15 @@ class TestRotation:
         async with vault_of(OTHER_MASTER) as later:
             await later.load_keys(subjects)
             assert {later.unseal(box, STREAM, "name") for box in boxes} == {"Ada Lovelace"}
+
+    async def test_the_old_master_key_is_accepted_still(self, vault: KeyVault, other: KeyVault) -> None:
+        await vault.rotate(MASTER, OTHER_MASTER)
+        subject = uuid4()
+        await other.key_for(subject)
+        sealed = seal(other, subject)
+        await vault.load_keys([subject])
+        assert vault.unseal(sealed, STREAM, "name") == "Ada Lovelace"
+        assert await vault.rotate(MASTER, OTHER_MASTER) == 1
 
     async def test_keys_made_and_destroyed_meanwhile_are_right(
         self, vault: KeyVault, vault_of: MakeVault, monkeypatch: pytest.MonkeyPatch

@@ -1,0 +1,56 @@
+"""A shop of several processes for the tests of this folder, which follow one another in it."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import httpx
+import pytest
+
+from tests.faults.buyers import Buyer, client_of, stock
+from tests.faults.ledger import Ledger
+from tests.support.fleet import Fleet
+
+
+@pytest.fixture(scope="session")
+def fleet() -> Iterator[Fleet]:
+    """Two gateways, two workers, Postgres and a sandbox that takes 50 ms."""
+    with (
+        TemporaryDirectory(prefix="emporium-", ignore_cleanup_errors=True) as folder,
+        Fleet.up(Path(folder), sandbox_latency_ms=50) as fleet,
+    ):
+        yield fleet
+
+
+class Run:
+    """One test's customers, and what the tables say of them."""
+
+    def __init__(self, fleet: Fleet, client: httpx.AsyncClient, ledger: Ledger) -> None:
+        self.fleet = fleet
+        self.client = client
+        self.ledger = ledger
+
+    def buyer(self) -> Buyer:
+        """Another guest."""
+        return Buyer(self.client)
+
+    async def stock(self, **units: int) -> None:
+        """`await run.stock(MUG=10)`"""
+        await stock(self.fleet, units)
+
+
+@asynccontextmanager
+async def run_of(fleet: Fleet) -> AsyncIterator[Run]:
+    """A run in a fleet that is whole; at its end all orders settle, and everything that must hold does."""
+    await fleet.whole()
+    async with client_of(fleet) as client, Ledger(fleet) as ledger:
+        yield Run(fleet, client, ledger)
+        await ledger.settled(60)
+        await ledger.check()
+
+
+@pytest.fixture
+async def run(fleet: Fleet) -> AsyncIterator[Run]:
+    async with run_of(fleet) as run:
+        yield run

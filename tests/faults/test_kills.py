@@ -1,0 +1,207 @@
+"""Processes killed at random moments of a run, again and again: no order is lost, none is charged or shipped twice."""
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import httpx
+import pytest
+
+from tests.faults.buyers import Buyer
+from tests.faults.conftest import Run, run_of
+from tests.faults.ledger import STEPS
+from tests.support.fleet import Fleet, until
+
+pytestmark = pytest.mark.xdist_group("fleet")
+
+LEAST: Final = 20
+"""Orders that are in the middle of their saga at every kill."""
+
+WINDOW: Final = 32
+"""Orders that are under way at once."""
+
+EVENTS_PER_ORDER: Final = 17
+"""About as many events an order leaves in the logs of the saga."""
+
+SKUS: Final = tuple(f"PLENTY-{number}" for number in range(10))
+SCARCE: Final = tuple(f"SCARCE-{number}" for number in range(10))
+
+RUSH: Final = 0.06
+"""How often several customers come at once for the last units of something."""
+
+CANCELS: Final = 0.25
+"""How often a customer cancels."""
+
+METHODS: Final = {
+    "pm_ok": 60, "pm_declined": 6, "pm_slow": 4, "pm_late": 4, "pm_fail_once": 4, "pm_garbage_once": 4,
+    "pm_answer_twice": 4, "pm_timeout_after": 2,
+}  # fmt: skip
+
+
+class Kill(NamedTuple):
+    """One kill: what was killed, and which steps how many orders stood before when it was."""
+
+    what: str
+    open: int
+    waiting: Counter[str]
+
+
+class Storm:
+    """A run of customers during which processes are killed.
+
+    Args:
+        orders: at least so many are accepted.
+        kills: so many there are.
+    """
+
+    def __init__(self, run: Run, seed: int, orders: int, kills: int) -> None:
+        self._run = run
+        self._ledger = run.ledger
+        self._chance = random.Random(seed)
+        self._orders = orders
+        self._wanted = kills
+        self._scarce = list(SCARCE)
+        self._buying = 0
+        self.accepted: list[str] = []
+        self.kills: list[Kill] = []
+
+    async def rage(self) -> None:
+        """Buys and kills until there were enough of both."""
+        await self._run.stock(**dict.fromkeys(SKUS, 10_000), **dict.fromkeys(SCARCE, 2))
+        async with asyncio.TaskGroup() as group:
+            killing = group.create_task(self._kill_all())
+            while not killing.done() or len(self.accepted) + self._buying < self._orders:
+                await self._ledger.read()
+                while len(self._ledger.open_orders()) + self._buying < WINDOW:
+                    self._start(group)
+                await asyncio.sleep(0.01)
+
+    def _start(self, group: asyncio.TaskGroup) -> None:
+        if self._scarce and self._chance.random() < RUSH:
+            buyers, work = 5, self._rush(self._scarce.pop(), 5)
+        else:
+            buyers, work = 1, self._buy()
+        self._buying += buyers
+
+        def over(_: asyncio.Task[None]) -> None:
+            self._buying -= buyers
+
+        group.create_task(work).add_done_callback(over)
+
+    async def _buy(self) -> None:
+        """One customer, who perhaps changes his mind."""
+        chance, buyer = self._chance, self._run.buyer()
+        [method] = chance.choices(list(METHODS), list(METHODS.values()))
+        cancels = method == "pm_ok" and chance.random() < CANCELS
+        pause = chance.uniform(0, 0.5)
+        await buyer.fill(dict.fromkeys(chance.sample(SKUS, chance.randint(1, 3)), 1))
+        number = await self._check_out(buyer, method)
+        if cancels:
+            await asyncio.sleep(pause)
+            answer = await buyer.surely("POST", f"/orders/{number}/cancel", {})
+            assert answer.status_code in (202, 409), answer.text
+
+    async def _rush(self, sku: str, count: int) -> None:
+        """More customers at once than there are units. They are charged slowly, so that most find some left."""
+        buyers = [self._run.buyer() for _ in range(count)]
+        await asyncio.gather(*(buyer.fill({sku: 1}) for buyer in buyers))
+        await asyncio.gather(*(self._check_out(buyer, "pm_slow") for buyer in buyers))
+
+    async def _check_out(self, buyer: Buyer, method: str) -> str:
+        placed = await buyer.check_out(method)
+        if placed.status_code == httpx.codes.CONFLICT:
+            assert placed.json()["type"] == "/problems/not_available", placed.text
+            return ""
+        assert placed.status_code == httpx.codes.ACCEPTED, placed.text
+        number: str = placed.json()["order_number"]
+        self.accepted.append(number)
+        return number
+
+    # --- killing -----------------------------------------------------------------------------------
+
+    async def _kill_all(self) -> None:
+        kinds = (["worker", "postgres", "gateway"] * self._wanted)[: self._wanted]
+        self._chance.shuffle(kinds)
+        mean = self._orders * EVENTS_PER_ORDER * 4 // 5 // self._wanted
+        for kind in kinds:
+            role = self._chance.choice(["gateway", "server"]) if kind == "gateway" else kind
+            since = len(self._ledger.entries) + self._chance.randint(1, 2 * mean)
+            await until(lambda since=since: len(self._ledger.entries) >= since, 120.0, self._why, pause=0.005)
+            await self._reach_new_step(kind)
+            await until(lambda role=role: self._kill(role), 120.0, self._why, pause=0.005)
+
+    async def _reach_new_step(self, kind: str) -> None:
+        """Where there are steps at which nothing was killed yet, waits up to two seconds until some order stands
+        before one of them."""
+        missing = STEPS.keys() - self.hit()
+        patience = time.monotonic() + (2.0 if kind != "gateway" else 0.0)
+        while missing and time.monotonic() < patience:
+            if not missing.isdisjoint(self._ledger.waiting()) and len(self._ledger.open_orders()) >= LEAST:
+                return
+            await asyncio.sleep(0.005)
+
+    def _kill(self, role: str) -> bool:
+        """Kills one process of the role, if there is one and enough orders are under way."""
+        pids, count = self._run.fleet.pids(role), len(self._ledger.open_orders())
+        if not pids or count < LEAST:
+            return False
+        number = self._chance.choice([signal.SIGKILL, signal.SIGQUIT]) if role == "postgres" else signal.SIGKILL
+        self._run.fleet.kill(self._chance.choice(pids), number)
+        self.kills.append(Kill(f"{role} by {number.name}", count, self._ledger.waiting()))
+        return True
+
+    def _why(self) -> str:
+        open_orders, waiting = self._ledger.open_orders(), self._ledger.waiting()
+        said = self._run.fleet.log.read_text()[-3000:]
+        return f"{len(open_orders)} orders are open, {self._buying} buying, {waiting}: {said}"
+
+    # --- what came of it ---------------------------------------------------------------------------
+
+    def hit(self) -> set[str]:
+        """The steps before which an order stood when a worker or the database was killed."""
+        return {step for kill in self.kills if kill.what.startswith(("worker", "postgres")) for step in kill.waiting}
+
+    def told(self) -> str:
+        """The run as a table."""
+        kinds = Counter(kill.what for kill in self.kills)
+        lines = [f"{len(self.accepted)} orders, {len(self.kills)} kills: {dict(kinds)}"]
+        lines.append(f"orders in mid-saga at a kill: {min(kill.open for kill in self.kills)} at least")
+        for step in STEPS:
+            hits = Counter(kill.what.split()[0] for kill in self.kills if step in kill.waiting)
+            most = max((kill.waiting[step] for kill in self.kills), default=0)
+            lines.append(f"  {step:50} {dict(hits)}, up to {most} orders")
+        return "\n".join(lines)
+
+
+async def storm(folder: Path, orders: int, kills: int, **settings: object) -> Storm:
+    """A storm over a shop of its own, everything checked at its end. FAULTS_SEED repeats the choices of a run."""
+    seed = int(os.environ.get("FAULTS_SEED") or random.SystemRandom().randrange(10**6))
+    print(f"\nFAULTS_SEED={seed}")
+    with Fleet.up(folder, sandbox_latency_ms=150, **settings) as fleet:
+        async with run_of(fleet) as run:
+            storm = Storm(run, seed, orders, kills)
+            await storm.rage()
+            await run.ledger.settled(150)
+            print(storm.told())
+            created = [entry.data["number"] for entry in run.ledger.named("OrderCreated")]
+            assert sorted(created) == sorted(storm.accepted)
+            assert len(storm.kills) == kills
+            assert all(kill.open >= LEAST for kill in storm.kills)
+    return storm
+
+
+@pytest.mark.timeout(300)
+async def test_six_kills_in_sixty_orders(folder: Path) -> None:
+    await storm(folder, orders=60, kills=6)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+async def test_fifty_kills_in_two_hundred_orders(folder: Path) -> None:
+    done = await storm(folder, orders=200, kills=50)
+    assert STEPS.keys() - done.hit() == set()

@@ -1,0 +1,35 @@
+"""A provider and a carrier that fail in every way at every call: one charge at most, nothing left open."""
+
+import asyncio
+
+import pytest
+
+from tests.faults.conftest import Run
+
+pytestmark = pytest.mark.xdist_group("fleet")
+
+CALLS = ("charge", "charges", "refund", "refunds", "book", "hand_over", "track")
+"""Everything that a worker asks of the outside; the plural ones ask what is known before a call is repeated."""
+
+FAULTS = (("timeout_before", 1), ("timeout_after", 1), ("error", 3), ("garbage", 3), ("down", 3))
+"""What goes wrong, and how often: an answer that does not come costs five seconds."""
+
+
+@pytest.mark.parametrize(("fault", "count"), FAULTS)
+async def test_no_fault_of_the_outside_charges_twice_or_leaves_an_order_open(run: Run, fault: str, count: int) -> None:
+    plenty, scarce = (f"{kind}-{fault}".replace("_", "-") for kind in ("plenty", "scarce"))
+    await run.stock(**{plenty: 100, scarce: 2})
+    buyers = [(run.buyer(), plenty, "pm_ok") for _ in range(8)]
+    # Slow charges keep the scarce units free until all have checked out: most of these orders are refunded.
+    buyers += [(run.buyer(), scarce, "pm_slow") for _ in range(6)]
+    await asyncio.gather(*(buyer.fill({sku: 1}) for buyer, sku, _ in buyers))
+    for call in CALLS:
+        run.fleet.sandbox.faults(fault, count, call)
+    answers = await asyncio.gather(*(buyer.check_out(method) for buyer, _, method in buyers))
+    assert {answer.status_code for answer in answers} == {202}
+    await run.ledger.settled(90)
+    assert run.ledger.count("OrderCompleted", sku=plenty) == 8
+    assert run.ledger.count("OrderCompleted", sku=scarce) == 2
+    assert run.ledger.count("PaymentRefunded", sku=scarce) == 4
+    _, left = run.fleet.sandbox.ask("POST", "/debug/faults", {"fault": fault, "count": 0, "operation": "summary"})
+    assert left == [], "these calls were not made"

@@ -1,0 +1,53 @@
+"""Positions belong to one life of a log: after a restore those of the old life are refused."""
+
+from uuid import uuid4
+
+import pytest
+
+from emporium.application.ports import Superseded
+from emporium.infra.eventstore import EventStore, WrongIncarnation, new_incarnation
+from tests.integration.eventstore.things import LOGS, REGISTRY, tracking, unit
+
+
+async def test_a_restored_log_refuses_the_tracking_of_its_old_life(store: EventStore, dsn: str) -> None:
+    log, upstream = store["alpha"], store["beta"]
+    old = upstream.incarnation
+    epoch = await log.leases.acquire("policy", "me", 30)
+    assert epoch is not None
+    await log.append(unit(uuid4(), 1, tracking=tracking("policy", 0, 500, epoch, old)))
+    await new_incarnation(dsn, "beta")
+    dsns = dict.fromkeys(LOGS, dsn)
+    async with await EventStore.open(dsns, REGISTRY) as after:
+        new = after["beta"].incarnation
+        assert new != old
+        assert after["alpha"].incarnation == log.incarnation
+        with pytest.raises(WrongIncarnation) as raised:
+            await after["alpha"].tracking("policy", "beta")
+        assert (raised.value.log, raised.value.current, raised.value.given) == ("beta", new, old)
+        with pytest.raises(Superseded):
+            await after["alpha"].append(unit(uuid4(), 1, tracking=tracking("policy", 500, 501, epoch, new)))
+
+
+async def test_a_token_of_another_life_is_refused(store: EventStore) -> None:
+    store.check("alpha", store["alpha"].incarnation)
+    with pytest.raises(WrongIncarnation):
+        store.check("alpha", uuid4())
+    with pytest.raises(WrongIncarnation):
+        store.check("alpha", store["beta"].incarnation)
+
+
+async def test_a_process_that_lived_through_a_restore_writes_nothing_and_waits_for_nothing(
+    store: EventStore, dsn: str
+) -> None:
+    log = store["alpha"]
+    await log.append(unit(uuid4(), 1))
+    await new_incarnation(dsn, "alpha")
+    with pytest.raises(WrongIncarnation):
+        await log.append(unit(uuid4(), 1))
+    with pytest.raises(WrongIncarnation):
+        await log.wait(1, 10)
+    with pytest.raises(WrongIncarnation):
+        await log.head()
+    await store["beta"].append(unit(uuid4(), 1))
+    async with await EventStore.open(dict.fromkeys(LOGS, dsn), REGISTRY) as after:
+        assert await after["alpha"].append(unit(uuid4(), 1)) > 1

@@ -243,7 +243,7 @@ async def provider_record(settings: Settings) -> AsyncIterator[ProviderRecord]:
 
 def projections(opened: Opened, *, name: str) -> Engine:
     """All read models, ready to run in this process; `name` is this process in the leases."""
-    dsn = main_dsn(opened.settings)
+    dsn = opened.settings.listen_database_url or main_dsn(opened.settings)
     return Engine(dsn, MODELS, opened.shop.logs, opened.shop.leases["ordering"], owner=name)
 
 

@@ -82,15 +82,29 @@ class Engine:
             epoch = await self._acquire(model)
             if epoch is not None:
                 try:
-                    async with asyncio.TaskGroup() as group:
-                        group.create_task(self._keep(model, epoch))
-                        group.create_task(self._follow(model, epoch))
-                except* Superseded:
+                    await self._reign(model, epoch)
+                except Superseded:
                     _log.info("%s is led by another process now", model.name)
                 finally:
                     with suppress(Exception):
-                        await self._leases.release(lease_of(model.name), self._owner, epoch)
+                        async with asyncio.timeout(1.0):
+                            await self._leases.release(lease_of(model.name), self._owner, epoch)
             await asyncio.sleep(self._ttl / 10)
+
+    async def _reign(self, model: ReadModel, epoch: int) -> None:
+        """Works while the lease holds. Raises Superseded.
+
+        (No TaskGroup: on Python 3.11 it forgets that it was cancelled when a task of it fails just then.)
+        """
+        tasks = [asyncio.create_task(self._keep(model, epoch)), asyncio.create_task(self._follow(model, epoch))]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _acquire(self, model: ReadModel) -> int | None:
         try:
@@ -197,7 +211,7 @@ class Engine:
 
     async def _fold(self, stored: Generation, model: ReadModel, epoch: int, connection: Connection) -> None:
         sources = {log: LogSource(self._logs[log], model.topics(log)) for log in model.logs}
-        follower = Follower(model, LIVE, connection, sources, epoch)
+        follower = Follower(model, LIVE, connection, sources, epoch, idle=self._ttl * 0.8)
         try:
             await follower.claim()
             state, beat = stored.state if stored.state == "filling" else "running", 0.0

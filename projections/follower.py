@@ -69,10 +69,19 @@ class Follower:
         connection: this follower's own, in autocommit mode; it is set up here.
         sources: where each log of the model is read.
         epoch: the lease's; a newer one in the tracking rows means Superseded.
+        idle: seconds after which the database ends a transaction in which nothing happens: a process that
+            was stopped in the middle of one must not hold its successor up.
     """
 
     def __init__(
-        self, model: ReadModel, generation: str, connection: Connection, sources: Mapping[str, Source], epoch: int
+        self,
+        model: ReadModel,
+        generation: str,
+        connection: Connection,
+        sources: Mapping[str, Source],
+        epoch: int,
+        *,
+        idle: float = 8.0,
     ) -> None:
         self.model = model
         self.generation = generation
@@ -81,6 +90,7 @@ class Follower:
         self.positions: dict[str, int] = {}
         self._sources = sources
         self._epoch = epoch
+        self._idle = idle
         self._tables = Tables(connection)
         self._incarnations: dict[str, UUID | None] = {}
         self._parked: set[str] = set()
@@ -94,8 +104,9 @@ class Follower:
         await self.connection.execute(
             sql.SQL(
                 "SET search_path = {}, public; SET enable_seqscan = off; SET enable_hashjoin = off;"
-                " SET enable_mergejoin = off; SET jit = off; SET synchronous_commit = off"
-            ).format(sql.Identifier(schema))
+                " SET enable_mergejoin = off; SET jit = off; SET synchronous_commit = off;"
+                " SET idle_in_transaction_session_timeout = {}"
+            ).format(sql.Identifier(schema), sql.Literal(f"{self._idle * 1_000:.0f}ms"))
         )
         await self.connection.execute(
             "UPDATE emporium_projection_tracking SET epoch = %s WHERE model = %s AND generation = %s AND epoch < %s",

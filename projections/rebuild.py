@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -20,7 +21,8 @@ __all__ = ["Busy", "Difference", "Progress", "Rebuild", "Rebuilt", "cancel", "co
 
 _TTL: Final = 15.0
 _TELL: Final = 0.25
-_NEAR: Final = 200
+_NEAR: Final = 2_000
+"""Positions that may be left for the moment of the swap."""
 
 
 class Busy(Exception):  # noqa: N818
@@ -118,7 +120,9 @@ class Rebuild:
             for task in (work, keep):
                 task.cancel()
             await asyncio.gather(work, keep, return_exceptions=True)
-            await self._leases.release(self._lease, self._owner, epoch)
+            with suppress(*TRANSIENT):
+                async with asyncio.timeout(1.0):
+                    await self._leases.release(self._lease, self._owner, epoch)
 
     async def _keep(self, epoch: int) -> None:
         while True:
@@ -183,16 +187,15 @@ class Rebuild:
             await generations.drop(connection, model.name, PREVIOUS)
 
     async def _fill(self, follower: Follower, began: float) -> None:
-        """Folds until it has seen the heads of all logs."""
+        """Folds up to the heads of all logs, again until little has been appended meanwhile."""
         start = sum(follower.positions.values())
-        caught_up = False
-        while not caught_up:
+        behind = _NEAR + 1
+        while behind > _NEAR:
             heads = {log: await source.head() for log, source in self._logs.items()}
+            behind = sum(max(0, head - follower.positions[log]) for log, head in heads.items())
             while any(follower.positions[log] < head for log, head in heads.items()):
-                if await follower.advance() < 0:
-                    break
+                await follower.advance()
                 self._tell(follower, heads, began, start)
-            caught_up = sum(heads.values()) - sum(follower.positions.values()) <= _NEAR
         self._tell(follower, heads, began, start, now=True)
 
     def _tell(self, follower: Follower, heads: Mapping[str, int], began: float, start: int, now: bool = False) -> None:

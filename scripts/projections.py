@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import os
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
@@ -82,7 +81,8 @@ async def _rebuild(settings: Settings, models: Sequence[ReadModel], as_json: boo
     async with _opened(settings) as (store, connection):
         await generations.install(connection, models)
         logs = {log: store[log] for log in LOGS}
-        dsn, leases, owner = bootstrap.main_dsn(settings), store["ordering"].leases, f"rebuild:{os.getpid()}"
+        dsn = settings.listen_database_url or bootstrap.main_dsn(settings)
+        leases, owner = store["ordering"].leases, f"rebuild:{bootstrap.owner()}"
         for model in models:
             with _shown(model, as_json) as show:
                 try:

@@ -135,6 +135,33 @@ async def test_of_two_processes_one_leads_and_the_other_takes_over_when_it_dies(
         assert live == await expected(shop, model)
 
 
+async def test_a_leader_that_stands_still_within_a_transaction_holds_its_successor_up_no_longer_than_its_lease(
+    shop: Shop,
+) -> None:
+    ttl = 2.0
+    still, never = asyncio.Event(), asyncio.Event()
+
+    async def fold(tables: Tables, log: str, events: Sequence[Recorded]) -> None:
+        await ORDER_HISTORY.fold(tables, log, events)
+        still.set()
+        await never.wait()
+
+    leases = Mortal(shop.leases)
+    stuck = folding(ORDER_HISTORY, fold)
+    first = asyncio.create_task(Engine(shop.dsn, [stuck], shop.logs, leases, owner="the first", ttl=ttl).run())
+    token = await shop.write(year(10))
+    await still.wait()
+    leases.dead = True
+    stopped = time.monotonic()
+    async with shop.engine([ORDER_HISTORY], ttl=ttl), shop.waiter([ORDER_HISTORY]) as waiter:
+        assert await waiter.wait([ORDER_HISTORY.name], token, 20)
+        assert time.monotonic() - stopped <= 2 * ttl
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    rows = await shop.rows(ORDER_HISTORY)
+    assert rows == await expected(shop)
+
+
 async def test_a_leader_that_was_superseded_writes_nothing(shop: Shop, connection: Connection) -> None:
     await shop.install([ORDER_HISTORY])
     await shop.write(year(5))
@@ -311,3 +338,15 @@ async def test_a_fold_that_does_not_fit_its_tables_stops_and_sets_nothing_aside(
     assert "no_such_table" in (found.error or "")
     assert not found.ok
     assert await control.parked(shop.connection) == []
+
+
+async def test_an_engine_ends_when_it_is_cancelled_whatever_it_is_doing(shop: Shop) -> None:
+    """Also in the moment in which it steps down, as it does here all the time."""
+    await shop.install([replace(ORDER_HISTORY, version=2)])
+    for delay in range(30):
+        engine = Engine(shop.dsn, [ORDER_HISTORY], shop.logs, shop.leases, owner="one", ttl=0.01)
+        task = asyncio.create_task(engine.run())
+        await asyncio.sleep(delay / 500)
+        task.cancel()
+        done, _ = await asyncio.wait([task], timeout=10)
+        assert done

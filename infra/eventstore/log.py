@@ -120,7 +120,9 @@ class PgEventLog:
     async def answered(self, scope: str, key: str) -> IdempotencyReplay | None:
         """See the port."""
         rows = await self._database.query(
-            f"SELECT body_hash, answer, position FROM public.{self.name}_idempotency WHERE id = %b",
+            "SELECT i.body_hash, i.answer, coalesce(e.notification_id, 0)"
+            f" FROM public.{self.name}_idempotency i LEFT JOIN public.{self.name}_events e"
+            " ON e.originator_id = i.stream AND e.originator_version = i.version WHERE i.id = %b",
             [idempotency_id(scope, key)],
         )
         return IdempotencyReplay(*rows[0]) if rows else None

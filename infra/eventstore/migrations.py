@@ -158,5 +158,6 @@ async def new_incarnation(dsn: str, log: str) -> None:
         psycopg.Error: the database cannot be reached.
     """
     async with await psycopg.AsyncConnection.connect(dsn) as connection:
-        await connection.execute("SELECT pg_advisory_xact_lock(lock) FROM emporium_logs WHERE name = %s", [log])
         await connection.execute("UPDATE emporium_logs SET incarnation = gen_random_uuid() WHERE name = %s", [log])
+        # Whoever writes now must enter anew, and is refused there.
+        await connection.execute("UPDATE emporium_writers SET generation = generation + 1 WHERE log = %s", [log])

@@ -9,8 +9,6 @@ __all__ = ["log_migrations", "shared_migrations"]
 _VIOLATION: Final = "EM001"
 FENCED: Final = "EM002"
 """SQLSTATE: the writer's connection was replaced by a newer one."""
-RESTORED: Final = "EM003"
-"""SQLSTATE: the log has another incarnation than the writer knows."""
 
 _SHARED: Final = """
 -- The library's type for the rows that it inserts.
@@ -30,9 +28,9 @@ CREATE TABLE emporium_leases (
 CREATE TABLE emporium_event_schemas (topic text PRIMARY KEY, version bigint NOT NULL);
 CREATE TABLE emporium_writers (
     id uuid PRIMARY KEY,
+    log text NOT NULL,
     generation bigint NOT NULL,
     batch bigint NOT NULL,
-    first bigint,
     outcomes jsonb,
     used_at timestamptz NOT NULL
 ) WITH (fillfactor = 50);
@@ -71,14 +69,16 @@ CREATE TABLE public.${log}_tracking (
 -- The library takes a tracking table without this row for an older layout of its own and replaces it.
 INSERT INTO public.${log}_tracking (application_name, notification_id) VALUES ('__migration__', 1);
 
--- The id is a digest of scope and key: an index of long texts would cost a tenth of the throughput.
+-- The id is a digest of scope and key: an index of long texts would cost a tenth of the throughput. The last event
+-- is named by stream and version, for its position is not known yet when the record is written.
 CREATE TABLE public.${log}_idempotency (
     id uuid PRIMARY KEY,
     scope text NOT NULL,
     key text NOT NULL,
     body_hash bytea NOT NULL,
     answer bytea NOT NULL,
-    position bigint NOT NULL,
+    stream uuid,
+    version bigint,
     created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE TABLE public.${log}_claims (
@@ -112,32 +112,29 @@ CROSS JOIN LATERAL (SELECT convert_from(e.state, 'UTF8')::jsonb AS payload OFFSE
 
 INSERT INTO emporium_logs (name, lock) VALUES ('${log}', ${lock});
 
+-- A new connection of a writer: its earlier one can commit nothing from here on, and what that one had under way is
+-- committed or rolled back when this returns, for the two meet at the writer's row.
 CREATE FUNCTION public.emporium_enter_${log}(p_writer uuid)
-RETURNS TABLE (generation bigint, batch bigint, first bigint, outcomes jsonb, incarnation uuid)
+RETURNS TABLE (generation bigint, batch bigint, outcomes jsonb, incarnation uuid)
 LANGUAGE plpgsql AS $body$
 #variable_conflict use_column
+DECLARE
+    current uuid := (SELECT l.incarnation FROM emporium_logs l WHERE l.name = '${log}' FOR SHARE);
 BEGIN
-    -- Whoever has the lock has committed or rolled back: what we read now is final.
-    PERFORM pg_advisory_xact_lock(${lock});
     DELETE FROM emporium_writers w WHERE w.used_at < now() - interval '7 days' AND w.id <> p_writer;
     RETURN QUERY
-    INSERT INTO emporium_writers AS w (id, generation, batch, used_at) VALUES (p_writer, 1, 0, now())
+    INSERT INTO emporium_writers AS w (id, log, generation, batch, used_at) VALUES (p_writer, '${log}', 1, 0, now())
     ON CONFLICT (id) DO UPDATE SET generation = w.generation + 1, used_at = now()
-    RETURNING w.generation, w.batch, w.first, w.outcomes,
-        (SELECT l.incarnation FROM emporium_logs l WHERE l.name = '${log}');
+    RETURNING w.generation, w.batch, w.outcomes, current;
 END $body$;
 
 -- Writes the units lo..hi of a batch or raises; returns the position of their first event, if any.
 CREATE FUNCTION public.emporium_write_${log}(
     lo bigint, hi bigint,
     starts bigint[], streams uuid[], versions bigint[], topics text[], states bytea[],
-    after_units bigint[], after_streams uuid[], after_versions bigint[],
-    idem_units bigint[], idem_ids uuid[], idem_scopes text[], idem_keys text[],
-    idem_hashes bytea[], idem_answers bytea[],
-    rest jsonb
+    after_units bigint[], after_streams uuid[], after_versions bigint[], rest jsonb
 ) RETURNS bigint
-LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
-AS $body$
+LANGUAGE plpgsql AS $body$
 DECLARE
     a bigint := starts[lo];
     b bigint := starts[hi + 1] - 1;
@@ -162,14 +159,6 @@ BEGIN
             RAISE EXCEPTION 'a stream is not that long' USING ERRCODE = '${violation}';
         END IF;
     END IF;
-    IF cardinality(idem_units) > 0 THEN
-        INSERT INTO public.${log}_idempotency (id, scope, key, body_hash, answer, position)
-        SELECT x.id, x.scope, x.key, x.hash, x.answer,
-               CASE WHEN starts[x.unit + 1] = starts[x.unit] THEN 0 ELSE first_position + starts[x.unit + 1] - 1 - a END
-        FROM unnest(idem_units, idem_ids, idem_scopes, idem_keys, idem_hashes, idem_answers)
-            AS x (unit, id, scope, key, hash, answer)
-        WHERE x.unit BETWEEN lo AND hi;
-    END IF;
     IF rest IS NOT NULL THEN
         PERFORM public.emporium_write_rest_${log}(lo, hi, rest);
     END IF;
@@ -177,8 +166,7 @@ BEGIN
 END $body$;
 
 CREATE FUNCTION public.emporium_write_rest_${log}(lo bigint, hi bigint, rest jsonb) RETURNS void
-LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
-AS $body$
+LANGUAGE plpgsql AS $body$
 DECLARE
     wanted bigint;
     done bigint;
@@ -286,22 +274,12 @@ END $body$;
 
 -- Why a single unit was refused, as the caller is told; NULL where nothing explains it.
 CREATE FUNCTION public.emporium_diagnose_${log}(
-    n bigint,
-    starts bigint[], streams uuid[], versions bigint[],
-    idem_units bigint[], idem_ids uuid[], rest jsonb
+    n bigint, starts bigint[], streams uuid[], versions bigint[], rest jsonb
 ) RETURNS jsonb
-LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
-AS $body$
+LANGUAGE plpgsql AS $body$
 DECLARE
     found jsonb;
 BEGIN
-    SELECT jsonb_build_object('replay', jsonb_build_array(
-               encode(i.body_hash, 'hex'), encode(i.answer, 'hex'), i.position)) INTO found
-    FROM unnest(idem_units, idem_ids) AS x (unit, id) JOIN public.${log}_idempotency i ON i.id = x.id
-    WHERE x.unit = n;
-    IF found IS NOT NULL THEN
-        RETURN found;
-    END IF;
     IF EXISTS (
         SELECT FROM jsonb_to_recordset(rest -> 'tracking')
             AS x (unit bigint, name text, old bigint, epoch bigint, incarnation uuid)
@@ -354,11 +332,10 @@ BEGIN
     RETURN found;
 END $body$;
 
--- Commits a batch of units that touch nothing in common. All at once where possible; after a violation
--- each half alone, down to the units that are refused. The outcome stays in the writer's row, so that it can
--- be learnt after a lost connection.
+-- Commits a batch of units that touch nothing in common. All at once where possible; after a violation each half
+-- alone, down to the units that are refused. What needs no order is done before the log's lock is taken.
 CREATE FUNCTION public.emporium_append_${log}(
-    p_writer uuid, p_generation bigint, p_batch bigint, p_incarnation uuid, units bigint,
+    p_writer uuid, p_generation bigint, p_batch bigint, units bigint,
     starts bigint[], streams uuid[], versions bigint[], topics text[], states bytea[],
     after_units bigint[], after_streams uuid[], after_versions bigint[],
     idem_units bigint[], idem_ids uuid[], idem_scopes text[], idem_keys text[],
@@ -366,19 +343,59 @@ CREATE FUNCTION public.emporium_append_${log}(
     rest jsonb,
     OUT first bigint, OUT outcomes jsonb
 )
-LANGUAGE plpgsql AS $body$
+LANGUAGE plpgsql
+-- The tables only grow: a plan that was made while they were small must not read them whole.
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET jit = off
+AS $body$
 DECLARE
     los bigint[] := ARRAY[1];
     his bigint[] := ARRAY[units];
     lo bigint;
     hi bigint;
     placed bigint;
+    recorded bigint;
+    replays jsonb[] := '{}';
     results jsonb[] := '{}';
     diagnosis jsonb;
     refused boolean := false;
     state text;
     message text;
 BEGIN
+    -- In the writer's row the outcome can be learnt after a lost connection.
+    UPDATE emporium_writers w SET batch = p_batch, outcomes = NULL, used_at = now()
+    WHERE w.id = p_writer AND w.generation = p_generation;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'this connection was replaced' USING ERRCODE = '${fenced}';
+    END IF;
+    IF cardinality(idem_units) > 0 THEN
+        -- A record that another process has under way is waited for here, in order of the ids and without the
+        -- log's lock, so that nobody waits in a circle.
+        INSERT INTO public.${log}_idempotency (id, scope, key, body_hash, answer, stream, version)
+        SELECT x.id, x.scope, x.key, x.hash, x.answer,
+               CASE WHEN starts[x.unit + 1] > starts[x.unit] THEN streams[starts[x.unit + 1] - 1] END,
+               CASE WHEN starts[x.unit + 1] > starts[x.unit] THEN versions[starts[x.unit + 1] - 1] END
+        FROM unnest(idem_units, idem_ids, idem_scopes, idem_keys, idem_hashes, idem_answers)
+            AS x (unit, id, scope, key, hash, answer)
+        ORDER BY x.id
+        ON CONFLICT (id) DO NOTHING;
+        GET DIAGNOSTICS recorded = ROW_COUNT;
+        IF recorded < cardinality(idem_units) THEN
+            SELECT array_agg(jsonb_build_array(x.unit,
+                       encode(i.body_hash, 'hex'), encode(i.answer, 'hex'), coalesce(e.notification_id, 0)))
+            INTO replays
+            FROM unnest(idem_units, idem_ids) AS x (unit, id)
+            JOIN public.${log}_idempotency i ON i.id = x.id AND i.xmin <> pg_current_xact_id()::xid
+            LEFT JOIN public.${log}_events e ON e.originator_id = i.stream AND e.originator_version = i.version;
+            FOREACH diagnosis IN ARRAY replays LOOP
+                results[(diagnosis ->> 0)::bigint] := jsonb_build_object('replay', diagnosis - 0);
+            END LOOP;
+            refused := true;
+            SELECT array_agg(u ORDER BY u DESC) INTO los FROM generate_series(1, units) u WHERE results[u] IS NULL;
+            los := coalesce(los, '{}');
+            his := los;
+        END IF;
+    END IF;
     PERFORM pg_advisory_xact_lock(${lock});
     WHILE cardinality(los) > 0 LOOP
         lo := los[cardinality(los)];
@@ -387,8 +404,7 @@ BEGIN
         his := trim_array(his, 1);
         BEGIN
             placed := public.emporium_write_${log}(lo, hi, starts, streams, versions, topics, states,
-                after_units, after_streams, after_versions,
-                idem_units, idem_ids, idem_scopes, idem_keys, idem_hashes, idem_answers, rest);
+                after_units, after_streams, after_versions, rest);
             first := coalesce(first, placed);
             IF refused THEN
                 FOR unit IN lo..hi LOOP
@@ -403,24 +419,16 @@ BEGIN
                 his := his || ARRAY[hi, (lo + hi) / 2];
             ELSE
                 GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
-                diagnosis := public.emporium_diagnose_${log}(
-                    lo, starts, streams, versions, idem_units, idem_ids, rest);
+                DELETE FROM public.${log}_idempotency i USING unnest(idem_units, idem_ids) AS x (unit, id)
+                WHERE x.unit = lo AND i.id = x.id;
+                diagnosis := public.emporium_diagnose_${log}(lo, starts, streams, versions, rest);
                 results[lo] := coalesce(diagnosis, jsonb_build_object('error', jsonb_build_array(state, message)));
             END IF;
         END;
     END LOOP;
     IF refused THEN
         outcomes := to_jsonb(results);
-    END IF;
-    UPDATE emporium_writers w SET batch = p_batch, first = emporium_append_${log}.first,
-        outcomes = emporium_append_${log}.outcomes, used_at = now()
-    FROM emporium_logs l
-    WHERE w.id = p_writer AND w.generation = p_generation AND l.name = '${log}' AND l.incarnation = p_incarnation;
-    IF NOT FOUND THEN
-        IF EXISTS (SELECT FROM emporium_logs l WHERE l.name = '${log}' AND l.incarnation = p_incarnation) THEN
-            RAISE EXCEPTION 'this connection was replaced' USING ERRCODE = '${fenced}';
-        END IF;
-        RAISE EXCEPTION 'the log has another incarnation' USING ERRCODE = '${restored}';
+        UPDATE emporium_writers w SET outcomes = emporium_append_${log}.outcomes WHERE w.id = p_writer;
     END IF;
 END $body$;
 """
@@ -444,5 +452,4 @@ def _render(sql: str, log: str) -> str:
         .replace("${log}", log)
         .replace("${violation}", _VIOLATION)
         .replace("${fenced}", FENCED)
-        .replace("${restored}", RESTORED)
     )

@@ -25,7 +25,7 @@ from emporium.application.ports import (
 from emporium.infra.eventstore.database import Connection, is_lost
 from emporium.infra.eventstore.errors import WrongIncarnation
 from emporium.infra.eventstore.prepared import Prepared
-from emporium.infra.eventstore.tables import FENCED, RESTORED
+from emporium.infra.eventstore.tables import FENCED
 from emporium.infra.eventstore.units import PARAMETER_TYPES, Packed, parameters
 
 __all__ = ["Committed", "Writer"]
@@ -37,8 +37,8 @@ _MOST_EVENTS: Final = 1024
 _MOST_SKIPPED: Final = 1024
 
 _BIGINT: Final = Struct("!q").pack
-# The writer's identity before `parameters`: two uuids around two bigints.
-_TYPES: Final = (2950, 20, 20, 2950, *PARAMETER_TYPES)
+# The writer's identity before `parameters`: a uuid and two bigints.
+_TYPES: Final = (2950, 20, 20, *PARAMETER_TYPES)
 
 # Position of the batch's first event, and the outcome of each unit where one was refused.
 _Outcome = tuple[int | None, list[Any] | None]
@@ -119,6 +119,10 @@ class Writer:
         self._tasks: list[asyncio.Task[None]] = []
         marks = ", ".join(f"${number}" for number in range(1, len(_TYPES) + 1))
         self._append: Final = f"SELECT first, outcomes FROM public.emporium_append_{log}({marks})".encode()
+        self._find: Final = (
+            f"SELECT notification_id FROM public.{log}_events"
+            " WHERE originator_id = %s AND originator_version = %s".encode()
+        )
         self._enter: Final = f"SELECT * FROM public.emporium_enter_{log}(%s)".encode()
 
     async def append(self, unit: Packed) -> int:
@@ -227,11 +231,11 @@ class Writer:
         while True:
             try:
                 if lane.connection is None:
-                    row = await self._open(lane)
+                    row = await self._open(lane, units)
                     if row is not None:
                         return row
                 assert lane.append is not None
-                head = lane.id.bytes, _BIGINT(lane.generation), _BIGINT(lane.number), self._incarnation.bytes
+                head = lane.id.bytes, _BIGINT(lane.generation), _BIGINT(lane.number)
                 return _row(await lane.append.call([*head, *values]))
             except (psycopg.Error, OSError) as error:
                 await self._survive(lane, error, deadline)
@@ -243,8 +247,6 @@ class Writer:
         state = getattr(error, "sqlstate", None)
         if isinstance(error, pg.DeadlockDetected | pg.SerializationFailure):
             return
-        if state == RESTORED:
-            raise WrongIncarnation(self._log, None, self._incarnation) from error
         if state is not None and state.startswith("53"):
             raise Unavailable(f"the database cannot write: {error}") from error
         if not is_lost(error) and state != FENCED and not isinstance(error, pg.ReadOnlySqlTransaction):
@@ -253,7 +255,7 @@ class Writer:
         if asyncio.get_running_loop().time() > deadline:
             raise Unavailable(f"the database of the log {self._log} cannot be reached: {error}") from error
 
-    async def _open(self, lane: _Lane) -> _Outcome | None:
+    async def _open(self, lane: _Lane, units: list[Packed]) -> _Outcome | None:
         """A new connection, fenced against the lane's earlier one; the outcome of the batch that is under
         way where the earlier one committed it."""
         connection = await self._connect()
@@ -261,17 +263,26 @@ class Writer:
             append = Prepared(connection, _TYPES)
             await append.prepare(self._append)
             cursor = await connection.execute(self._enter, [lane.id], binary=True)
-            row = await cursor.fetchone()
+            (row,) = await cursor.fetchall()
+            generation, number, outcomes, incarnation = row
+            if incarnation != self._incarnation:
+                raise WrongIncarnation(self._log, incarnation, self._incarnation)
+            committed = number == lane.number
+            first = await self._position_of(connection, units) if committed else None
         except BaseException:
             await connection.close()
             raise
-        assert row is not None
-        generation, number, first, outcomes, incarnation = row
-        if incarnation != self._incarnation:
-            await connection.close()
-            raise WrongIncarnation(self._log, incarnation, self._incarnation)
         lane.connection, lane.append, lane.generation = connection, append, generation
-        return (first, outcomes) if number == lane.number else None
+        return (first, outcomes) if committed else None
+
+    async def _position_of(self, connection: Connection, units: list[Packed]) -> int | None:
+        """Where the first event of a batch is, if it is in the log."""
+        first = next((unit.events[0] for unit in units if unit.events), None)
+        if first is None:
+            return None
+        cursor = await connection.execute(self._find, [first.stream, first.version])
+        row = await cursor.fetchone()
+        return None if row is None else int(row[0])
 
     async def _drop(self, lane: _Lane) -> None:
         connection, lane.connection = lane.connection, None

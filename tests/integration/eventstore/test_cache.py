@@ -12,9 +12,19 @@ from emporium.application.ports import Conflict, Unit
 from emporium.domain.base import Aggregate
 from emporium.infra.eventstore import EventStore, Limits
 from emporium.infra.eventstore.cache import Cached, StateCache
-from tests.integration.eventstore.test_order import waiting_for_the_lock
 from tests.integration.eventstore.test_writer import Lock
-from tests.integration.eventstore.things import META, REGISTRY, TALLY, Counted, Opened, Tally, evolve, new, unit
+from tests.integration.eventstore.things import (
+    META,
+    REGISTRY,
+    TALLY,
+    Counted,
+    Opened,
+    Tally,
+    evolve,
+    new,
+    unit,
+    waiting,
+)
 
 
 async def test_nothing_is_seen_before_its_commit(store: EventStore, dsn: str) -> None:
@@ -23,7 +33,7 @@ async def test_nothing_is_seen_before_its_commit(store: EventStore, dsn: str) ->
     assert await log.load(TALLY, stream) == (Tally(name="x"), 1)
     async with Lock(dsn):
         append = asyncio.create_task(log.append(unit(stream, 2)))
-        await waiting_for_the_lock(dsn, 1)
+        await waiting(dsn, 1)
         assert await log.load(TALLY, stream) == (Tally(name="x"), 1)
     await append
     assert await log.load(TALLY, stream) == (Tally(name="x", total=1), 2)

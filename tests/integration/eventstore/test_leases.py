@@ -11,7 +11,7 @@ import pytest
 
 from emporium.application.ports import Leases, Superseded
 from emporium.infra.eventstore import EventStore
-from tests.integration.eventstore.things import tracking, unit
+from tests.integration.eventstore.things import tracking, unit, waiting
 
 
 async def expire(dsn: str) -> None:
@@ -92,7 +92,7 @@ async def test_taking_over_waits_for_what_the_old_leader_has_under_way(store: Ev
             [old],
         )
         acquire = asyncio.create_task(log.leases.acquire("policy", "b", 30))
-        await blocked(dsn)
+        await waiting(dsn, 1)
         assert not acquire.done()
         await leader.commit()
     new = await acquire
@@ -159,14 +159,3 @@ async def test_a_process_that_was_stopped_past_its_lease_writes_nothing_twice(st
         if process.returncode is None:
             process.kill()
         await process.wait()
-
-
-async def blocked(dsn: str) -> None:
-    """Returns once a connection waits for a row that another has changed."""
-    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection, asyncio.timeout(10):
-        while True:
-            cursor = await connection.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            )
-            if (await cursor.fetchone()) == (1,):
-                return

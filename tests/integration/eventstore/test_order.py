@@ -8,7 +8,7 @@ import psycopg
 
 from emporium.application.ports import EventLog
 from emporium.infra.eventstore import EventStore
-from tests.integration.eventstore.things import REGISTRY, unit
+from tests.integration.eventstore.things import REGISTRY, unit, waiting
 
 
 async def everything(log: EventLog) -> list[int]:
@@ -28,7 +28,7 @@ async def test_the_writer_waits_for_the_logs_advisory_lock(store: EventStore, ds
     async with await psycopg.AsyncConnection.connect(dsn) as other:
         await other.execute("SELECT pg_advisory_xact_lock(lock) FROM emporium_logs WHERE name = 'alpha'")
         append = asyncio.create_task(log.append(unit(uuid4(), 1)))
-        await waiting_for_the_lock(dsn, 1)
+        await waiting(dsn, 1)
         # The other log has a lock of its own.
         await store["beta"].append(unit(uuid4(), 1))
         assert not append.done()
@@ -77,15 +77,3 @@ async def test_positions_that_were_rolled_back_hold_nobody_up(store: EventStore,
     assert await everything(log) == [1, last]
     async with await EventStore.open({"alpha": dsn}, REGISTRY) as other_store:
         assert await everything(other_store["alpha"]) == [1, last]
-
-
-async def waiting_for_the_lock(dsn: str, count: int) -> None:
-    """Returns once so many connections wait for an advisory lock."""
-    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection, asyncio.timeout(10):
-        while True:
-            cursor = await connection.execute(
-                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-                " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-            )
-            if (await cursor.fetchone()) == (count,):
-                return

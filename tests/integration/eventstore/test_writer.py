@@ -23,8 +23,7 @@ from emporium.application.ports import (
 )
 from emporium.infra.eventstore import EventStore, Limits, migrate
 from emporium.infra.postgres import EmbeddedPostgres
-from tests.integration.eventstore.test_order import waiting_for_the_lock
-from tests.integration.eventstore.things import AT, META, REGISTRY, Opened, new, unit
+from tests.integration.eventstore.things import AT, META, REGISTRY, Opened, new, unit, waiting
 
 
 class Lock:
@@ -48,7 +47,7 @@ async def test_a_cancelled_caller_harms_nobody(store: EventStore, dsn: str) -> N
     first, second, third, queued = (uuid4() for _ in range(4))
     async with Lock(dsn):
         sent = [asyncio.create_task(log.append(unit(stream, 1))) for stream in (first, second, third)]
-        await waiting_for_the_lock(dsn, 1)
+        await waiting(dsn, 1)
         later = asyncio.create_task(log.append(unit(queued, 1)))
         await asyncio.sleep(0)
         sent[1].cancel()
@@ -69,7 +68,7 @@ async def test_a_full_queue_refuses(dsn: str) -> None:
         await log.append(unit(stream, 1))
         async with Lock(dsn):
             tasks = [asyncio.create_task(log.append(unit(stream, 2)))]
-            await waiting_for_the_lock(dsn, 1)
+            await waiting(dsn, 1)
             # It is under way; those for the same stream wait behind it.
             tasks += [asyncio.create_task(log.append(unit(stream, version))) for version in range(3, 8)]
             await asyncio.sleep(0)
@@ -140,10 +139,10 @@ async def test_a_commit_whose_answer_was_lost_is_neither_repeated_nor_reported_a
     async with Lock(dsn):
         units = [unit(stream, 1, 2, counters=[Counter("uses", 1, 100)]), unit(blocker, 1), unit(uuid4(), 1)]
         appends = [asyncio.create_task(log.append(each)) for each in units]
-        await waiting_for_the_lock(dsn, 1)
+        await waiting(dsn, 1)
         kill_socket(store)
         # The old backend holds the first place in the queue for the lock; the new connection comes second.
-        await waiting_for_the_lock(dsn, 2)
+        await waiting(dsn, 2)
     async with asyncio.timeout(10):
         answers = await asyncio.gather(*appends, return_exceptions=True)
     recorded, _ = await log.read(0, 100)

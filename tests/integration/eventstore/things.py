@@ -1,8 +1,11 @@
 """A small aggregate for the store's tests: a tally of counted things, and short ways to write units."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
+
+import psycopg
 
 from emporium.application.ports import Meta, NewEvent, Tracking, Unit
 from emporium.domain.base import Aggregate, Command, Event, State
@@ -60,3 +63,14 @@ def unit(stream: UUID, *versions: int, **others: object) -> Unit:
 def tracking(name: str, old: int, to: int, epoch: int, incarnation: UUID) -> Tracking:
     """A step of a follower of the log beta."""
     return Tracking(name, "beta", old, to, epoch, incarnation)
+
+
+async def waiting(dsn: str, count: int) -> None:
+    """Returns once so many connections wait for a lock in the database."""
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection, asyncio.timeout(10):
+        while True:
+            cursor = await connection.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            if (await cursor.fetchone()) == (count,):
+                return

@@ -309,7 +309,12 @@ def projections_retry(name: str, key: str | None) -> int:
 @projections.command("pause")
 @click.argument("name")
 def projections_pause(name: str) -> int:
-    """Stop the folding of a read model until it is resumed."""
+    """Stop the folding of a read model until it is resumed.
+
+    \b
+    Examples:
+      emporium projections pause order_history
+    """
     with _database() as settings:
         return _status(implementation("projections", "pause")(settings, name))
 
@@ -317,7 +322,12 @@ def projections_pause(name: str) -> int:
 @projections.command("resume")
 @click.argument("name")
 def projections_resume(name: str) -> int:
-    """Let a paused read model go on."""
+    """Let a paused read model go on.
+
+    \b
+    Examples:
+      emporium projections resume order_history
+    """
     with _database() as settings:
         return _status(implementation("projections", "resume")(settings, name))
 
@@ -325,7 +335,12 @@ def projections_resume(name: str) -> int:
 @projections.command("rollback")
 @click.argument("name")
 def projections_rollback(name: str) -> int:
-    """Put the rows from before the last rebuild back."""
+    """Put the rows from before the last rebuild back.
+
+    \b
+    Examples:
+      emporium projections rollback order_history
+    """
     with _database() as settings:
         return _status(implementation("projections", "roll_back")(settings, name))
 

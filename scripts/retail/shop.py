@@ -215,6 +215,7 @@ class Importer:
                 customer_id = ids[number]
                 if work.state(CUSTOMER, customer_id) is not None:
                     continue
+                await vault.key_for(customer_id)  # at hand from above, unless that is long ago by now
                 work.now = deed.at
                 address = f"{customer_id}@customers.invalid"
                 command = RegisterCustomer(

@@ -9,12 +9,11 @@ from litestar.params import JSONBody
 from msgspec import Meta
 
 from emporium.application import accounts, carts
-from emporium.application.work import Committed
 from emporium.http.auth import signed_in
 from emporium.http.bodies import Body, Line
 from emporium.http.caching import tagged
 from emporium.http.consistency import token_after
-from emporium.http.idempotency import Answer, Keep, once
+from emporium.http.idempotency import Answer, once
 from emporium.http.problems import KINDS
 from emporium.http.reply import Headers, Reply
 from emporium.http.request import Request, cart_of_header
@@ -65,22 +64,20 @@ class AccountController(Controller):
     @post("/register", status_code=201, opt={"idempotent": True})
     async def register(self, request: Request, data: JSONBody[Register]) -> Reply[Registered]:
         """Makes an account."""
-
-        async def perform(keep: Keep) -> tuple[Answer, Committed]:
-            def answer(customer_id: UUID) -> Answer:
-                return Answer.of(Registered(customer_id), location="/api/v1/account/me")
-
-            customer_id, committed = await accounts.register(
+        return await once(
+            request,
+            "accounts",
+            "anonymous",
+            lambda customer_id: Answer.of(Registered(customer_id), location="/api/v1/account/me"),
+            lambda keep: accounts.register(
                 request.services.shop,
                 email=data.email,
                 password=data.password,
                 name=data.name,
                 cause=request.cause("", ""),
-                keep=lambda made: keep(answer(made)),
-            )
-            return answer(customer_id), committed
-
-        return await once(request, "accounts", "anonymous", perform)
+                keep=keep,
+            ),
+        )
 
     @post("/login", status_code=200)
     async def log_in(self, request: Request, data: JSONBody[LogIn]) -> Reply[LoggedIn]:

@@ -10,14 +10,14 @@ from litestar.params import JSONBody, PathParameter
 
 from emporium.application import carts
 from emporium.application.carts import CartView
-from emporium.application.ports import Idempotency, Meta
+from emporium.application.ports import Meta
 from emporium.application.work import Committed
 from emporium.domain.base import Money
 from emporium.domain.cart import CART_EMPTY, ClearCart, RemoveCartItem, cart_id_of
 from emporium.http.bodies import Body, CartQuantity, Currency, Sku
 from emporium.http.caching import tagged
 from emporium.http.consistency import includes, token_after
-from emporium.http.idempotency import Answer, Keep, once
+from emporium.http.idempotency import Answer, once
 from emporium.http.reply import Headers, Reply
 from emporium.http.request import Request, actor_of, cart_of_header
 
@@ -104,14 +104,12 @@ class CartController(Controller):
         cart_id = owner.cart or uuid4()
         anonymous = cart_id if owner.customer is None else None
 
-        def answer(added: carts.Added) -> Answer:
-            return Answer.of(added, location=f"/api/v1/cart/items/{data.sku}", cart=anonymous)
-
-        async def perform(keep: Keep) -> tuple[Answer, Committed]:
-            def kept(added: carts.Added) -> Idempotency | None:
-                return keep(answer(added))
-
-            added, committed = await carts.add(
+        return await once(
+            request,
+            "ordering",
+            owner.actor,
+            lambda added: Answer.of(added, location=f"/api/v1/cart/items/{data.sku}", cart=anonymous),
+            lambda keep: carts.add(
                 services.shop,
                 services.recent,
                 cart_id=cart_id,
@@ -120,11 +118,9 @@ class CartController(Controller):
                 quantity=data.quantity,
                 currency=data.currency or services.shop.currency,
                 cause=_cause(request, owner, cart_id),
-                keep=kept,
-            )
-            return answer(added), committed
-
-        return await once(request, "ordering", owner.actor, perform)
+                keep=keep,
+            ),
+        )
 
     @patch("/items/{sku:str}", opt={"cart": True})
     async def change(self, request: Request, sku: ItemSku, data: JSONBody[ChangeItem]) -> Reply[CartView]:

@@ -9,14 +9,13 @@ from msgspec import Meta
 
 from emporium.application import checkout
 from emporium.application.checkout import Details, Placed
-from emporium.application.ports import Address, Idempotency
-from emporium.application.work import Committed
+from emporium.application.ports import Address
 from emporium.domain.base import Money
 from emporium.domain.cart import CART_EMPTY
 from emporium.domain.order import PENDING
 from emporium.http.bodies import Body, Code, Currency, Line
 from emporium.http.cart import owner_of
-from emporium.http.idempotency import Answer, Keep, once
+from emporium.http.idempotency import Answer, once
 from emporium.http.reply import Reply
 from emporium.http.request import Request
 
@@ -87,19 +86,18 @@ class CheckoutController(Controller):
             guest = placed.order_id if owner.customer is None else None
             return Answer.of(content, 202, location=f"/api/v1/orders/{placed.number}", order=guest)
 
-        async def perform(keep: Keep) -> tuple[Answer, Committed]:
-            def kept(placed: Placed) -> Idempotency | None:
-                return keep(answer(placed))
-
-            placed, committed = await checkout.place(
+        return await once(
+            request,
+            "ordering",
+            owner.actor,
+            answer,
+            lambda keep: checkout.place(
                 services.shop,
                 cart_id=cart_id,
                 customer_id=owner.customer,
                 details=details,
                 shipping=services.shipping,
                 cause=request.cause(owner.actor, cart_id),
-                keep=kept,
-            )
-            return answer(placed), committed
-
-        return await once(request, "ordering", owner.actor, perform)
+                keep=keep,
+            ),
+        )

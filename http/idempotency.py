@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -18,7 +18,9 @@ from emporium.http.problems import KINDS, Problem
 from emporium.http.reply import ENCODER, Headers, Reply
 from emporium.http.request import Request
 
-__all__ = ["Answer", "Keep", "once"]
+__all__ = ["Answer", "once"]
+
+R = TypeVar("R")
 
 PATIENCE: Final = 5.0
 """Seconds that a duplicate waits for the first request's answer."""
@@ -51,25 +53,30 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 _ANSWERS: Final = msgspec.json.Decoder(Answer)
 
-Keep = Callable[[Answer], Idempotency | None]
-"""The record of an answer, to commit with the events; None where the caller gave no key."""
-
-Perform = Callable[[Keep], Awaitable[tuple[Answer, Committed]]]
+Keep = Callable[[R], Idempotency | None]
+"""The record of the answer to a result, to commit with its events; None where the caller gave no key."""
 
 
-async def once(request: Request, log: str, caller: str, perform: Perform) -> Reply[Any]:
+async def once(
+    request: Request,
+    log: str,
+    caller: str,
+    answer: Callable[[R], Answer],
+    perform: Callable[[Keep[R]], Awaitable[tuple[R, Committed]]],
+) -> Reply[Any]:
     """Does what the request asks for, once for its Idempotency-Key.
 
     Args:
         log: where its events and the record commit.
         caller: who asks, as in `Meta.actor`; keys of different callers are different.
-        perform: makes the answer and commits it; may be called although the request was answered before, and
-            then fails at the commit, or because what it wants has been done.
+        answer: to a result.
+        perform: commits the result's events together with its record; may be called although the request was
+            answered before, and then fails at the commit, or because what it wants has been done.
     """
     key = request.header(b"idempotency-key")
     if key is None:
-        answer, committed = await perform(_keep_nothing)
-        return dressed(request, answer, log, committed.position)
+        result, committed = await perform(_keep_nothing)
+        return dressed(request, answer(result), log, committed.position)
     if _KEY.fullmatch(key) is None:
         raise KINDS.invalid_header("An Idempotency-Key has 1 to 255 visible ASCII characters.")
     name = key.decode("ascii")
@@ -92,12 +99,12 @@ async def once(request: Request, log: str, caller: str, perform: Perform) -> Rep
             return _again(request, log, replay, digest)
     done = under_way[place] = asyncio.get_running_loop().create_future()
 
-    def keep(answer: Answer) -> Idempotency:
-        return Idempotency(scope, name, digest, ENCODER.encode(answer))
+    def keep(result: R) -> Idempotency:
+        return Idempotency(scope, name, digest, ENCODER.encode(answer(result)))
 
     try:
-        answer, committed = await perform(keep)
-        return dressed(request, answer, log, committed.position)
+        result, committed = await perform(keep)
+        return dressed(request, answer(result), log, committed.position)
     except IdempotencyReplay as replay:
         return _again(request, log, replay, digest)
     except (Rejected, Conflict, Taken, Problem):
@@ -111,7 +118,7 @@ async def once(request: Request, log: str, caller: str, perform: Perform) -> Rep
         done.set_result(None)
 
 
-def _keep_nothing(_: Answer) -> None:
+def _keep_nothing(_: object) -> None:
     return None
 
 

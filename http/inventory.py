@@ -8,15 +8,13 @@ from litestar.params import JSONBody, QueryParameter
 from msgspec import Meta
 
 from emporium.application import inventory
-from emporium.application.ports import Idempotency
-from emporium.application.work import Committed
 from emporium.domain.base import MAX_QUANTITY, Command
 from emporium.domain.stock import AdjustStock, ReceiveUnits, StockState, stock_id_of
 from emporium.http.auth import staff
 from emporium.http.bodies import Body, Code, Quantity, Reference, Sku, Text
 from emporium.http.caching import tagged
 from emporium.http.consistency import includes
-from emporium.http.idempotency import Answer, Keep, once
+from emporium.http.idempotency import Answer, once
 from emporium.http.paging import Cursor, Limit, Listing, listing
 from emporium.http.reply import Reply
 from emporium.http.request import Request, actor_of
@@ -108,12 +106,11 @@ async def _book(request: Request, command: Command, sku: str, warehouse: str) ->
         )
         return Answer.of(content)
 
-    async def perform(keep: Keep) -> tuple[Answer, Committed]:
-        def kept(after: StockState) -> Idempotency | None:
-            return keep(answer(after))
-
-        cause = request.cause(actor_of(session), stock_id_of(sku, warehouse))
-        after, committed = await inventory.book(request.services.shop, command, sku, warehouse, cause, kept)
-        return answer(after), committed
-
-    return await once(request, "inventory", actor_of(session), perform)
+    cause = request.cause(actor_of(session), stock_id_of(sku, warehouse))
+    return await once(
+        request,
+        "inventory",
+        actor_of(session),
+        answer,
+        lambda keep: inventory.book(request.services.shop, command, sku, warehouse, cause, keep),
+    )

@@ -10,8 +10,7 @@ from litestar.params import FromQuery, JSONBody, PathParameter
 from msgspec import Meta
 
 from emporium.application import orders
-from emporium.application.ports import Idempotency, Vault
-from emporium.application.work import Committed
+from emporium.application.ports import Vault
 from emporium.domain.base import Money, Sealed
 from emporium.domain.order import OrderReturned, OrderState, ReturnedLine
 from emporium.domain.order_number import parse_order_number
@@ -19,7 +18,7 @@ from emporium.http.auth import signed_in, staff
 from emporium.http.bodies import Body, Quantity, Text
 from emporium.http.caching import tagged
 from emporium.http.consistency import includes
-from emporium.http.idempotency import Answer, Keep, once
+from emporium.http.idempotency import Answer, once
 from emporium.http.paging import Cursor, Limit, Listing, listing
 from emporium.http.problems import KINDS
 from emporium.http.reply import Reply
@@ -198,20 +197,19 @@ class OrderController(Controller):
             content = Cancelling(order_number=after.number, status=after.status)
             return Answer.of(content, 202, location=f"/api/v1/orders/{after.number}")
 
-        async def perform(keep: Keep) -> tuple[Answer, Committed]:
-            def kept(after: OrderState) -> Idempotency | None:
-                return keep(answer(after))
-
-            after, committed = await orders.cancel(
+        return await once(
+            request,
+            "ordering",
+            actor,
+            answer,
+            lambda keep: orders.cancel(
                 request.services.shop,
                 order_id=order.order_id,
                 reason=data.reason,
                 cause=request.cause(actor, order.order_id),
-                keep=kept,
-            )
-            return answer(after), committed
-
-        return await once(request, "ordering", actor, perform)
+                keep=keep,
+            ),
+        )
 
     @post("/{number:str}/returns", status_code=201, guards=[staff("support", "warehouse")], opt={"idempotent": True})
     async def take_back(self, request: Request, number: Number, data: JSONBody[TakeBack]) -> Reply[TakenBack]:
@@ -228,22 +226,21 @@ class OrderController(Controller):
             )
             return Answer.of(content, location=f"/api/v1/orders/{found.number}")
 
-        async def perform(keep: Keep) -> tuple[Answer, Committed]:
-            def kept(returned: OrderReturned) -> Idempotency | None:
-                return keep(answer(returned))
-
-            returned, committed = await orders.take_back(
+        return await once(
+            request,
+            "ordering",
+            actor_of(session),
+            answer,
+            lambda keep: orders.take_back(
                 request.services.shop,
                 order_id=found.order_id,
                 lines=[(one.line, one.quantity) for one in data.lines],
                 restock=data.restock,
                 reason=data.reason,
                 cause=request.cause(actor_of(session), found.order_id),
-                keep=kept,
-            )
-            return answer(returned), committed
-
-        return await once(request, "ordering", actor_of(session), perform)
+                keep=keep,
+            ),
+        )
 
 
 async def reachable(request: Request, number: str) -> OrderDetail:

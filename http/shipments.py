@@ -8,14 +8,12 @@ from litestar import Controller, get, post
 from litestar.params import PathParameter, QueryParameter
 
 from emporium.application import orders, shipments
-from emporium.application.ports import Idempotency
-from emporium.application.work import Committed
 from emporium.domain.order_number import parse_order_number
 from emporium.domain.shipment import RecordDelivery, ShipmentState, ShipParcel
 from emporium.http.auth import staff
 from emporium.http.caching import tagged
 from emporium.http.consistency import includes
-from emporium.http.idempotency import Answer, Keep, once
+from emporium.http.idempotency import Answer, once
 from emporium.http.orders import Number
 from emporium.http.paging import Cursor, Limit, Listing, listing
 from emporium.http.problems import KINDS
@@ -113,16 +111,13 @@ async def _move(request: Request, number: str, parcel: int, command: ShipParcel 
     def answer(after: ShipmentState) -> Answer:
         return Answer.of(ParcelMoved(order_number=number, parcel=parcel, status=after.status), 200)
 
-    async def perform(keep: Keep) -> tuple[Answer, Committed]:
-        def kept(after: ShipmentState) -> Idempotency | None:
-            return keep(answer(after))
-
-        after, committed = await shipments.move(
-            request.services.shop, command, request.cause(actor_of(session), ""), kept
-        )
-        return answer(after), committed
-
-    return await once(request, "shipping", actor_of(session), perform)
+    return await once(
+        request,
+        "shipping",
+        actor_of(session),
+        answer,
+        lambda keep: shipments.move(request.services.shop, command, request.cause(actor_of(session), ""), keep),
+    )
 
 
 def _summary(row: OrderRow) -> ShipmentSummary:

@@ -1,9 +1,11 @@
 """What commits together does, and only that: conflicts, claims, limits, replays, supersession."""
 
 import asyncio
+import random
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from emporium.application.ports import (
@@ -21,7 +23,7 @@ from emporium.application.ports import (
     Unit,
 )
 from emporium.infra.eventstore import EventStore
-from tests.integration.eventstore.things import AT, META, TALLY, Counted, Opened, Tally, new, tracking, unit
+from tests.integration.eventstore.things import AT, META, REGISTRY, TALLY, Counted, Opened, Tally, new, tracking, unit
 
 
 async def test_events_come_back_as_they_went_in(store: EventStore) -> None:
@@ -220,3 +222,44 @@ async def test_a_correlation_is_found_whole(store: EventStore) -> None:
     for name in names:
         assert [r.meta.correlation for r in await log.by_correlation(name)] == [name]
     assert await log.by_correlation("order") == []
+
+
+async def test_two_processes_with_the_same_keys_and_streams_answer_each_command_once(
+    store: EventStore, dsn: str
+) -> None:
+    """Replays, conflicts and good units in the same batches of two processes, which must not wait in a circle."""
+    chance = random.Random(3)
+    streams = [uuid4() for _ in range(4)]
+    for stream in streams:
+        await store["alpha"].append(unit(stream, 1))
+
+    async def submit(process: EventStore, key: str) -> str:
+        log, fresh = process["alpha"], False
+        stream = chance.choice([*streams, uuid4()])
+        while True:
+            _, version = await log.load(TALLY, stream, fresh=fresh)
+            try:
+                await log.append(unit(stream, version + 1, idempotency=Idempotency("s", key, b"", key.encode())))
+            except Conflict:
+                fresh = True
+            except IdempotencyReplay as replay:
+                assert replay.answer == key.encode()
+                return "replayed"
+            else:
+                return "done"
+
+    async with await EventStore.open({"alpha": dsn}, REGISTRY) as other, asyncio.timeout(20):
+        keys = [str(number) for number in range(400)] * 2
+        chance.shuffle(keys)
+        answers = await asyncio.gather(*(submit(chance.choice([store, other]), key) for key in keys))
+    assert sorted(answers) == ["done"] * 400 + ["replayed"] * 400
+    recorded: set[tuple[UUID, int]] = set()
+    for number in range(400):
+        record = await store["alpha"].answered("s", str(number))
+        assert record is not None
+        ((event, *_), _) = await store["alpha"].read(record.position - 1, 1)
+        recorded.add((event.stream, event.version))
+    assert len(recorded) == 400
+    async with await psycopg.AsyncConnection.connect(dsn) as connection:
+        cursor = await connection.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+        assert await cursor.fetchone() == (0,)

@@ -26,6 +26,7 @@ from emporium.application.ports import (
     Tracking,
     Unavailable,
 )
+from emporium.application.together import until_one_ends
 from emporium.application.work import Schedule, Work
 from emporium.domain.base import Event, Rejected, stream_id
 from emporium.domain.order import ORDER, OrderState
@@ -387,10 +388,10 @@ class ProcessManager:
                     await asyncio.sleep(self._ttl / 4)
                     continue
                 await self._lead(self.epoch)
-            except* (Superseded, Unavailable, Overloaded) as lost:
-                _log.warning("%s steps down: %r", self.name, lost.exceptions[0])
+            except (Superseded, Unavailable, Overloaded) as lost:
+                _log.warning("%s steps down: %r", self.name, lost)
                 await asyncio.sleep(IDLE)
-            except* Exception:
+            except Exception:
                 _log.exception("%s failed and starts again", self.name)
                 await asyncio.sleep(2 * IDLE)
             finally:
@@ -404,11 +405,8 @@ class ProcessManager:
 
     async def _lead(self, epoch: int) -> None:
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._renew(epoch))
-                group.create_task(self.tasks.run())
-                for follower in self.followers:
-                    group.create_task(self._follow(follower, epoch))
+            following = (self._follow(follower, epoch) for follower in self.followers)
+            await until_one_ends(self._renew(epoch), self.tasks.run(), *following)
         finally:
             await self.tasks.stop()
 

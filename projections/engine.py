@@ -10,6 +10,7 @@ from typing import Final
 import psycopg
 
 from emporium.application.ports import EventLog, Leases, Superseded
+from emporium.application.together import until_one_ends
 from emporium.projections import generations
 from emporium.projections.follower import TRANSIENT, Follower, Foreign, Moved, Paused
 from emporium.projections.generations import LIVE, Generation
@@ -92,19 +93,8 @@ class Engine:
             await asyncio.sleep(self._ttl / 10)
 
     async def _reign(self, model: ReadModel, epoch: int) -> None:
-        """Works while the lease holds. Raises Superseded.
-
-        (No TaskGroup: on Python 3.11 it forgets that it was cancelled when a task of it fails just then.)
-        """
-        tasks = [asyncio.create_task(self._keep(model, epoch)), asyncio.create_task(self._follow(model, epoch))]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        """Works while the lease holds. Raises Superseded."""
+        await until_one_ends(self._keep(model, epoch), self._follow(model, epoch))
 
     async def _acquire(self, model: ReadModel) -> int | None:
         try:

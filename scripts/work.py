@@ -1,21 +1,23 @@
 """`emporium work`: one worker process, with process managers, their tasks, and projections."""
 
 import asyncio
-import logging
+import gc
 import signal
 
 import uvloop
 
 from emporium.application.bootstrap import open_shop, owner, process_managers, projections
+from emporium.application.together import until_one_ends
 from emporium.infra.settings import Settings
 
 __all__ = ["run"]
 
-_log = logging.getLogger(__name__)
-
 
 def run(settings: Settings) -> int:
     """Works until SIGTERM or SIGINT; 0."""
+    # What was imported stays; the rest are events and states, which live for one batch and form no cycles.
+    gc.freeze()
+    gc.set_threshold(50_000)
     uvloop.run(_work(settings))
     return 0
 
@@ -27,9 +29,7 @@ async def _work(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     async with open_shop(settings) as opened:
         managers = process_managers(opened.shop, automatic=settings.fulfilment == "auto", name=owner())
-        running = [asyncio.create_task(manager.run(), name=manager.name) for manager in managers]
-        running.append(asyncio.create_task(projections(opened, name=owner()).run(), name="projections"))
-        await stop.wait()
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        # Half a worker would look like a whole one: it ends with any part, and whoever watches starts it again.
+        await until_one_ends(
+            stop.wait(), projections(opened, name=owner()).run(), *(manager.run() for manager in managers)
+        )

@@ -1,22 +1,24 @@
-"""A gateway on a real database with a small catalogue, and its worker beside it in the same process."""
+"""Gateways on real databases with a small catalogue, and their read models' engine beside them in this process."""
 
 import asyncio
+import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 
 import msgspec
 import pytest
+import pytest_asyncio
 
 from emporium.application import bootstrap
 from emporium.infra.settings import Settings
+from tests import servers
 from tests.http.client import House
 
-
-@pytest.fixture
-def settings(database: str, folder: Path) -> Settings:
-    """Of a shop in a fresh database."""
-    return msgspec.structs.replace(Settings(), database_url=database, data_dir=folder)
+_numbers = count(1)
 
 
 @asynccontextmanager
@@ -42,7 +44,24 @@ async def running(settings: Settings, *, saga: bool = False) -> AsyncIterator[Ho
 
 
 @pytest.fixture
+def settings(database: str, folder: Path) -> Settings:
+    """Of a shop in a fresh database."""
+    return msgspec.structs.replace(Settings(), database_url=database, data_dir=folder)
+
+
+@pytest.fixture
 async def house(settings: Settings) -> AsyncIterator[House]:
-    """A gateway with a catalogue; its read models run, its saga does not."""
+    """A gateway of the test's own; its read models run, its saga does not."""
     async with running(settings) as house:
         yield house
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(server: str, template: str) -> AsyncIterator[House]:
+    """One gateway for all tests of a module that only look, or only touch what is their own."""
+    folder = Path(tempfile.mkdtemp(prefix="emporium-"))
+    name = f"shared_{os.getpid()}_{next(_numbers)}"
+    with servers.made(server, name, template=template) as url:
+        async with running(msgspec.structs.replace(Settings(), database_url=url, data_dir=folder)) as house:
+            yield house
+    shutil.rmtree(folder, ignore_errors=True)

@@ -6,9 +6,11 @@ import pytest
 
 from tests.http.client import ADDRESS, API, PASSWORD, House
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-async def test_a_problem_says_what_where_and_which_request(house: House) -> None:
-    answer = await house.guest().post("/cart/items", {"sku": "NOPE"}, x_request_id="my-id.1")
+
+async def test_a_problem_says_what_where_and_which_request(shared: House) -> None:
+    answer = await shared.guest().post("/cart/items", {"sku": "NOPE"}, x_request_id="my-id.1")
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["x-request-id"] == "my-id.1"
@@ -24,17 +26,17 @@ async def test_a_problem_says_what_where_and_which_request(house: House) -> None
 
 
 @pytest.mark.parametrize("given", ["", "x" * 65, "a b", 'a"b', "ä"])
-async def test_a_request_id_that_is_not_sane_is_replaced(house: House, given: str) -> None:
-    answer = await house.client.get("/health/live", headers={"x-request-id": given.encode()})
+async def test_a_request_id_that_is_not_sane_is_replaced(shared: House, given: str) -> None:
+    answer = await shared.client.get("/health/live", headers={"x-request-id": given.encode()})
     assert answer.headers["x-request-id"] not in ("", given)
 
 
-async def test_requests_without_an_id_get_different_ones(house: House) -> None:
-    ids = {(await house.client.get("/health/live")).headers["x-request-id"] for _ in range(3)}
+async def test_requests_without_an_id_get_different_ones(shared: House) -> None:
+    ids = {(await shared.client.get("/health/live")).headers["x-request-id"] for _ in range(3)}
     assert len(ids) == 3
 
 
-async def test_every_wrong_field_has_its_pointer(house: House) -> None:
+async def test_every_wrong_field_has_its_pointer(shared: House) -> None:
     body = {
         "email": 7,
         "shipping_address": {**ADDRESS, "lines": ["ok", 5, ""], "country": "gb", "planet": "Earth"},
@@ -42,7 +44,7 @@ async def test_every_wrong_field_has_its_pointer(house: House) -> None:
         "coup/on": 1,
     }
     del body["shipping_address"]["city"]  # type: ignore[attr-defined]
-    guest = house.guest()
+    guest = shared.guest()
     await guest.add()
     answer = await guest.post("/checkout", body)
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid_body")
@@ -58,8 +60,8 @@ async def test_every_wrong_field_has_its_pointer(house: House) -> None:
     }
 
 
-async def test_what_the_domain_refuses_has_a_pointer_too(house: House) -> None:
-    guest = house.guest()
+async def test_what_the_domain_refuses_has_a_pointer_too(shared: House) -> None:
+    guest = shared.guest()
     await guest.add()
     address = {**ADDRESS, "name": " ", "lines": ["x"]}
     answer = await guest.post("/checkout", {"email": "ada@example.org", "shipping_address": address})
@@ -71,48 +73,48 @@ async def test_what_the_domain_refuses_has_a_pointer_too(house: House) -> None:
     assert "ada@nowhere" not in answer.text
 
 
-async def test_parameters_are_checked_and_unknown_ones_refused(house: House) -> None:
+async def test_parameters_are_checked_and_unknown_ones_refused(shared: House) -> None:
     for query, name in (("limit=0", "limit"), ("limit=101", "limit"), ("limit=x", "limit"), ("limt=5", "limt"),
                         ("sort=best", "sort"), ("currency=pounds", "currency")):  # fmt: skip
-        answer = await house.client.get(f"{API}/products?{query}")
+        answer = await shared.client.get(f"{API}/products?{query}")
         assert (answer.status_code, answer.json()["type"]) == (400, "/problems/invalid_parameter"), query
         assert [error["parameter"] for error in answer.json()["errors"]] == [name]
-    answer = await house.client.get(f"{API}/products?cursor=%21%21")
+    answer = await shared.client.get(f"{API}/products?cursor=%21%21")
     assert answer.json()["type"] == "/problems/invalid_cursor"
 
 
-async def test_only_json_is_taken(house: House) -> None:
+async def test_only_json_is_taken(shared: House) -> None:
     path = f"{API}/cart/items"
     for headers in (
         {"content-type": "text/plain"},
         {"content-type": "application/json; charset=latin-1"},
         {"content-type": "application/json", "content-encoding": "gzip"},
     ):
-        answer = await house.client.post(path, content=b'{"sku":"MUG"}', headers=headers)
+        answer = await shared.client.post(path, content=b'{"sku":"MUG"}', headers=headers)
         assert (answer.status_code, answer.json()["type"]) == (415, "/problems/unsupported_media_type")
-    answer = await house.client.post(
+    answer = await shared.client.post(
         path, content=b'{"sku":"MUG"}', headers={"content-type": "application/json; charset=UTF-8"}
     )
     assert answer.status_code == 201
 
 
-async def test_methods_and_paths_that_are_not_there(house: House) -> None:
-    answer = await house.client.put(f"{API}/cart/items")
+async def test_methods_and_paths_that_are_not_there(shared: House) -> None:
+    answer = await shared.client.put(f"{API}/cart/items")
     assert (answer.status_code, answer.json()["type"]) == (405, "/problems/method_not_allowed")
     assert "POST" in answer.headers["allow"]
-    answer = await house.client.get("/api/v2/cart")
+    answer = await shared.client.get("/api/v2/cart")
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not_found")
 
 
-async def test_head_is_get_without_the_body(house: House) -> None:
-    get = await house.client.get(f"{API}/products")
-    head = await house.client.head(f"{API}/products")
+async def test_head_is_get_without_the_body(shared: House) -> None:
+    get = await shared.client.get(f"{API}/products")
+    head = await shared.client.head(f"{API}/products")
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["etag"] == get.headers["etag"]
 
 
-async def test_an_unchanged_answer_is_not_sent_again(house: House) -> None:
-    customer = await house.register()
+async def test_an_unchanged_answer_is_not_sent_again(shared: House) -> None:
+    customer = await shared.register()
     await customer.add()
     for path in ("/products", "/products/mug", "/products/categories", "/cart", "/account/me", "/orders"):
         first = await customer.get(path)
@@ -128,20 +130,20 @@ async def test_an_unchanged_answer_is_not_sent_again(house: House) -> None:
     assert (await customer.get("/cart", if_none_match=tag)).status_code == 200
 
 
-async def test_what_is_private_is_not_for_shared_caches(house: House) -> None:
-    customer = await house.register()
+async def test_what_is_private_is_not_for_shared_caches(shared: House) -> None:
+    customer = await shared.register()
     assert (await customer.get("/products")).headers["cache-control"] == "public, no-cache"
     for path in ("/cart", "/account/me", "/orders"):
         assert (await customer.get(path)).headers["cache-control"] == "private, no-cache"
-    login = await house.guest().post("/account/login", {"email": "nobody@example.org", "password": PASSWORD})
+    login = await shared.guest().post("/account/login", {"email": "nobody@example.org", "password": PASSWORD})
     assert "etag" not in login.headers
 
 
-async def test_pages_follow_each_other_without_gap_or_repetition(house: House) -> None:
+async def test_pages_follow_each_other_without_gap_or_repetition(shared: House) -> None:
     seen: list[Any] = []
     path: str | None = f"{API}/products?limit=2&sort=price"
     while path is not None:
-        page = (await house.client.get(path)).json()
+        page = (await shared.client.get(path)).json()
         assert len(page["items"]) <= 2
         seen += [item["slug"] for item in page["items"]]
         path = page["next"]

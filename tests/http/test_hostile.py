@@ -4,11 +4,14 @@ import json
 from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emporium.projections.paging import encode_cursor
 from tests.http.client import API, House
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DEEP = b'{"sku":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 
@@ -50,10 +53,10 @@ BODIES = {
 PATHS = ("/cart/items", "/account/register", "/account/login", "/checkout")
 
 
-async def test_hostile_bodies_are_refused(house: House) -> None:
-    guest = house.guest()
+async def test_hostile_bodies_are_refused(shared: House) -> None:
+    guest = shared.guest()
     await guest.add()
-    admin = await house.staff()
+    admin = await shared.staff()
     callers = [(guest, path) for path in PATHS]
     callers += [(admin, path) for path in ("/inventory/receive", "/inventory/adjust")]
     for name, body in BODIES.items():
@@ -95,8 +98,8 @@ ADDRESSES = (
 )
 
 
-async def test_hostile_addresses_are_no_internal_error(house: House) -> None:
-    admin = await house.staff()
+async def test_hostile_addresses_are_no_internal_error(shared: House) -> None:
+    admin = await shared.staff()
     for path in ADDRESSES:
         answer = await admin.call("GET", path)
         assert 200 <= answer.status_code < 500, (path, answer.text)
@@ -118,13 +121,13 @@ HEADERS: tuple[dict[str, Any], ...] = (
 )
 
 
-async def test_hostile_headers_are_refused(house: House) -> None:
+async def test_hostile_headers_are_refused(shared: House) -> None:
     for headers in HEADERS:
-        answer = await house.client.post(f"{API}/cart/items", json={"sku": "MUG"}, headers=headers)
+        answer = await shared.client.post(f"{API}/cart/items", json={"sku": "MUG"}, headers=headers)
         assert 400 <= answer.status_code < 500, (headers, answer.text)
         assert answer.headers["content-type"] == "application/problem+json"
     for token in ("x", b"\xff", "ordering.zzzzzzzzzzzzz.000000000000", "-", "a.1.000000000000" * 100):
-        answer = await house.client.get(f"{API}/cart", headers={"consistency-token": token})
+        answer = await shared.client.get(f"{API}/cart", headers={"consistency-token": token})
         assert 400 <= answer.status_code < 500, (token, answer.text)
 
 
@@ -142,7 +145,7 @@ FIELDS = st.sampled_from(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(path=st.sampled_from(PATHS), body=st.dictionaries(FIELDS, JSON, max_size=6) | JSON | st.binary(max_size=200))
-async def test_no_body_is_an_internal_error(house: House, path: str, body: Any) -> None:
+async def test_no_body_is_an_internal_error(shared: House, path: str, body: Any) -> None:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    answer = await house.client.post(API + path, content=content, headers={"content-type": "application/json"})
+    answer = await shared.client.post(API + path, content=content, headers={"content-type": "application/json"})
     assert answer.status_code < 500, answer.text

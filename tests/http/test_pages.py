@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from openapi_spec_validator import validate
 
 from emporium.domain.base import Reason
@@ -9,9 +10,11 @@ from emporium.http.problems import Kind
 from emporium.projections.registry import MODELS
 from tests.http.client import API, House
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-async def test_the_openapi_document_is_accepted_and_complete(house: House) -> None:
-    document = (await house.client.get(f"{API}/openapi.json")).json()
+
+async def test_the_openapi_document_is_accepted_and_complete(shared: House) -> None:
+    document = (await shared.client.get(f"{API}/openapi.json")).json()
     validate(document)
     assert document["openapi"].startswith("3.1")
     checkout = document["paths"]["/api/v1/checkout"]["post"]
@@ -24,41 +27,41 @@ async def test_the_openapi_document_is_accepted_and_complete(house: House) -> No
     assert document["components"]["schemas"]["OrderView"]["x-statuses"]["fulfilled"]["terminal"] is True
 
 
-async def test_the_page_needs_nothing_from_elsewhere(house: House) -> None:
-    page = await house.client.get(f"{API}/docs")
+async def test_the_page_needs_nothing_from_elsewhere(shared: House) -> None:
+    page = await shared.client.get(f"{API}/docs")
     assert page.headers["content-type"].startswith("text/html")
     assert "/api/v1/checkout" in page.text
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", page.text)
 
 
-async def test_every_kind_of_problem_has_its_page(house: House) -> None:
-    listed = (await house.client.get("/problems")).text
+async def test_every_kind_of_problem_has_its_page(shared: House) -> None:
+    listed = (await shared.client.get("/problems")).text
     for code in {*Kind.known, *Reason.known}:
         assert f"/problems/{code}" in listed
-        assert (await house.client.get(f"/problems/{code}")).status_code == 200
-    assert (await house.client.get("/problems/nothing")).status_code == 404
+        assert (await shared.client.get(f"/problems/{code}")).status_code == 200
+    assert (await shared.client.get("/problems/nothing")).status_code == 404
 
 
-async def test_health_and_measures(house: House) -> None:
-    assert (await house.client.get("/health/live")).json() == {"status": "ok", "problems": {}}
-    assert await house.services.waiter.wait([model.name for model in MODELS], None, 10.0)
-    assert (await house.client.get("/health/ready")).json() == {"status": "ok", "problems": {}}
-    await house.guest().add()
-    text = (await house.client.get("/metrics")).text
+async def test_health_and_measures(shared: House) -> None:
+    assert (await shared.client.get("/health/live")).json() == {"status": "ok", "problems": {}}
+    assert await shared.services.waiter.wait([model.name for model in MODELS], None, 10.0)
+    assert (await shared.client.get("/health/ready")).json() == {"status": "ok", "problems": {}}
+    await shared.guest().add()
+    text = (await shared.client.get("/metrics")).text
     assert re.search(
         r'emporium_http_request_seconds_count\{method="POST",route="/api/v1/cart/items",status="201"\} \d', text
     )
     assert "emporium_event_loop_lag_seconds" in text
-    assert 'emporium_commit_seconds_count{log="ordering"} 1.0' in text
+    assert re.search(r'emporium_commit_seconds_count\{log="ordering"\} \d', text)
 
 
-async def test_pictures_are_served_as_they_are_and_nothing_else(house: House) -> None:
-    url = house.services.media.put(b"<svg/>", "svg")  # type: ignore[attr-defined]
-    picture = await house.client.get(url)
+async def test_pictures_are_served_as_they_are_and_nothing_else(shared: House) -> None:
+    url = shared.services.media.put(b"<svg/>", "svg")  # type: ignore[attr-defined]
+    picture = await shared.client.get(url)
     assert (picture.status_code, picture.content) == (200, b"<svg/>")
     assert picture.headers["content-type"] == "image/svg+xml"
     assert "immutable" in picture.headers["cache-control"]
-    again = await house.client.get(url, headers={"if-none-match": picture.headers["etag"]})
+    again = await shared.client.get(url, headers={"if-none-match": picture.headers["etag"]})
     assert again.status_code == 304
     for name in ("..%2f..%2fetc%2fpasswd", "x.svg", "master.key"):
-        assert (await house.client.get(f"/media/{name}")).status_code == 404
+        assert (await shared.client.get(f"/media/{name}")).status_code == 404

@@ -121,7 +121,9 @@ LANGUAGE plpgsql AS $body$
 DECLARE
     current uuid := (SELECT l.incarnation FROM emporium_logs l WHERE l.name = '${log}' FOR SHARE);
 BEGIN
-    DELETE FROM emporium_writers w WHERE w.used_at < now() - interval '7 days' AND w.id <> p_writer;
+    DELETE FROM emporium_writers w WHERE w.id IN (
+        SELECT o.id FROM emporium_writers o WHERE o.used_at < now() - interval '7 days' AND o.id <> p_writer
+        FOR UPDATE SKIP LOCKED);
     RETURN QUERY
     INSERT INTO emporium_writers AS w (id, log, generation, batch, used_at) VALUES (p_writer, '${log}', 1, 0, now())
     ON CONFLICT (id) DO UPDATE SET generation = w.generation + 1, used_at = now()
@@ -362,6 +364,10 @@ DECLARE
     state text;
     message text;
 BEGIN
+    IF current_setting('synchronous_commit') = 'off' THEN
+        -- What is acknowledged is on the disk, whatever the database's default.
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
     -- In the writer's row the outcome can be learnt after a lost connection.
     UPDATE emporium_writers w SET batch = p_batch, outcomes = NULL, used_at = now()
     WHERE w.id = p_writer AND w.generation = p_generation;

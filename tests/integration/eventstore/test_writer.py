@@ -123,6 +123,27 @@ async def test_a_backslash_before_u0000_is_no_nul(store: EventStore) -> None:
     assert [r.event for r in await store["alpha"].stream(stream)] == [Opened(name="\\u0000")]
 
 
+async def test_what_is_acknowledged_is_on_the_disk_whatever_the_databases_default(dsn: str) -> None:
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+        await connection.execute(
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database()); END $$"
+        )
+        await connection.execute("CREATE TABLE committed_with (setting text)")
+        await connection.execute(
+            "CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN INSERT INTO committed_with VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$"
+        )
+        # Deferred: it looks when the transaction commits, after the writing function is over.
+        await connection.execute(
+            "CREATE CONSTRAINT TRIGGER look AFTER INSERT ON alpha_events DEFERRABLE INITIALLY DEFERRED"
+            " FOR EACH ROW EXECUTE FUNCTION look()"
+        )
+        async with await EventStore.open({"alpha": dsn}, REGISTRY) as store:
+            await store["alpha"].append(unit(uuid4(), 1))
+        cursor = await connection.execute("SELECT setting FROM committed_with")
+        assert await cursor.fetchall() == [("on",)]
+
+
 def kill_socket(store: EventStore) -> None:
     """Loses the client's end of the writing connection; the server does not know yet."""
     connection = store["alpha"]._writer._lanes[0].connection

@@ -39,7 +39,7 @@ from emporium.infra.sessions import MIGRATIONS as SESSION_MIGRATIONS
 from emporium.infra.sessions import CartTokens, Sessions, open_sessions
 from emporium.infra.settings import Settings, StartupProblem
 from emporium.infra.vault import MIGRATIONS as VAULT_MIGRATIONS
-from emporium.infra.vault import masters_from_file, masters_from_text, masters_in_folder, open_vault
+from emporium.infra.vault import Masters, masters_from_file, masters_from_text, masters_in_folder, open_vault
 from emporium.projections import catalog_pages, saga_monitor
 from emporium.projections.engine import Engine
 from emporium.projections.generations import MIGRATIONS as PROJECTION_MIGRATIONS
@@ -62,6 +62,7 @@ __all__ = [
     "projections",
     "provider_record",
     "registry",
+    "rewrap_keys",
 ]
 
 NOWHERE: Final = "http://127.0.0.1:9"
@@ -152,6 +153,25 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     media: Media
 
 
+def _masters(settings: Settings) -> Masters:
+    """The master keys: of the setting, else of the named file, else of the data folder. Raises MasterKeyError."""
+    if settings.master_key is not None:
+        return masters_from_text(settings.master_key, "EMPORIUM_MASTER_KEY")
+    if settings.master_key_file is not None:
+        return masters_from_file(settings.master_key_file)
+    return masters_in_folder(settings.data_dir)
+
+
+async def rewrap_keys(settings: Settings) -> int:
+    """Wraps anew with the first master key whatever the others that are configured have wrapped; how many keys.
+
+    May be interrupted and called again. Raises MasterKeyError, Unavailable.
+    """
+    masters = _masters(settings)
+    async with open_vault(settings.context_database_url("keys") or main_dsn(settings), masters) as vault:
+        return sum([await vault.rotate(old, masters.current) for old in masters.all[1:]])
+
+
 @asynccontextmanager
 async def open_shop(
     settings: Settings, *, clock: Clock | None = None, limits: Limits | None = None, reads: int = 4
@@ -171,12 +191,7 @@ async def open_shop(
     listen = {log: settings.listen_database_url or dsn for log, dsn in dsns.items()}
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(await EventStore.open(dsns, registry(), listen=listen, limits=limits))
-        if settings.master_key is not None:
-            masters = masters_from_text(settings.master_key, "EMPORIUM_MASTER_KEY")
-        elif settings.master_key_file is not None:
-            masters = masters_from_file(settings.master_key_file)
-        else:
-            masters = masters_in_folder(settings.data_dir)
+        masters = _masters(settings)
         keys_dsn = settings.context_database_url("keys") or main_dsn(settings)
         vault = await stack.enter_async_context(open_vault(keys_dsn, masters))
         database = Database(main_dsn(settings), pool=reads, patience=PATIENCE)

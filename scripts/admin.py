@@ -16,7 +16,7 @@ from emporium.domain.customer import CustomerRegistered, RoleGranted
 from emporium.infra.settings import Settings
 from emporium.scripts.output import print_json
 
-__all__ = ["create", "first", "reset_password"]
+__all__ = ["create", "first", "reset_password", "rewrap_keys"]
 
 T = TypeVar("T")
 
@@ -51,6 +51,16 @@ def create(settings: Settings, email: str, *, role: str = ADMIN, as_json: bool) 
     Raises click.ClickException with the reason where it is refused.
     """
     return _tell(email, _run(settings, lambda opened: _make(opened, email, role)), as_json)
+
+
+def rewrap_keys(settings: Settings, *, as_json: bool) -> int:
+    """Wraps the keys of personal data anew with the first configured master key, and tells how many; 0."""
+    count = asyncio.run(bootstrap.rewrap_keys(settings))
+    if as_json:
+        print_json({"rewrapped": count})
+    else:
+        print(f"{count} keys are wrapped anew.")
+    return 0
 
 
 def reset_password(settings: Settings, email: str, *, as_json: bool) -> int:

@@ -420,6 +420,22 @@ def admin_reset_password(email: str, as_json: bool) -> int:
         return _status(implementation("admin", "reset_password")(settings, email, as_json=as_json))
 
 
+@admin.command("rewrap-keys")
+@as_json
+def admin_rewrap_keys(as_json: bool) -> int:
+    """Change the master key: wrap the keys of personal data anew with the first one that is configured.
+
+    Put a new key before the old one into the master key file (or EMPORIUM_MASTER_KEY), apart by a space or a
+    line, and start the shop again; run this; then take the old one away. It may be interrupted and run again.
+
+    \b
+    Examples:
+      emporium admin rewrap-keys
+    """
+    with _database() as settings:
+        return _status(implementation("admin", "rewrap_keys")(settings, as_json=as_json))
+
+
 @command.command()
 @click.option("--markdown", is_flag=True, help="Print the page docs/settings.md instead.")
 @as_json

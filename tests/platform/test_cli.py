@@ -121,6 +121,7 @@ CALLS = [
     ("admin", "create", (SETTINGS, "a@b.example"), {"role": "admin", "as_json": True}),
     ("admin", "first", (SETTINGS,), {}),
     ("admin", "reset_password", (SETTINGS, "a@b.example"), {"as_json": True}),
+    ("admin", "rewrap_keys", (SETTINGS,), {"as_json": True}),
     ("audit", "order", (SETTINGS, "K7QM-3XWD-9D0Z"), {"as_of": None, "as_json": True}),
     ("bench", "run", (SETTINGS, ("append",)), {"strict": True, "as_json": True}),
     ("events", "show", (SETTINGS, "ordering"), {"after": 0, "limit": 9, "as_json": True}),

@@ -1,5 +1,6 @@
 """Checkout: from a cart to an order number in one unit; the saga does the rest."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 from uuid import UUID
@@ -97,15 +98,18 @@ async def place(
     async def attempt(clashes: int) -> tuple[Placed, Committed]:
         async def handler(work: Work) -> Placed:
             cart = _ready(await work.load(CART, cart_id), details.currency)
-            offers = await shop.offers.offers(list(cart.items), cart.currency)
-            lines = _lines(list(cart.items.values()), offers.get, accept_prices=details.accept_prices)
             order_id = order_id_of(cart_id, cart.attempts + 1)
+            subject = customer_id or order_id
+            # The key is at hand only until something else is awaited.
+            offers, _, _ = await asyncio.gather(
+                shop.offers.offers(list(cart.items), cart.currency),
+                work.load(ORDER, order_id),
+                shop.vault.key_for(subject),
+            )
+            lines = _lines(list(cart.items.values()), offers.get, accept_prices=details.accept_prices)
             number = order_number(order_id if clashes == 0 else stream_id("order number", order_id, clashes))
             goods = Money(sum(line.total.amount for line in lines), cart.currency)
             fee = shipping.cost(goods)
-            subject = customer_id or order_id
-            await work.load(ORDER, order_id)
-            await shop.vault.key_for(subject)
             meta = replace(cause, correlation=str(order_id))
             check_out = CheckOutCart(
                 cart_id=cart_id, order_id=order_id, order_number=number, attempt=cart.attempts + 1, at=work.now

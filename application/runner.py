@@ -386,7 +386,9 @@ class ProcessManager:
                 if self.epoch is None:
                     await asyncio.sleep(self._ttl / 4)
                     continue
-                await self._lead(self.epoch)
+                # In a task of its own: in some Pythons (3.11.2 for one) a task whose group has failed counts as
+                # being cancelled from then on, and the next time-out within it would end it for good.
+                await asyncio.create_task(self._lead(self.epoch))
             except* (Superseded, Unavailable, Overloaded) as lost:
                 _log.warning("%s steps down: %r", self.name, lost.exceptions[0])
                 await asyncio.sleep(IDLE)

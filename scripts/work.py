@@ -29,7 +29,11 @@ async def _work(settings: Settings) -> None:
         managers = process_managers(opened.shop, automatic=settings.fulfilment == "auto", name=owner())
         running = [asyncio.create_task(manager.run(), name=manager.name) for manager in managers]
         running.append(asyncio.create_task(projections(opened, name=owner()).run(), name="projections"))
-        await stop.wait()
+        asked = asyncio.create_task(stop.wait())
+        ended, _ = await asyncio.wait([asked, *running], return_when=asyncio.FIRST_COMPLETED)
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+        for task in ended - {asked}:
+            # Half a worker would look like a whole one: whoever watches over it starts it again.
+            task.result()

@@ -179,7 +179,8 @@ class Ledger:
 
     def _why_not(self) -> str:
         stories = {order: dict(self.orders[order]) for order in self.open_orders()[:3]}
-        return f"{len(self.open_orders())} orders are open, such as {stories}; steps: {self.waiting()}; {self._fleet.said()}"
+        left = f"{len(self.open_orders())} orders are open, such as {stories}"
+        return f"{left}; steps: {self.waiting()}; {self._fleet.said()}"
 
     async def _behind(self) -> bool:
         """Whether a process manager has not yet seen all of a log."""

@@ -69,8 +69,8 @@ CREATE TABLE public.${log}_tracking (
 -- The library takes a tracking table without this row for an older layout of its own and replaces it.
 INSERT INTO public.${log}_tracking (application_name, notification_id) VALUES ('__migration__', 1);
 
--- The id is a digest of scope and key: an index of long texts would cost a tenth of the throughput. The last event
--- is named by stream and version, for its position is not known yet when the record is written.
+-- The id is a digest of scope and key, which makes a small index. The last event is named by stream and version,
+-- for its position is not known yet when the record is written.
 CREATE TABLE public.${log}_idempotency (
     id uuid PRIMARY KEY,
     scope text NOT NULL,

@@ -23,7 +23,7 @@ STEPS: Mapping[str, tuple[str, frozenset[str]]] = {
     "the payment is to be requested": ("OrderCreated", frozenset({"PaymentRequested", "PaymentCancelled"})),
     "the provider is to charge": (
         "PaymentRequested",
-        frozenset({"PaymentProcessed", "PaymentFailed", "LatePaymentReceived"}),
+        frozenset({"PaymentProcessed", "PaymentFailed", "PaymentCancelled"}),
     ),
     "the stock is to be reserved": (
         "PaymentProcessed",
@@ -113,7 +113,7 @@ class Ledger:
                 cursor = await self._connection.execute(sql.encode(), list(values))
                 return await cursor.fetchall() if cursor.description else []
             except psycopg.OperationalError:
-                assert asyncio.get_running_loop().time() < deadline, "the database does not come back"
+                assert asyncio.get_running_loop().time() < deadline, f"no database: {self._fleet.said()}"
                 if self._connection is not None:
                     await self._connection.close()
                 self._connection = None
@@ -179,8 +179,8 @@ class Ledger:
 
     def _why_not(self) -> str:
         stories = {order: dict(self.orders[order]) for order in self.open_orders()[:3]}
-        tail = self._fleet.log.read_text()[-3000:]
-        return f"{len(self.open_orders())} orders are open, such as {stories}; steps: {self.waiting()}; {tail}"
+        left = f"{len(self.open_orders())} orders are open, such as {stories}"
+        return f"{left}; steps: {self.waiting()}; {self._fleet.said()}"
 
     async def _behind(self) -> bool:
         """Whether a process manager has not yet seen all of a log."""
@@ -194,13 +194,16 @@ class Ledger:
         return False
 
     async def _owed(self) -> list[tuple[Any, ...]]:
-        """Tasks that somebody waits for; the deadline of an answered payment and timers are not among them."""
+        """Tasks that somebody waits for. Not among them: timers, the deadline of a payment that was answered, and
+        the looks after money that might still come for a payment that was cancelled, once the provider has said
+        that it knows of none."""
         return [
             task
             for log in SAGA
             for task in await self.query(
                 f"SELECT kind, attempts, error FROM {log}_tasks"
                 " WHERE kind NOT LIKE 'timer.%%' AND kind <> 'effect.payment_deadline'"
+                " AND error IS DISTINCT FROM 'the provider says unknown'"
             )
         ]
 

@@ -127,7 +127,7 @@ class Storm:
     async def _kill_all(self) -> None:
         kinds = (["worker", "postgres", "gateway"] * self._wanted)[: self._wanted]
         self._chance.shuffle(kinds)
-        mean = self._orders * EVENTS_PER_ORDER * 4 // 5 // self._wanted
+        mean = self._orders * EVENTS_PER_ORDER // 2 // self._wanted
         for kind in kinds:
             role = self._chance.choice(["gateway", "server"]) if kind == "gateway" else kind
             since = len(self._ledger.entries) + self._chance.randint(1, 2 * mean)
@@ -157,8 +157,7 @@ class Storm:
 
     def _why(self) -> str:
         open_orders, waiting = self._ledger.open_orders(), self._ledger.waiting()
-        said = self._run.fleet.log.read_text()[-3000:]
-        return f"{len(open_orders)} orders are open, {self._buying} buying, {waiting}: {said}"
+        return f"{len(open_orders)} orders are open, {self._buying} buying, {waiting}: {self._run.fleet.said()}"
 
     # --- what came of it ---------------------------------------------------------------------------
 

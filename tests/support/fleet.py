@@ -99,6 +99,10 @@ class Fleet:
         async with open_shop(self.settings) as shop:
             yield shop
 
+    def said(self) -> str:
+        """The last of what the processes have said."""
+        return self.log.read_text(errors="replace")[-4000:]
+
     def alive(self) -> bool:
         """Whether the supervisor runs."""
         return self._process.poll() is None
@@ -122,7 +126,7 @@ class Fleet:
         async with httpx.AsyncClient(base_url=self.address, timeout=5, verify=False) as client:
 
             async def ready() -> bool:
-                assert self.alive(), f"the shop has ended: {self.log.read_text()[-3000:]}"
+                assert self.alive(), f"the shop has ended: {self.said()}"
                 wanted = {"gateway": 1, "server": self.settings.gateways, "worker": self.settings.workers}
                 if any(len(self.pids(role)) != count for role, count in {**wanted, "postgres": 1}.items()):
                     return False
@@ -131,7 +135,7 @@ class Fleet:
                 except httpx.TransportError:
                     return False
 
-            await until(ready, within, lambda: f"the shop is not whole: {self.log.read_text()[-3000:]}")
+            await until(ready, within, lambda: f"the shop is not whole: {self.said()}")
 
 
 async def until(look: Callable[[], Any], within: float, otherwise: Callable[[], str], pause: float = 0.05) -> Any:

@@ -47,6 +47,7 @@ from emporium.projections.registry import MODELS
 
 __all__ = [
     "Doors",
+    "Limits",
     "ModelState",
     "Observation",
     "Opened",

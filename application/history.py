@@ -94,10 +94,10 @@ class Playback:
                 await asyncio.sleep(STEP_DOWN)
             self._pumps = [asyncio.create_task(self._renew(epochs))]
             for manager in self._managers:
-                tasks = self._prompt[manager.name]
+                tasks, turn = self._prompt[manager.name], asyncio.Lock()
                 self._pumps.append(asyncio.create_task(tasks.run()))
                 for follower in manager.followers:
-                    self._pumps.append(asyncio.create_task(_pump(follower, tasks, epochs[manager.name])))
+                    self._pumps.append(asyncio.create_task(_pump(follower, tasks, epochs[manager.name], turn)))
             yield
         finally:
             for pump in self._pumps:
@@ -172,10 +172,12 @@ class Playback:
                     raise Superseded(f"the lease of {name} is lost")
 
 
-async def _pump(follower: Follower, tasks: TaskRunner, epoch: int) -> None:
+async def _pump(follower: Follower, tasks: TaskRunner, epoch: int, turn: asyncio.Lock) -> None:
+    """Followers of one log take turns: with so much at once, most of their commits would conflict."""
     await follower.resume()
     while True:
-        moved, made = await follower.step(epoch)
+        async with turn:
+            moved, made = await follower.step(epoch)
         tasks.offer(made)
         if moved:
             await asyncio.sleep(_PACE)

@@ -83,7 +83,10 @@ class Work:
         missing = [s for s in dict.fromkeys(streams) if s not in self._entries]
         if not missing:
             return
-        stale = missing if self._stale is None else [s for s in missing if s in self._stale]
+        if not self._stale:
+            stale = missing if self._stale is None else []
+        else:
+            stale = [s for s in missing if s in self._stale]
         trusted = [s for s in missing if s not in set(stale)] if stale else missing
         for part, fresh in ((stale, True), (trusted, False)):
             if part:

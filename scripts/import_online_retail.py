@@ -4,7 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import islice
@@ -15,12 +15,12 @@ import msgspec
 import uvloop
 
 from emporium.application.bootstrap import (
+    Limits,
     Opened,
     migrate_all,
     open_shop,
     owner,
     process_managers,
-    projections,
     provider_record,
 )
 from emporium.application.history import HistoryClock, Playback, Stalled
@@ -29,7 +29,9 @@ from emporium.infra.settings import Settings, StartupProblem
 from emporium.projections.generations import LIVE, positions
 from emporium.projections.model import Connection
 from emporium.projections.registry import MODELS
+from emporium.scripts.processes import Child
 from emporium.scripts.retail.file import FileProblem, read
+from emporium.scripts.retail.projector import beside
 from emporium.scripts.retail.report import Report, Tally, report
 from emporium.scripts.retail.shop import Importer
 from emporium.scripts.retail.sorting import Plan, sort_out
@@ -38,6 +40,9 @@ __all__ = ["run"]
 
 BATCH: Final = 100
 """Events that a follower handles in one commit: an order has many lines, and smaller commits overlap better."""
+
+LIMITS: Final = Limits(cached=6_000)
+"""Fewer states are remembered than a shop does, for these orders are long; more than two weeks of them."""
 
 PATIENCE: Final = 60.0
 """Seconds without progress of the read models after which they are given up."""
@@ -94,54 +99,48 @@ async def _import(settings: Settings, plan: Plan, name: str, limit: int | None, 
     count = total if limit is None else min(limit, total)
     tally = Tally(plan, whole=count == total)
     clock = HistoryClock(datetime.now(UTC))
-    async with open_shop(settings, clock=clock) as opened:
-        me = f"{owner()}:import"
-        managers = process_managers(opened.shop, automatic=True, name=me, batch=BATCH)
-        playback = Playback(opened.shop, managers, me)
-        importer = Importer(opened.shop, clock, playback, plan, lambda done: step("invoices", done, count))
-        async with playback.leading():
-            await importer.run(tally.watch(islice(plan.deeds(), count)))
-        await _catch_up(opened, step)
+    with beside(settings) as projector:
+        async with open_shop(settings, clock=clock, limits=LIMITS) as opened:
+            me = f"{owner()}:import"
+            managers = process_managers(opened.shop, automatic=True, name=me, batch=BATCH)
+            playback = Playback(opened.shop, managers, me)
+            importer = Importer(opened.shop, clock, playback, plan, lambda done: step("invoices", done, count))
+            async with playback.leading():
+                await importer.run(tally.watch(islice(plan.deeds(), count)))
+            await _catch_up(opened, projector, step)
 
-        async def compare(connection: Connection) -> Report:
-            async with provider_record(settings) as record:
-                return await report(name, tally, connection, record, list_lines=list_lines)
+            async def compare(connection: Connection) -> Report:
+                async with provider_record(settings) as record:
+                    return await report(name, tally, connection, record, list_lines=list_lines)
 
-        return await opened.reads.run(compare)
+            return await opened.reads.run(compare)
 
 
-async def _catch_up(opened: Opened, step: Step) -> None:
-    """Returns when every read model has seen all; they run in this process unless another one leads them."""
+async def _catch_up(opened: Opened, projector: Child, step: Step) -> None:
+    """Returns when every read model has seen all; the projector runs them unless another process does."""
     logs = {log for model in MODELS for log in model.logs}
     heads = {log: await opened.shop.logs[log].head() for log in logs}
     whole = sum(heads[log] for model in MODELS for log in model.logs)
-    engine = asyncio.create_task(projections(opened, name=owner()).run())
     loop = asyncio.get_running_loop()
     seen, since = -1, loop.time()
-    try:
-        while True:
+    while True:
 
-            async def look(connection: Connection) -> list[dict[str, int]]:
-                found = [await positions(connection, model.name, LIVE) for model in MODELS]
-                return [{log: one.position for log, one in model.items()} for model in found]
+        async def look(connection: Connection) -> list[dict[str, int]]:
+            found = [await positions(connection, model.name, LIVE) for model in MODELS]
+            return [{log: one.position for log, one in model.items()} for model in found]
 
-            places = await opened.reads.run(look)
-            position = sum(sum(place.values()) for place in places)
-            step("read models", min(position, whole), whole)
-            pairs = zip(MODELS, places, strict=True)
-            if all(place.get(log, -1) >= heads[log] for model, place in pairs for log in model.logs):
-                return
-            if position != seen:
-                seen, since = position, loop.time()
-            if engine.done():
-                engine.result()
-            if loop.time() - since > PATIENCE:
-                raise StartupProblem("The read models do not keep up.", f"`emporium status` says why. {_AGAIN}")
-            await asyncio.sleep(0.2)
-    finally:
-        engine.cancel()
-        with suppress(asyncio.CancelledError):
-            await engine
+        places = await opened.reads.run(look)
+        position = sum(sum(place.values()) for place in places)
+        step("read models", min(position, whole), whole)
+        pairs = zip(MODELS, places, strict=True)
+        if all(place.get(log, -1) >= heads[log] for model, place in pairs for log in model.logs):
+            return
+        if position != seen:
+            seen, since = position, loop.time()
+        if loop.time() - since > PATIENCE:
+            raise StartupProblem("The read models do not keep up.", f"`emporium status` says why. {_AGAIN}")
+        projector.tend()
+        await asyncio.sleep(0.2)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -98,18 +98,18 @@ def read(path: Path, progress: Callable[[float], None] = lambda _: None) -> Year
     builder = _Builder()
     total, batches = _csv(path) if path.suffix.lower() == ".csv" else _parquet(path)
     for batch in batches:
-        for values in zip(*batch, strict=True):
-            builder.add(*values)
+        builder.add(*batch)
         progress(builder.row / total if total else 1.0)
     if builder.row == 0:
         raise FileProblem(f"{path} has no lines.", "Name a file of invoice lines.")
     return builder.year(identity)
 
 
-Batches = Iterator[list[list[Any]]]
+_Column = Sequence[Any]
+_Batches = Iterator[list[list[Any]]]
 
 
-def _parquet(path: Path) -> tuple[int, Batches]:
+def _parquet(path: Path) -> tuple[int, _Batches]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -119,7 +119,7 @@ def _parquet(path: Path) -> tuple[int, Batches]:
         raise _unreadable(path, "Parquet", error) from None
     _check_columns(path, file.schema_arrow.names)
 
-    def batches() -> Batches:
+    def batches() -> _Batches:
         try:
             for batch in file.iter_batches(batch_size=_BATCH, columns=list(COLUMNS)):
                 yield [batch.column(batch.schema.get_field_index(name)).to_pylist() for name in COLUMNS]
@@ -129,7 +129,7 @@ def _parquet(path: Path) -> tuple[int, Batches]:
     return file.metadata.num_rows, batches()
 
 
-def _csv(path: Path) -> tuple[int, Batches]:
+def _csv(path: Path) -> tuple[int, _Batches]:
     import csv
 
     def rows() -> Iterator[list[str]]:
@@ -144,7 +144,7 @@ def _csv(path: Path) -> tuple[int, Batches]:
     _check_columns(path, header)
     places = [header.index(name) for name in COLUMNS]
 
-    def batches() -> Batches:
+    def batches() -> _Batches:
         batch: list[list[Any]] = [[] for _ in COLUMNS]
         for line in lines:
             if not line:
@@ -177,7 +177,7 @@ def _unreadable(path: Path, kind: str, error: Exception) -> FileProblem:
 
 
 class _Builder:
-    """Takes lines as they come and puts each value into its column."""
+    """Takes lines as they come, column by column: each different value of a batch is looked at once."""
 
     def __init__(self) -> None:
         self.row = 0
@@ -186,40 +186,37 @@ class _Builder:
         self._codes = _Values[str]()
         self._descriptions = _Values[str]()
         self._prices = _Values[Decimal]()
-        self._text = _Remembered(_text)
-        self._price = _Remembered(_price)
-        self._time = _Remembered(_time)
-        self._customer = _Remembered(_customer)
         self._code_column = array("i")
         self._description_column = array("i")
         self._price_column = array("i")
         self._quantity_column = array("q")
 
     def add(
-        self, invoice: Any, code: Any, description: Any, quantity: Any, at: Any, price: Any, customer: Any, country: Any
-    ) -> None:
-        self._code_column.append(self._codes.place(self._text(code)))
-        self._description_column.append(self._descriptions.place(self._text(description)))
-        self._price_column.append(self._prices.place(self._price(price)))
-        self._quantity_column.append(_quantity(quantity))
-        number = self._text(invoice)
-        document = None if number is None else self._documents.get(number)
-        if document is None:
-            time = self._time(at)
-            if number is None or time is None:
-                self._stray(number, time)
-                return
-            document = self._documents[number] = Document(
-                number, time, self._customer(customer), self._text(country) or "", array("i")
-            )
-        document.rows.append(self.row)
-        self.row += 1
+        self, invoices: _Column, codes: _Column, descriptions: _Column, quantities: _Column, times: _Column,
+        prices: _Column, customers: _Column, countries: _Column,
+    ) -> None:  # fmt: skip
+        self._code_column.extend(_each(codes, lambda value: self._codes.place(_text(value))))
+        self._description_column.extend(_each(descriptions, lambda value: self._descriptions.place(_text(value))))
+        self._price_column.extend(_each(prices, lambda value: self._prices.place(_price(value))))
+        self._quantity_column.extend(_each(quantities, _quantity))
+        heads = zip(
+            _each(invoices, _text), _each(times, _time), _each(customers, _customer), _each(countries, _text),
+            strict=True,
+        )  # fmt: skip
+        for number, at, customer, country in heads:
+            document = None if number is None else self._documents.get(number)
+            if document is None and number is not None and at is not None:
+                document = self._documents[number] = Document(number, at, customer, country or "", array("i"))
+            if document is None:
+                self._stray(number, at)
+            else:
+                document.rows.append(self.row)
+            self.row += 1
 
     def _stray(self, number: str | None, at: datetime | None) -> None:
-        price, code = self._price_column[-1], self._code_column[-1]
-        value = self._quantity_column[-1] * self._prices.all[price] if price >= 0 else Decimal(0)
+        price, code = self._price_column[self.row], self._code_column[self.row]
+        value = self._quantity_column[self.row] * self._prices.all[price] if price >= 0 else Decimal(0)
         self._strays.append(Stray(self.row, number or "", self._codes.all[code] if code >= 0 else "", at, value))
-        self.row += 1
 
     def year(self, identity: str) -> Year:
         documents = sorted(self._documents.values(), key=lambda document: document.at)
@@ -246,24 +243,15 @@ class _Values(dict[_T, int]):
         return place
 
 
-class _Remembered(dict[Any, Any]):
-    """A function of one column's values, computed once for each."""
-
-    def __init__(self, make: Callable[[Any], Any]) -> None:
-        super().__init__()
-        self._make = make
-
-    def __call__(self, value: Any) -> Any:
-        if value is None or value != value:  # a NaN is no value, and none equals another
-            return None
-        if value not in self:
-            self[value] = self._make(value)
-        return self[value]
+def _each(values: _Column, make: Callable[[Any], _T]) -> list[_T]:
+    """`make` of every value, computed once for equal ones."""
+    made = {value: make(value) for value in set(values)}
+    return [made[value] for value in values]
 
 
 def _text(value: Any) -> str | None:
     """The text without blanks around and control characters; numbers as whole as they are."""
-    if isinstance(value, float) and not math.isfinite(value):
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return None
     if isinstance(value, bytes):
         value = value.decode(errors="replace")

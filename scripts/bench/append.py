@@ -27,7 +27,6 @@ __all__ = ["measure", "results"]
 _LOG: Final = "bench"
 _CALLERS: Final = 64
 _CLIENTS: Final = 16
-_LIFE: Final = 10
 
 
 class Noted(Event, frozen=True, kw_only=True):
@@ -71,9 +70,8 @@ async def results(settings: Settings) -> list[Result]:
 async def measure(dsn: str, pgbench: Path, seconds: float = 3.0) -> tuple[float, float]:
     """Commands per second and the floor, in a database of their own that is dropped afterwards.
 
-    64 callers each append one event with an idempotency record to a stream of their own and wait for its
-    commit, ten times, then begin the next stream, as customers fill their carts. The floor is `pgbench`
-    with 16 clients, one plain one-row INSERT of the same size per transaction.
+    64 callers each append one event to a new stream, with an idempotency record, and wait for its commit. The
+    floor is `pgbench` with 16 clients, one plain one-row INSERT of the same size per transaction.
 
     Args:
         dsn: of a database whose user may create others.
@@ -106,15 +104,13 @@ async def _commands(log: EventLog, seconds: float) -> float:
     async def caller() -> None:
         nonlocal done
         while time.perf_counter() < finish:
-            stream = _uuid()
-            for version in range(1, _LIFE + 1):
-                request = f"{random.getrandbits(128):032x}"
-                meta = Meta(str(stream), f"request:{request}", "customer:bench", request)
-                event = Noted(sku="SKU-12345-XL", quantity=2, unit_price=1999, currency="EUR", note="x" * 60)
-                new = NewEvent(_uuid(), stream, version, event, datetime.now(UTC), meta)
-                record = Idempotency("customer:bench POST /cart/items", request, bytes(32), b'{"status":201}')
-                await log.append(Unit(events=[new], idempotency=record))
-                done += 1
+            request = f"{random.getrandbits(128):032x}"
+            meta = Meta(request, f"request:{request}", "customer:bench", request)
+            event = Noted(sku="SKU-12345-XL", quantity=2, unit_price=1999, currency="EUR", note="x" * 60)
+            new = NewEvent(_uuid(), _uuid(), 1, event, datetime.now(UTC), meta)
+            record = Idempotency("customer:bench POST /cart/items", request, bytes(32), b'{"status":201}')
+            await log.append(Unit(events=[new], idempotency=record))
+            done += 1
 
     began = time.perf_counter()
     await asyncio.gather(*(caller() for _ in range(_CALLERS)))

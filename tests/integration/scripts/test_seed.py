@@ -25,10 +25,8 @@ def contents(url: str) -> list[tuple[object, ...]]:
         return connection.execute(CONTENTS).fetchall()
 
 
-def test_a_first_start_is_quick_and_a_second_finds_everything(settings: Settings) -> None:
-    began = time.perf_counter()
+def test_a_second_start_finds_everything(settings: Settings) -> None:
     assert seed.run(settings) == len(demo.PRODUCTS)
-    assert time.perf_counter() - began < 2.0
     before = contents(str(settings.database_url))
     assert seed.run(settings) == 0
     assert contents(str(settings.database_url)) == before

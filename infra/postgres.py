@@ -82,6 +82,7 @@ class EmbeddedPostgres:
         self.binaries = binaries or programs()
         self.options = {**_CONFIGURATION, **(options or {})}
         self._process: subprocess.Popen[bytes] | None = None
+        self._log_begins = 0
         self._socket_dir = self.cluster
         self._account: pwd.struct_passwd | None = None
 
@@ -132,6 +133,7 @@ class EmbeddedPostgres:
             if self.log.exists() and self.log.stat().st_size > 10_000_000:
                 self.log.replace(self.log.with_suffix(".log.1"))
             with self.log.open("ab") as log:
+                self._log_begins = log.tell()
                 self._process = self._popen(
                     ["postgres", "-D", str(self.cluster), "-h", "", "-k", str(self._socket_dir)],
                     log,
@@ -146,6 +148,10 @@ class EmbeddedPostgres:
         process = self._process
         if process is None or process.poll() is not None:
             self._process = None
+            if process is not None and "pre-existing shared memory block" in self._said():
+                # A killed server's own processes take a moment to notice that it is gone.
+                self.launch()
+                return False
             raise self._explain()
         lines = _pid_file(self.cluster)
         if len(lines) < 8 or lines[0] != str(process.pid) or lines[7] != "ready":
@@ -315,10 +321,19 @@ class EmbeddedPostgres:
             extra_groups=None if account is None else [],
         )
 
+    def _said(self) -> str:
+        """What the server that was last launched wrote into its log, or the end of it."""
+        try:
+            with self.log.open("rb") as log:
+                log.seek(max(self._log_begins, log.seek(0, os.SEEK_END) - 4000))
+                return log.read().decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+
     def _explain(self, said: str | None = None) -> StartupProblem:
         """Why the server or initdb ended, from what it said."""
         if said is None:
-            said = self.log.read_bytes()[-4000:].decode(errors="replace") if self.log.exists() else ""
+            said = self._said()
             reasons = re.findall(r"(?:FATAL|PANIC):\s*(.*)", said)[-1:]
         else:
             reasons = re.findall(r"error:\s*(.*)", said)

@@ -3,9 +3,11 @@
 import errno
 import os
 import pwd
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,6 +69,31 @@ def test_a_server_that_an_earlier_start_left_is_ended_and_taken_over(data: Path)
         assert kept(server.dsn) == [1]
         assert server.pid != left.pid
         assert not left.alive()
+
+
+def test_what_a_killed_server_leaves_behind_is_waited_for(data: Path) -> None:
+    with EmbeddedPostgres(data) as server:
+        first = server.pid
+        orphan = psycopg.connect(server.dsn)
+        try:
+            os.kill(orphan.info.backend_pid, signal.SIGSTOP)
+            os.kill(first, signal.SIGKILL)
+            deadline = time.monotonic() + 20
+            while server.alive():
+                assert time.monotonic() < deadline
+            server.launch()
+            second = server.pid
+            while server.pid == second:
+                assert not server.ready()
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+        finally:
+            os.kill(orphan.info.backend_pid, signal.SIGCONT)
+            orphan.close()
+        while not server.ready():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        write(server.dsn, 1)
 
 
 def test_a_stale_pid_file_whose_number_belongs_to_a_stranger_is_no_obstacle(data: Path) -> None:

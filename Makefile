@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help install up test check bench lock clean
+.PHONY: help install up test faults check bench lock clean
 
 PYTHON ?=
 ARGS ?=
@@ -41,7 +41,10 @@ check: install ## lint, format, types and the import rules
 	@report=$$($(BIN)/lint-imports 2>&1) || { echo "$$report"; exit 1; }
 
 test: check ## everything in check, then all tests with coverage
-	@$(BIN)/python -m pytest -n 2 --cov --cov-report=term $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term $(ARGS)
+
+faults: install ## kill processes and fail calls at length; FAULTS_SEED=n repeats the choices of a run
+	@$(BIN)/python -m pytest -m soak -s tests/faults $(ARGS)
 
 bench: install ## measure against the goals; ARGS="--json", or names of single measurements
 	@exec $(BIN)/emporium bench $(ARGS)

@@ -39,6 +39,9 @@ _log = logging.getLogger(__name__)
 BATCH: Final = 250
 """Events that a follower handles in one commit; more would make a checkout wait behind an import."""
 
+STRIDE: Final = 1_000
+"""Positions over events that do not matter which a follower passes before it commits where it is, unless it rests."""
+
 LATER_TRIES: Final = 25
 """How often an event that came too early is tried again before a person must look (about an hour)."""
 
@@ -78,11 +81,11 @@ class Follower:
         self._batch = batch
         self._topics = [f"{upstream.name}.{event.__name__}" for event in policy.table if _LOGS[event] == upstream.name]
         self._types = frozenset(event for event in policy.table if _LOGS[event] == upstream.name)
-        self.position = 0
+        self.position = self._committed = 0
 
     async def resume(self) -> None:
         """Takes up where the last leader committed."""
-        self.position = await self.log.tracking(self.policy.name, self.upstream.name)
+        self.position = self._committed = await self.log.tracking(self.policy.name, self.upstream.name)
 
     async def step(self, epoch: int) -> tuple[bool, list[Task]]:
         """Handles one batch: whether there was anything, and the tasks that it made.
@@ -92,17 +95,29 @@ class Follower:
         events, upto = await self.upstream.read(self.position, self._batch, topics=self._topics)
         if upto == self.position:
             return False, []
-        tracking = Tracking(
+        mattering = [e for e in events if type(e.event) in self._types]
+        tasks: list[Task] = []
+        if mattering or upto - self._committed >= STRIDE:
+            tasks = await self._react(mattering, self._tracking(upto, epoch))
+            self._committed = upto
+        self.position = upto
+        return True, tasks
+
+    async def rest(self, epoch: int) -> None:
+        """Commits the position over events that did not matter. Raises Superseded."""
+        if self._committed < self.position:
+            await self._react([], self._tracking(self.position, epoch))
+            self._committed = self.position
+
+    def _tracking(self, upto: int, epoch: int) -> Tracking:
+        return Tracking(
             name=self.policy.name,
             upstream=self.upstream.name,
-            old=self.position,
+            old=self._committed,
             new=upto,
             epoch=epoch,
             incarnation=self.upstream.incarnation,
         )
-        tasks = await self._react([e for e in events if type(e.event) in self._types], tracking)
-        self.position = upto
-        return True, tasks
 
     async def _react(self, events: Sequence[Recorded], tracking: Tracking) -> list[Task]:
         stale: frozenset[UUID] | None = frozenset()
@@ -421,8 +436,8 @@ class ProcessManager:
         while True:
             moved, tasks = await follower.step(epoch)
             self.tasks.offer(tasks)
-            if not moved:
-                await follower.upstream.wait(follower.position, IDLE)
+            if not moved and not await follower.upstream.wait(follower.position, IDLE):
+                await follower.rest(epoch)
 
 
 _NOBODY: Final = Meta("", "", "system")

@@ -54,15 +54,11 @@ def server(all_servers: servers.Servers) -> str:
     return all_servers.server("18")
 
 
-@pytest.fixture(scope="session")
-def template(all_servers: servers.Servers, server: str) -> str:
-    """The name of a migrated, empty database on the server, from which others are copied."""
-    return all_servers.template(server)
-
-
 @pytest.fixture
-def make_database(server: str, template: str) -> Iterator[Callable[[], str]]:
+def make_database(all_servers: servers.Servers, server: str) -> Iterator[Callable[[], str]]:
     """Each call makes another fresh migrated database and gives its URL; all go when the test ends."""
+    # Not a fixture of its own: one that outlives a test would be kept for the next test's other server.
+    template = all_servers.template(server)
     with ExitStack() as stack:
         yield lambda: stack.enter_context(
             servers.made(server, f"test_{os.getpid()}_{next(_numbers)}", template=template)

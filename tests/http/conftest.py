@@ -57,11 +57,11 @@ async def house(settings: Settings) -> AsyncIterator[House]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(server: str, template: str) -> AsyncIterator[House]:
+async def shared(all_servers: servers.Servers, server: str) -> AsyncIterator[House]:
     """One gateway for all tests of a module that only look, or only touch what is their own."""
     folder = Path(tempfile.mkdtemp(prefix="emporium-"))
     name = f"shared_{os.getpid()}_{next(_numbers)}"
-    with servers.made(server, name, template=template) as url:
+    with servers.made(server, name, template=all_servers.template(server)) as url:
         async with running(msgspec.structs.replace(Settings(), database_url=url, data_dir=folder)) as house:
             yield house
     shutil.rmtree(folder, ignore_errors=True)

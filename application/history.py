@@ -100,9 +100,7 @@ class Playback:
                     self._pumps.append(asyncio.create_task(_pump(follower, tasks, epochs[manager.name], turn)))
             yield
         finally:
-            for pump in self._pumps:
-                pump.cancel()
-            await asyncio.gather(*self._pumps, return_exceptions=True)
+            await end(self._pumps)
             for runner in (*self._prompt.values(), *self._timers):
                 await runner.stop()
             for name, epoch in epochs.items():

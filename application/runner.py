@@ -26,7 +26,7 @@ from emporium.application.ports import (
     Tracking,
     Unavailable,
 )
-from emporium.application.together import until_one_ends
+from emporium.application.together import end, until_one_ends
 from emporium.application.work import Schedule, Work
 from emporium.domain.base import Event, Rejected, stream_id
 from emporium.domain.order import ORDER, OrderState
@@ -304,9 +304,7 @@ class TaskRunner:
     async def stop(self) -> None:
         """Gives up what is under way and forgets everything: the table of tasks knows what is still to be done,
         and outcomes that are lost here are found again by key."""
-        for running in list(self._running):
-            running.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await end(self._running)
         self._waiting.clear()
         self._outcomes.clear()
         self._known.clear()

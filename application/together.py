@@ -1,10 +1,29 @@
 """Several coroutines as one piece of work that ends with the first of them."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Collection, Coroutine
+from typing import Any, Final
 
-__all__ = ["until_one_ends"]
+__all__ = ["end", "until_one_ends"]
+
+_AGAIN: Final = 0.2
+"""Seconds after which a task that still runs is cancelled once more."""
+
+
+async def end(tasks: "Collection[asyncio.Task[Any]]") -> None:
+    """Cancels the tasks until all of them have ended; what they raise is theirs to tell.
+
+    Once is not enough on Python 3.11: `asyncio.wait_for`, with which psycopg's pool waits for a connection, forgets
+    a cancellation that comes together with the connection.
+    """
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        ended, pending = await asyncio.wait(pending, timeout=_AGAIN)
+        for task in ended:
+            if not task.cancelled():
+                task.exception()
 
 
 async def until_one_ends(*work: Coroutine[Any, Any, object]) -> None:
@@ -18,6 +37,4 @@ async def until_one_ends(*work: Coroutine[Any, Any, object]) -> None:
         for task in done:
             task.result()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)

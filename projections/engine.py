@@ -10,7 +10,7 @@ from typing import Final
 import psycopg
 
 from emporium.application.ports import EventLog, Leases, Superseded
-from emporium.application.together import until_one_ends
+from emporium.application.together import end, until_one_ends
 from emporium.projections import generations
 from emporium.projections.follower import TRANSIENT, Follower, Foreign, Moved, Paused
 from emporium.projections.generations import LIVE, Generation
@@ -166,8 +166,7 @@ class Engine:
                 await self._fold(stored, model, epoch, connection)
         finally:
             if rebuild is not None:
-                rebuild.cancel()
-                await asyncio.gather(rebuild, return_exceptions=True)
+                await end((rebuild,))
 
     async def _assess(self, model: ReadModel, connection: Connection) -> tuple[Generation, bool]:
         """The live generation, and whether it was made from a former life of a log."""

@@ -11,6 +11,7 @@ import psycopg
 from psycopg import sql
 
 from emporium.application.ports import EventLog, Leases, Superseded
+from emporium.application.together import end
 from emporium.projections import generations
 from emporium.projections.follower import TRANSIENT, Follower
 from emporium.projections.generations import LIVE, NEXT, PREVIOUS
@@ -117,9 +118,7 @@ class Rebuild:
                 keep.result()
             return await work
         finally:
-            for task in (work, keep):
-                task.cancel()
-            await asyncio.gather(work, keep, return_exceptions=True)
+            await end((work, keep))
             with suppress(*TRANSIENT):
                 async with asyncio.timeout(1.0):
                     await self._leases.release(self._lease, self._owner, epoch)

@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from emporium.application import bootstrap
+from emporium.application.together import end
 from emporium.infra.settings import Settings
 from tests import servers
 from tests.http.client import House
@@ -38,9 +39,7 @@ async def running(settings: Settings, *, saga: bool = False) -> AsyncIterator[Ho
             await house.stock_up()
             yield house
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(tasks)
 
 
 @pytest.fixture

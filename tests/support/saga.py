@@ -12,6 +12,7 @@ import msgspec
 from emporium.application.bootstrap import Opened, open_shop, process_managers
 from emporium.application.commands import handle
 from emporium.application.ports import Clock, Meta, Recorded
+from emporium.application.together import end
 from emporium.application.work import Work
 from emporium.domain.base import Command, Money
 from emporium.domain.cart import AddCartItem, CheckOutCart
@@ -164,6 +165,4 @@ async def running(
             try:
                 yield Saga(opened, counterpart)
             finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                await end(tasks)

@@ -10,6 +10,7 @@ import psycopg
 from psycopg import sql
 
 from emporium.application.ports import EventLog
+from emporium.application.together import end
 from emporium.domain.registry import AGGREGATES, SCHEMAS, UPCASTERS
 from emporium.infra.eventstore import EventStore, PgEventLog, Registry
 from emporium.projections import generations
@@ -66,7 +67,7 @@ class Shop:
         try:
             yield task
         finally:
-            task.cancel()
+            await end((task,))
             with suppress(asyncio.CancelledError):
                 await task
 

@@ -10,6 +10,7 @@ from typing import Final
 from emporium.application.ports import Superseded, Task
 from emporium.application.runner import IDLE, Follower, ProcessManager, TaskRunner
 from emporium.application.shop import Shop
+from emporium.application.together import end
 
 __all__ = ["HistoryClock", "Playback", "Stalled"]
 

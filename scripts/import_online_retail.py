@@ -19,7 +19,6 @@ from emporium.application.bootstrap import (
     Opened,
     migrate_all,
     open_shop,
-    owner,
     process_managers,
     provider_record,
 )
@@ -43,6 +42,9 @@ BATCH: Final = 100
 
 LIMITS: Final = Limits(cached=6_000)
 """Fewer states are remembered than a shop does, for these orders are long; more than two weeks of them."""
+
+OWNER: Final = "import"
+"""Every import's name in the leases: one that is run again goes on at once, and of two the later one leads."""
 
 PATIENCE: Final = 60.0
 """Seconds without progress of the read models after which they are given up."""
@@ -70,7 +72,7 @@ def run(settings: Settings, file: Path, *, limit: int | None, set_aside: bool, a
             return 2
         try:
             done = uvloop.run(_import(settings, sort_out(year), file.name, limit, set_aside, step))
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, KeyboardInterrupt):
             raise StartupProblem("The import was stopped.", _AGAIN) from None
         except Taken as taken:
             raise StartupProblem(
@@ -101,9 +103,8 @@ async def _import(settings: Settings, plan: Plan, name: str, limit: int | None, 
     clock = HistoryClock(datetime.now(UTC))
     with beside(settings) as projector:
         async with open_shop(settings, clock=clock, limits=LIMITS) as opened:
-            me = f"{owner()}:import"
-            managers = process_managers(opened.shop, automatic=True, name=me, batch=BATCH)
-            playback = Playback(opened.shop, managers, me)
+            managers = process_managers(opened.shop, automatic=True, name=OWNER, batch=BATCH)
+            playback = Playback(opened.shop, managers, OWNER)
             importer = Importer(opened.shop, clock, playback, plan, lambda done: step("invoices", done, count))
             async with playback.leading():
                 await importer.run(tally.watch(islice(plan.deeds(), count)))

@@ -23,7 +23,7 @@ from emporium.application.shop import Shop
 from emporium.application.work import Work
 from emporium.domain.base import MAX_QUANTITY, Command, Money, stream_id
 from emporium.domain.customer import CUSTOMER, RegisterCustomer
-from emporium.domain.order import FULFILLED, ORDER, GrantGoodwill, OrderLine, PlaceOrder, ReturnLines
+from emporium.domain.order import FULFILLED, ORDER, TEXT_MOST, GrantGoodwill, OrderLine, PlaceOrder, ReturnLines
 from emporium.domain.order_number import order_number
 from emporium.domain.product import (
     ARCHIVED,
@@ -354,7 +354,7 @@ def _credits(deed: Deed) -> Iterator[tuple[UUID, Command]]:
                 order_id=one.order_id,
                 return_id=one.return_id,
                 lines=tuple(one.lines),
-                reason=f"Cancelled, {deed.invoice}",
+                reason=f"Cancelled, {deed.invoice}"[:TEXT_MOST],
             ),
         )
     for two in deed.goodwill:

@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 
 from emporium.domain.base import MAX_AMOUNT, MAX_QUANTITY, Rejected, stream_id
-from emporium.domain.order import MAX_LINES, share
+from emporium.domain.order import MAX_LINES, TEXT_MOST, share
 from emporium.domain.text import check_shape
 from emporium.scripts.retail.countries import country_code
 from emporium.scripts.retail.file import Document, Year
@@ -57,6 +57,8 @@ NOT_GOODS: Final = frozenset({"S", "B", "BANK CHARGES", "AMAZONFEE", "CRUK"})
 _NOT_GOODS_BEGIN: Final = ("GIFT_", "TEST", "ADJUST")
 
 _LETTERS: Final = 3
+_MOST: Final = MAX_AMOUNT // (2 * MAX_LINES)
+"""Pennies of a line; so many lines of goods, and of shipping, stay within what an order may cost."""
 _PENNY: Final = Decimal("0.01")
 
 
@@ -241,7 +243,8 @@ def sort_out(year: Year) -> Plan:
 def _list_price(year: Year, counts: Counter[int]) -> int | None:
     """The most common price in pennies, of equally common ones the lowest; None where it rounds to nothing."""
     best = min(counts, key=lambda place: (-counts[place], year.prices[place]))
-    return pennies(year.prices[best]) or None
+    price = pennies(year.prices[best])
+    return price if 0 < price <= MAX_AMOUNT else None
 
 
 def _strays(year: Year) -> tuple[list[Aside], dict[str, Sums]]:
@@ -380,13 +383,15 @@ class _Sorter:
                 self._aside(row, "price_not_positive")
                 continue
             total = pennies(quantity * price)
-            if upper in SHIPPING and quantity > 0:
+            if total > _MOST:
+                self._aside(row, "beyond_limits")
+            elif upper in SHIPPING and quantity > 0 and len(shipping) < MAX_LINES:
                 shipping.append((row, total))
             elif not _is_goods(code) or quantity < 0:
                 self._aside(row, "not_goods")
             elif not _is_sku(code):
                 self._aside(row, "missing_field")
-            elif len(lines) == MAX_LINES or units[code] + quantity > MAX_QUANTITY or total > MAX_AMOUNT // MAX_LINES:
+            elif len(lines) == MAX_LINES or units[code] + quantity > MAX_QUANTITY:
                 self._aside(row, "beyond_limits")
             else:
                 units[code] += quantity
@@ -420,7 +425,7 @@ class _Sorter:
             self._aside(row, "beyond_limits")
         else:
             text = self._year.description[row]
-            note = self._year.descriptions[text] if text >= 0 else "no reason given"
+            note = self._year.descriptions[text][:TEXT_MOST] if text >= 0 else "no reason given"
             self._deed.write_offs.append(WriteOff(sku_of(code), units, note))
             self._deed.sums.written_off += self._year.value(row)
 
@@ -493,7 +498,7 @@ class _Sorter:
                 account.left -= amount
                 left -= amount
                 refund_id = stream_id("imported goodwill", self._document.invoice, place, account.order_id)
-                reason = f"{what}, {self._document.invoice}"
+                reason = f"{what}, {self._document.invoice}"[:TEXT_MOST]
                 self._deed.goodwill.append(Goodwill(account.order_id, refund_id, amount, reason))
             if not left:
                 break

@@ -212,7 +212,7 @@ class Ledger:
     async def check(self) -> None:
         """Everything that must hold after a run that has settled, whatever went wrong during it."""
         await self.read()
-        assert not self.open_orders()
+        assert not self.open_orders(), f"still open: {self.open_orders()}"
         for order, names in self.orders.items():
             assert sum(names[name] for name in CLOSED) == 1, (order, names)
             twice = {name: count for name, count in names.items() if count > 1 and name not in REPEATED}
@@ -220,15 +220,16 @@ class Ledger:
         self._check_money()
         await self._check_stock()
         await self._check_read_models()
-        assert self.broken_chains() == []
-        assert not [task for task in await self._owed() if task]
+        assert not (broken := self.broken_chains()), f"no origin: {broken}"
+        assert not (owed := await self._owed()), f"still to be done: {owed}"
 
     def _check_money(self) -> None:
         """The provider's record and ours say the same of every order: one charge at most, and no refund open."""
         known = self._fleet.sandbox.state()
-        assert known["charged_twice"] == []
+        assert not known["charged_twice"], f"charged twice: {known['charged_twice']}"
         nothing = {"charges": 0, "charged": 0, "refunded": 0, "pending": 0, "parcels": 0}
-        assert known["orders"].keys() <= self.orders.keys()
+        strange = known["orders"].keys() - self.orders.keys()
+        assert not strange, f"the provider knows orders that do not exist: {strange}"
         totals = {entry.order: entry.data["total"]["amount"] for entry in self.named("OrderCreated")}
         back: Counter[str] = Counter()
         for entry in self.named("PaymentRefunded"):
@@ -270,7 +271,7 @@ class Ledger:
             if "OrderCompleted" in self.orders[entry.order]:
                 for line in entry.data["lines"]:
                     sold[line["sku"]] += line["quantity"]
-        assert sold == left
+        assert sold == left, f"sold {sold}, left {left}"
 
         async def shown() -> bool:
             rows = await self.query("SELECT sku, warehouse, on_hand, reserved FROM rm_stock_levels.levels")

@@ -6,6 +6,7 @@ import random
 import signal
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -67,6 +68,7 @@ class Storm:
         self._wanted = kills
         self._scarce = list(SCARCE)
         self._buying = 0
+        self._accepting = asyncio.Event()
         self.accepted: list[str] = []
         self.kills: list[Kill] = []
 
@@ -120,6 +122,7 @@ class Storm:
         assert placed.status_code == httpx.codes.ACCEPTED, placed.text
         number: str = placed.json()["order_number"]
         self.accepted.append(number)
+        self._accepting.set()
         return number
 
     # --- killing -----------------------------------------------------------------------------------
@@ -145,15 +148,35 @@ class Storm:
                 return
             await asyncio.sleep(0.005)
 
-    def _kill(self, role: str) -> bool:
+    async def _kill(self, role: str) -> bool:
         """Kills one process of the role, if there is one and enough orders are under way."""
-        pids, count = self._run.fleet.pids(role), len(self._ledger.open_orders())
+        pids = await self._leaders() if role == "worker" else self._run.fleet.pids(role)
+        number = signal.SIGKILL
+        if role == "postgres":
+            number = self._chance.choice([signal.SIGKILL, signal.SIGQUIT])
+            if self._chance.random() < 0.5:
+                # What was accepted a moment ago is what a lax commit would lose.
+                await self._acceptance()
+        count = len(self._ledger.open_orders())
         if not pids or count < LEAST:
             return False
-        number = self._chance.choice([signal.SIGKILL, signal.SIGQUIT]) if role == "postgres" else signal.SIGKILL
         self._run.fleet.kill(self._chance.choice(pids), number)
         self.kills.append(Kill(f"{role} by {number.name}", count, self._ledger.waiting()))
         return True
+
+    async def _leaders(self) -> list[int]:
+        """The workers that lead a process manager: the others are not missed."""
+        rows = await self._ledger.query(
+            "SELECT owner FROM emporium_leases WHERE owner IS NOT NULL AND name NOT LIKE %s", ["%projection%"]
+        )
+        return sorted({int(owner.rpartition(":")[2]) for (owner,) in rows} & set(self._run.fleet.pids("worker")))
+
+    async def _acceptance(self) -> None:
+        """Waits until an order is accepted, for up to two seconds."""
+        self._accepting.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2):
+                await self._accepting.wait()
 
     def _why(self) -> str:
         open_orders, waiting = self._ledger.open_orders(), self._ledger.waiting()

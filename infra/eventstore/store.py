@@ -1,5 +1,6 @@
 """The logs of one process: opened together, closed together."""
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -8,7 +9,7 @@ from uuid import UUID
 import psycopg
 
 from emporium.application.ports import Unavailable
-from emporium.infra.eventstore.database import Database
+from emporium.infra.eventstore.database import Database, is_lost
 from emporium.infra.eventstore.errors import WrongIncarnation
 from emporium.infra.eventstore.log import Limits, PgEventLog
 from emporium.infra.eventstore.migrations import check, logs_by_dsn
@@ -45,13 +46,10 @@ class EventStore:
 
         Raises:
             SchemaMismatch: a database does not fit this program.
-            Unavailable: a database cannot be reached.
+            Unavailable: a database cannot be reached within the patience.
         """
         limits = limits or Limits()
-        try:
-            await check(dsns, registry)
-        except psycopg.OperationalError as error:
-            raise Unavailable(f"the database cannot be reached: {error}") from error
+        await _check_patiently(dsns, registry, limits.patience)
         logs: dict[str, PgEventLog] = {}
         async with AsyncExitStack() as stack:
             for dsn, names in logs_by_dsn(dsns).items():
@@ -99,3 +97,17 @@ class EventStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+async def _check_patiently(dsns: Mapping[str, str], registry: Registry, patience: float) -> None:
+    """As check, across a restart of the database: whoever starts meanwhile waits instead of failing."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + patience
+    while True:
+        try:
+            await check(dsns, registry)
+            return
+        except psycopg.OperationalError as error:
+            if not is_lost(error) or loop.time() > deadline:
+                raise Unavailable(f"the database cannot be reached: {error}") from error
+        await asyncio.sleep(0.1)

@@ -279,3 +279,17 @@ async def test_a_database_that_stays_away_is_unavailable(folder: Path) -> None:
         await asyncio.to_thread(server.stop, immediate=True)
     with pytest.raises(Unavailable):
         await EventStore.open({"alpha": dsn}, REGISTRY, limits=Limits(patience=0.5))
+
+
+async def test_who_opens_while_the_database_starts_again_waits_for_it(folder: Path) -> None:
+    server = EmbeddedPostgres(folder)
+    dsn = await asyncio.to_thread(server.start)
+    try:
+        await migrate({"alpha": dsn}, REGISTRY)
+        await asyncio.to_thread(server.stop, immediate=True)
+        opening = asyncio.create_task(EventStore.open({"alpha": dsn}, REGISTRY))
+        await asyncio.to_thread(server.start)
+        async with await opening as store:
+            assert await store["alpha"].append(unit(uuid4(), 1)) == 1
+    finally:
+        await asyncio.to_thread(server.stop, immediate=True)

@@ -181,7 +181,7 @@ async def _pump(follower: Follower, tasks: TaskRunner, epoch: int, turn: asyncio
         if moved:
             await asyncio.sleep(_PACE)
         else:
-            await follower.upstream.wait(follower.position, IDLE)
+            await follower.upstream.wait(follower.position, IDLE, topics=follower.topics)
 
 
 def _waits(kind: str) -> bool:

@@ -4,7 +4,7 @@
 an implementation.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
@@ -319,7 +319,7 @@ class EventLog(Protocol):
         """The events of one stream by version."""
         ...
 
-    async def read(self, after: int, limit: int, *, topics: Sequence[str] | None = None) -> tuple[list[Recorded], int]:
+    async def read(self, after: int, limit: int, *, topics: Collection[str] | None = None) -> tuple[list[Recorded], int]:
         """Up to `limit` events after a position in order, and the position up to which the log was read
         (with a topic filter it advances over events that do not matter)."""
         ...
@@ -332,8 +332,11 @@ class EventLog(Protocol):
         """The last position (0 for an empty log)."""
         ...
 
-    async def wait(self, after: int, timeout: float) -> bool:
-        """Returns when the log may hold something after a position: woken by a local commit, NOTIFY or the poll."""
+    async def wait(self, after: int, timeout: float, *, topics: Collection[str] | None = None) -> bool:
+        """Whether the log may hold something (of these topics, where they are named) after a position.
+
+        Woken by a local commit, NOTIFY or a poll; False after `timeout` seconds, at once where it is 0.
+        """
         ...
 
     async def due_tasks(

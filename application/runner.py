@@ -79,7 +79,9 @@ class Follower:
         self._clock = clock
         self._schedule = schedule
         self._batch = batch
-        self._topics = [f"{upstream.name}.{event.__name__}" for event in policy.table if _LOGS[event] == upstream.name]
+        self.topics = frozenset(
+            f"{upstream.name}.{event.__name__}" for event in policy.table if _LOGS[event] == upstream.name
+        )
         self._types = frozenset(event for event in policy.table if _LOGS[event] == upstream.name)
         self.position = self._committed = 0
 
@@ -92,7 +94,7 @@ class Follower:
 
         Raises Superseded when another leader has taken over.
         """
-        events, upto = await self.upstream.read(self.position, self._batch, topics=self._topics)
+        events, upto = await self.upstream.read(self.position, self._batch, topics=self.topics)
         if upto == self.position:
             return False, []
         mattering = [e for e in events if type(e.event) in self._types]
@@ -432,9 +434,10 @@ class ProcessManager:
     async def _follow(self, follower: Follower, epoch: int) -> None:
         await follower.resume()
         while True:
+            woken = await follower.upstream.wait(follower.position, IDLE, topics=follower.topics)
             moved, tasks = await follower.step(epoch)
             self.tasks.offer(tasks)
-            if not moved and not await follower.upstream.wait(follower.position, IDLE):
+            if not moved and not woken:
                 await follower.rest(epoch)
 
 

@@ -23,8 +23,8 @@ __all__ = ["Engine", "lease_of"]
 HEARTBEAT: Final = 1.0
 """Seconds between two entries in the status table."""
 
-PACE: Final = 0.015
-"""Seconds that a small batch waits for company: fewer, larger transactions under load."""
+LINGER: Final = 0.1
+"""Seconds after which a model's position also passes events that it does not fold."""
 
 _SMALL: Final = 200
 _PAUSED: Final = 0.2
@@ -217,23 +217,31 @@ class Engine:
                     if state != "running":
                         state, beat = "running", 0.0
                         continue
-                    await self._wait(follower, sources, beat + HEARTBEAT - time.monotonic())
-                elif count < _SMALL:
-                    await asyncio.sleep(PACE)
+                elif 0 < count < _SMALL:
+                    await asyncio.sleep(model.pace)
+                if await self._grown(follower, sources, beat + HEARTBEAT - time.monotonic(), any_topic=True):
+                    await self._grown(follower, sources, LINGER)
         except (Moved, Foreign):
             return
 
-    async def _wait(self, follower: Follower, sources: Mapping[str, LogSource], timeout: float) -> None:
-        """Until one of the logs has grown."""
+    async def _grown(
+        self, follower: Follower, sources: Mapping[str, LogSource], timeout: float, *, any_topic: bool = False
+    ) -> bool:
+        """Whether one of the logs grows, by what the model folds or by anything, within `timeout` seconds."""
+        for log, one in sources.items():
+            if await one.wait(follower.positions[log], 0.0, any_topic=any_topic):
+                return True
         timeout = max(timeout, 0.01)
-        waits = [asyncio.create_task(one.wait(follower.positions[log], timeout)) for log, one in sources.items()]
+        waits = [
+            asyncio.create_task(one.wait(follower.positions[log], timeout, any_topic=any_topic))
+            for log, one in sources.items()
+        ]
         try:
             done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in waits:
                 task.cancel()
-        for task in done:
-            task.result()
+        return any([task.result() for task in done])
 
     async def _beat(self, follower: Follower, signature: str, state: str) -> None:
         cursor = await follower.connection.execute(

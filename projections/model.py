@@ -58,6 +58,7 @@ class ReadModel(msgspec.Struct, frozen=True, kw_only=True):
         ddl: creates its tables, by unqualified names.
         indexes: what only queries need; a rebuild makes it once the rows are there.
         key: what an event is about. While an event of a key is set aside, later ones of it wait.
+        pace: seconds that a small batch waits for company under load: fewer, larger transactions.
         fold: writes the rows that a batch of one log's events makes. Rows must not depend on where
             batches begin nor on how logs interleave: every log owns its own columns or rows. No
             query per event, no serials, no clock.
@@ -69,6 +70,7 @@ class ReadModel(msgspec.Struct, frozen=True, kw_only=True):
     ddl: LiteralString
     indexes: LiteralString = ""
     key: Callable[[Recorded], UUID | str]
+    pace: float = 0.05
     fold: Callable[[Tables, str, Sequence[Recorded]], Awaitable[None]]
 
     def topics(self, log: str) -> tuple[str, ...]:

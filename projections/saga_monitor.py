@@ -204,6 +204,7 @@ SAGA_MONITOR: Final = ReadModel(
     ddl=DDL,
     indexes=INDEXES,
     key=_order_id,
+    pace=0.2,
     fold=fold,
 )
 

@@ -48,7 +48,7 @@ class LogSource:
 
     def __init__(self, log: EventLog, topics: Sequence[str], *, ahead: bool = False) -> None:
         self._log = log
-        self._topics = topics
+        self._topics = frozenset(topics)
         self._ahead = ahead
         self._limit = BATCH
         self._next: tuple[int, asyncio.Task[tuple[list[Item], int]]] | None = None
@@ -68,9 +68,9 @@ class LogSource:
             self._next = (upto, asyncio.create_task(self._read(upto)))
         return items, upto
 
-    async def wait(self, after: int, timeout: float) -> bool:
-        """Returns when there may be something after a position."""
-        return await self._log.wait(after, timeout)
+    async def wait(self, after: int, timeout: float, *, any_topic: bool = False) -> bool:
+        """Whether there may be something of its topics, or of any, after a position within `timeout` seconds."""
+        return await self._log.wait(after, timeout, topics=None if any_topic else self._topics)
 
     async def close(self) -> None:
         """Ends the reading ahead."""

@@ -1,14 +1,17 @@
-"""Reading a log from a position: recent events are fetched and decoded once for all followers of a process."""
+"""Reading a log from a position: recent events are fetched and decoded once for all followers of a process.
+
+It also tells who waits for events of some topics whether there are any, so that an event wakes nobody for nothing.
+"""
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 from uuid import UUID
 
 from emporium.application.ports import Recorded
 from emporium.infra.eventstore.database import Database
-from emporium.infra.eventstore.errors import UnreadableEvent
+from emporium.infra.eventstore.errors import UnreadableEvent, WrongIncarnation
 from emporium.infra.eventstore.registry import Registry
 from emporium.infra.eventstore.writer import Committed
 
@@ -19,8 +22,12 @@ _PAGE: Final = 1000
 
 # One statement, one snapshot: the position read up to and the events cannot contradict each other.
 _READ: Final = """
-SELECT least(h.head, %b::bigint), e.*
-FROM (SELECT coalesce(max(notification_id), 0) AS head FROM public.{log}_events) h
+SELECT least(h.head, %b::bigint), h.incarnation, e.*
+FROM (
+    SELECT coalesce(max(notification_id), 0) AS head,
+           (SELECT incarnation FROM emporium_logs WHERE name = '{log}') AS incarnation
+    FROM public.{log}_events
+) h
 LEFT JOIN LATERAL (
     SELECT notification_id, originator_id, originator_version, topic, state FROM public.{log}_events
     WHERE notification_id > %b AND notification_id <= %b AND (%b::text[] IS NULL OR topic = ANY (%b))
@@ -39,8 +46,9 @@ class Feed:
         size: how many events are kept.
     """
 
-    def __init__(self, log: str, database: Database, registry: Registry, size: int) -> None:
+    def __init__(self, log: str, incarnation: UUID, database: Database, registry: Registry, size: int) -> None:
         self._log = log
+        self._incarnation = incarnation
         self._database = database
         self._registry = registry
         self._size = size
@@ -48,8 +56,37 @@ class Feed:
         # Everything after `low` up to `high` is here.
         self._low = self._high = -1
         self._positions: list[int] = []
+        self._topics: list[str] = []
         self._kept: list[Recorded | _Row] = []
         self._extending = asyncio.Lock()
+
+    @property
+    def high(self) -> int:
+        """The position up to which it knows the log; -1 while nobody has read."""
+        return self._high
+
+    async def refresh(self, head: int) -> None:
+        """Fetches what the log has grown by; `head` is about where it ends. Raises WrongIncarnation."""
+        async with self._extending:
+            await self._extend(self._high if self._high >= head - self._size else head)
+
+    def interest(self, after: int, topics: Collection[str]) -> Callable[[], bool]:
+        """Tells, whenever it is called, whether an event of the topics is known after a position.
+
+        Also true where only a read can tell. It looks at every event once.
+        """
+
+        def there() -> bool:
+            nonlocal after
+            if after < self._low or self._high < 0:
+                return True
+            for index in range(bisect_right(self._positions, after), len(self._positions)):
+                if self._topics[index] in topics:
+                    return True
+            after = max(after, self._high)
+            return False
+
+        return there
 
     async def read(
         self, after: int, limit: int, topics: Collection[str] | None, head: int
@@ -75,29 +112,37 @@ class Feed:
                 # may be rolled back, or another process's: those are fetched.
                 if position != self._high + 1:
                     return
-                schema = self._registry.schema_of(self._log, new.event)
+                topic, schema = self._registry.written_as(self._log, new.event)
                 self._keep(
                     Recorded(self._log, position, new.stream, new.version, new.id, new.at, new.event, new.meta, schema),
                     position,
+                    topic,
                 )
         self._trim()
 
     async def _extend(self, after: int) -> None:
         if after > self._high:
             self._low = self._high = after
-            self._positions, self._kept = [], []
+            self._positions, self._topics, self._kept = [], [], []
         begun = self._high
-        rows = await self._database.query(self._read, [begun + _WINDOW, begun, begun + _WINDOW, None, None, _PAGE])
-        for _, *row in rows:
+        rows = await self._rows([begun + _WINDOW, begun, begun + _WINDOW, None, None, _PAGE])
+        for _, _, *row in rows:
             # A commit of this process may have been taken in meanwhile.
             if row[0] is not None and row[0] > self._high:
-                self._keep((row[0], row[1], row[2], row[3], row[4]), row[0])
+                self._keep((row[0], row[1], row[2], row[3], row[4]), row[0], row[3])
         if len(rows) < _PAGE:
             self._high = max(self._high, rows[0][0])
         self._trim()
 
-    def _keep(self, event: Recorded | _Row, position: int) -> None:
+    async def _rows(self, values: list[object]) -> list[tuple[Any, ...]]:
+        rows = await self._database.query(self._read, values)
+        if rows[0][1] != self._incarnation:
+            raise WrongIncarnation(self._log, rows[0][1], self._incarnation)
+        return rows
+
+    def _keep(self, event: Recorded | _Row, position: int, topic: str) -> None:
         self._positions.append(position)
+        self._topics.append(topic)
         self._kept.append(event)
         self._high = position
 
@@ -105,23 +150,22 @@ class Feed:
         if len(self._kept) > 2 * self._size:
             self._low = self._positions[-self._size - 1]
             del self._positions[: -self._size]
+            del self._topics[: -self._size]
             del self._kept[: -self._size]
 
     def _recent(self, after: int, limit: int, topics: Collection[str] | None) -> tuple[list[Recorded], int]:
         events: list[Recorded] = []
         for index in range(bisect_right(self._positions, after), len(self._kept)):
+            if topics is not None and self._topics[index] not in topics:
+                continue
             kept = self._kept[index]
             if not isinstance(kept, Recorded):
-                if topics is not None and kept[3] not in topics:
-                    continue
                 try:
                     self._kept[index] = kept = self._registry.decode(self._log, *kept)
                 except UnreadableEvent:
                     if not events:
                         raise
                     return events, events[-1].position
-            elif topics is not None and kept.topic not in topics:
-                continue
             events.append(kept)
             if len(events) == limit:
                 return events, kept.position
@@ -129,14 +173,12 @@ class Feed:
 
     async def _history(self, after: int, limit: int, topics: Collection[str] | None) -> tuple[list[Recorded], int]:
         wanted = None if topics is None else list(topics)
-        rows: list[tuple[Any, ...]] = await self._database.query(
-            self._read, [after + _WINDOW, after, after + _WINDOW, wanted, wanted, limit]
-        )
+        rows = await self._rows([after + _WINDOW, after, after + _WINDOW, wanted, wanted, limit])
         upto = max(after, rows[0][0])
-        if rows[0][1] is None:
+        if rows[0][2] is None:
             return [], upto
         events: list[Recorded] = []
-        for _, *row in rows:
+        for _, _, *row in rows:
             try:
                 events.append(self._registry.decode(self._log, *row))
             except UnreadableEvent:

@@ -1,7 +1,7 @@
 """One context's log: the port `EventLog` over PostgreSQL."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from datetime import datetime
 from typing import Final, TypeVar, cast
 from uuid import UUID
@@ -70,14 +70,14 @@ class PgEventLog:
     ) -> None:
         self.name = name
         self.leases = Leases(database, name)
-        self.tail = Tail(self._read_head)
+        self.tail = Tail(self._look)
         self._incarnation = incarnation
         self._database = database
         self._registry = registry
         self._notifier = notifier
         self._incarnation_of = incarnation_of
         self._loader = Loader(name, database, registry, cached=limits.cached, interval=limits.snapshot_every)
-        self._feed = Feed(name, database, registry, limits.recent)
+        self._feed = Feed(name, incarnation, database, registry, limits.recent)
         self._writer = Writer(
             name,
             incarnation,
@@ -115,6 +115,9 @@ class PgEventLog:
         self._feed.took(units)
         if last:
             self.tail.advance(last)
+            if 0 <= self._feed.high < last:
+                # Others have written in between: only the database can tell what.
+                self.tail.nudge()
             self._notifier.notify(f"{self.name}_events")
 
     async def answered(self, scope: str, key: str) -> IdempotencyReplay | None:
@@ -161,7 +164,7 @@ class PgEventLog:
         )
         return [self._registry.decode(self.name, *row) for row in rows]
 
-    async def read(self, after: int, limit: int, *, topics: Sequence[str] | None = None) -> tuple[list[Recorded], int]:
+    async def read(self, after: int, limit: int, *, topics: Collection[str] | None = None) -> tuple[list[Recorded], int]:
         """See the port. Events before one that cannot be decoded are given; it itself raises UnreadableEvent."""
         if self.tail.head == 0:
             await self.head()
@@ -197,9 +200,15 @@ class PgEventLog:
             raise WrongIncarnation(self.name, incarnation, self._incarnation)
         return int(head)
 
-    async def wait(self, after: int, timeout: float) -> bool:
+    async def _look(self) -> int:
+        if self._feed.high < 0:
+            return await self._read_head()
+        await self._feed.refresh(self.tail.head)
+        return self._feed.high
+
+    async def wait(self, after: int, timeout: float, *, topics: Collection[str] | None = None) -> bool:
         """See the port. Raises WrongIncarnation after a restore."""
-        return await self.tail.wait(after, timeout)
+        return await self.tail.wait(after, timeout, None if topics is None else self._feed.interest(after, topics))
 
     async def follow(self, after: int, batch: int) -> AsyncIterator[list[Recorded]]:
         """See the port."""

@@ -126,9 +126,10 @@ class Registry:
         )
         return kind.topic, reject_nul(_ENCODER.encode(envelope))
 
-    def schema_of(self, log: str, event: Event) -> int:
-        """The schema version under which an event is written now."""
-        return self._by_class[log, type(event)].schema
+    def written_as(self, log: str, event: Event) -> tuple[str, int]:
+        """The topic and the schema version under which an event is written now."""
+        kind = self._by_class[log, type(event)]
+        return kind.topic, kind.schema
 
     def decode(self, log: str, position: int, stream: UUID, version: int, topic: str, state: bytes) -> Recorded:
         """The event of a row, upcast to the present schema. Raises UnreadableEvent."""

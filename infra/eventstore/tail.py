@@ -19,17 +19,20 @@ _LOST: Final = (psycopg.OperationalError, psycopg.InterfaceError, OSError)
 
 Connect = Callable[[], Awaitable[psycopg.AsyncConnection[tuple[Any, ...]]]]
 
+Matters = Callable[[], bool]
+"""Whether what the log has grown by is worth waking somebody for."""
+
 
 class Tail:
     """The last known position of a log, and who waits for the next.
 
     Args:
-        head: reads the last position; raises Unavailable while the database is away, which only delays.
+        look: reads how far the log has grown; raises Unavailable while the database is away, which only delays.
     """
 
-    def __init__(self, head: Callable[[], Awaitable[int]]) -> None:
-        self._read_head = head
-        self._waiting: dict[asyncio.Future[None], int] = {}
+    def __init__(self, look: Callable[[], Awaitable[int]]) -> None:
+        self._look = look
+        self._waiting: dict[asyncio.Future[None], tuple[int, Matters | None]] = {}
         self._wanted = asyncio.Event()
         self._nudged = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
@@ -38,24 +41,25 @@ class Tail:
 
     def advance(self, head: int) -> None:
         """The log is known to hold something at `head`."""
-        if head > self.head:
-            self.head = head
-            for future, after in list(self._waiting.items()):
-                if after < head and not future.done():
-                    future.set_result(None)
+        self.head = max(head, self.head)
+        for future, (after, matters) in list(self._waiting.items()):
+            if after < self.head and not future.done() and (matters is None or matters()):
+                future.set_result(None)
 
     def nudge(self) -> None:
         """The log may have grown: look now, not at the next poll."""
         self._nudged.set()
 
-    async def wait(self, after: int, timeout: float) -> bool:
-        """Whether the log has grown beyond `after` within `timeout` seconds."""
-        if self.head > after:
+    async def wait(self, after: int, timeout: float, matters: Matters | None = None) -> bool:
+        """Whether the log has grown beyond `after`, and by something that matters, within `timeout` seconds."""
+        if self.head > after and (matters is None or matters()):
             return True
+        if timeout <= 0:
+            return False
         if self._watch is None:
             self._watch = asyncio.create_task(self._watching())
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[future] = after
+        self._waiting[future] = after, matters
         self._wanted.set()
         try:
             async with asyncio.timeout(timeout):  # wait_for of Python 3.11 may swallow a cancellation
@@ -83,7 +87,7 @@ class Tail:
                     await self._nudged.wait()
             self._nudged.clear()
             try:
-                self.advance(await self._read_head())
+                self.advance(await self._look())
             except Unavailable as error:
                 _logger.info("looking for new events was interrupted: %s", error)
             except Exception as error:

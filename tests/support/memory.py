@@ -1,7 +1,7 @@
 """The event log, leases, provider and carrier in memory: for unit tests and the deterministic simulation only."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid5
@@ -141,7 +141,7 @@ class MemoryLog:
         found = [r for r in self.streams.get(stream, []) if r.version > after]
         return found[:limit]
 
-    async def read(self, after: int, limit: int, *, topics: Sequence[str] | None = None) -> tuple[list[Recorded], int]:
+    async def read(self, after: int, limit: int, *, topics: Collection[str] | None = None) -> tuple[list[Recorded], int]:
         page = self.events[after : after + limit]
         upto = page[-1].position if page else after
         return [r for r in page if topics is None or r.topic in topics], upto
@@ -152,9 +152,9 @@ class MemoryLog:
     async def head(self) -> int:
         return len(self.events)
 
-    async def wait(self, after: int, timeout: float) -> bool:
+    async def wait(self, after: int, timeout: float, *, topics: Collection[str] | None = None) -> bool:
         await asyncio.sleep(0)
-        return len(self.events) > after
+        return any(topics is None or event.topic in topics for event in self.events[after:])
 
     async def due_tasks(
         self, now: datetime, limit: int, *, kinds: Sequence[str] | None = None, exclude: Sequence[UUID] = ()

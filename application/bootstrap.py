@@ -175,7 +175,12 @@ async def rewrap_keys(settings: Settings) -> int:
 
 @asynccontextmanager
 async def open_shop(
-    settings: Settings, *, clock: Clock | None = None, limits: Limits | None = None, reads: int = 4
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    limits: Limits | None = None,
+    reads: int = 4,
+    follows: bool = True,
 ) -> AsyncIterator[Opened]:
     """Everything that a process works with, closed in order at the end.
 
@@ -183,13 +188,14 @@ async def open_shop(
         clock: another one than the system's, for imports and tests.
         limits: of the event store.
         reads: connections to the read models at most.
+        follows: whether this process waits for events; one that does not need not hear of them.
 
     Raises:
         StartupProblem: a database cannot be used; SchemaMismatch: it does not fit the program.
     """
     clock = clock or SystemClock()
     dsns = log_dsns(settings)
-    listen = {log: settings.listen_database_url or dsn for log, dsn in dsns.items()}
+    listen = {log: settings.listen_database_url or dsn for log, dsn in dsns.items()} if follows else None
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(await EventStore.open(dsns, registry(), listen=listen, limits=limits))
         masters = _masters(settings)

@@ -310,16 +310,27 @@ class EventLog(Protocol):
         ...
 
     async def load_many(
-        self, aggregate: Aggregate[S], streams: Sequence[UUID], *, fresh: bool = False
+        self,
+        aggregate: Aggregate[S],
+        streams: Sequence[UUID],
+        *,
+        fresh: bool = False,
+        presumed_new: Collection[UUID] = (),
     ) -> dict[UUID, tuple[S | None, int]]:
-        """As load, with one query for all that is not cached (or must be fresh)."""
+        """As load, with one query for all that is not cached (or must be fresh).
+
+        Streams that are presumed new are not looked for: unless the cache knows better they have no events.
+        As with a stale cache, a wrong guess ends in a Conflict for whoever begins such a stream.
+        """
         ...
 
     async def stream(self, stream: UUID, *, after: int = 0, limit: int | None = None) -> list[Recorded]:
         """The events of one stream by version."""
         ...
 
-    async def read(self, after: int, limit: int, *, topics: Collection[str] | None = None) -> tuple[list[Recorded], int]:
+    async def read(
+        self, after: int, limit: int, *, topics: Collection[str] | None = None
+    ) -> tuple[list[Recorded], int]:
         """Up to `limit` events after a position in order, and the position up to which the log was read
         (with a topic filter it advances over events that do not matter)."""
         ...

@@ -155,7 +155,10 @@ class Follower:
             return work.unit.tasks
 
     async def _prefetch(self, work: Work, events: Sequence[Recorded]) -> dict[UUID, OrderState]:
-        await work.load_many(self.policy.aggregate, [self.policy.stream_of(_order_of(e.event)) for e in events])
+        own = [self.policy.stream_of(_order_of(e.event)) for e in events]
+        # What begins a stream in most cases is tried as if it always did: a stream that is there conflicts.
+        begins = {s for s, e in zip(own, events, strict=True) if callable(self.policy.reaction(e.event, None))}
+        await work.load_many(self.policy.aggregate, own, begins)
         wanted = [_order_of(e.event) for e in events if type(e.event) in self.policy.reads_order]
         orders: dict[UUID, OrderState] = {}
         for fresh in (False, True):

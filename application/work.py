@@ -1,6 +1,6 @@
 """The unit of work: load streams of one log, decide on them, and commit everything together."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar, cast
 from uuid import UUID, uuid4
@@ -78,8 +78,14 @@ class Work:
             self._entries[stream] = _Entry(aggregate, state, version)
         return cast("S | None", self._entries[stream].state)
 
-    async def load_many(self, aggregate: Aggregate[S], streams: Iterable[UUID]) -> None:
-        """Loads the streams that this unit has not seen yet, with one query for what is not cached."""
+    async def load_many(
+        self, aggregate: Aggregate[S], streams: Iterable[UUID], presumed_new: Collection[UUID] = ()
+    ) -> None:
+        """Loads the streams that this unit has not seen yet, with one query for what is not cached.
+
+        Args:
+            presumed_new: those which the unit begins, if it is right: they need not be looked for.
+        """
         missing = [s for s in dict.fromkeys(streams) if s not in self._entries]
         if not missing:
             return
@@ -90,7 +96,8 @@ class Work:
         trusted = [s for s in missing if s not in set(stale)] if stale else missing
         for part, fresh in ((stale, True), (trusted, False)):
             if part:
-                for stream, (state, version) in (await self.log.load_many(aggregate, part, fresh=fresh)).items():
+                found = await self.log.load_many(aggregate, part, fresh=fresh, presumed_new=presumed_new)
+                for stream, (state, version) in found.items():
                     self._entries[stream] = _Entry(aggregate, state, version)
 
     async def refresh(self, aggregate: Aggregate[S], streams: Iterable[UUID]) -> None:

@@ -12,7 +12,7 @@ import psycopg
 from emporium.application.ports import EventLog, Leases, Superseded
 from emporium.application.together import end, until_one_ends
 from emporium.projections import generations
-from emporium.projections.follower import TRANSIENT, Follower, Foreign, Moved, Paused
+from emporium.projections.follower import TRANSIENT, Follower, Foreign, Moved, Paused, name_of
 from emporium.projections.generations import LIVE, Generation
 from emporium.projections.model import Connection, ReadModel
 from emporium.projections.rebuild import Busy, Rebuild
@@ -124,7 +124,7 @@ class Engine:
             began = time.monotonic()
             try:
                 async with await psycopg.AsyncConnection.connect(
-                    self._dsn, autocommit=True, application_name=f"emporium {model.name}"
+                    self._dsn, autocommit=True, application_name=name_of(model)
                 ) as connection:
                     await self._serve(model, epoch, connection)
             except (Superseded, asyncio.CancelledError):

@@ -1,7 +1,8 @@
 """Folds one generation of one read model: rows and position in one transaction, poison set aside with its key."""
 
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from emporium.projections import generations
 from emporium.projections.model import Connection, ReadModel, Tables
 from emporium.projections.source import Item, Source
 
-__all__ = ["TRANSIENT", "Follower", "Foreign", "Moved", "Paused", "Stopped"]
+__all__ = ["TRANSIENT", "Follower", "Foreign", "Moved", "Paused", "Stopped", "name_of"]
 
 MAX_POISON: Final = 1_000
 """So many keys may wait aside; more of them mean that not the events are wrong but the fold."""
@@ -39,6 +40,11 @@ class Foreign(Exception):  # noqa: N818
 
 class Stopped(Exception):  # noqa: N818
     """The model cannot go on until a person has acted."""
+
+
+def name_of(model: ReadModel) -> str:
+    """The name of a leader's connection, by which its successor finds it."""
+    return f"emporium {model.name}"
 
 
 class _Step(msgspec.Struct, frozen=True):
@@ -105,14 +111,34 @@ class Follower:
             sql.SQL(
                 "SET search_path = {}, public; SET enable_seqscan = off; SET enable_hashjoin = off;"
                 " SET enable_mergejoin = off; SET jit = off; SET synchronous_commit = off;"
-                " SET idle_in_transaction_session_timeout = {}"
+                " SET plan_cache_mode = force_generic_plan; SET idle_in_transaction_session_timeout = {}"
             ).format(sql.Identifier(schema), sql.Literal(f"{self._idle * 1_000:.0f}ms"))
         )
-        await self.connection.execute(
-            "UPDATE emporium_projection_tracking SET epoch = %s WHERE model = %s AND generation = %s AND epoch < %s",
-            [self._epoch, self.model.name, self.generation, self._epoch],
-        )
+        await self._take_over()
         await self.load()
+
+    async def _take_over(self) -> None:
+        """Sets the epoch. A predecessor that stands still within a transaction is cut off after the idle time:
+        while a pipeline is open no timeout of the database sees that nothing comes any more."""
+        while True:
+            try:
+                async with self.connection.transaction():
+                    await self.connection.execute(
+                        sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{self._idle * 250:.0f}ms"))
+                    )
+                    await self.connection.execute(
+                        "UPDATE emporium_projection_tracking SET epoch = %s"
+                        " WHERE model = %s AND generation = %s AND epoch < %s",
+                        [self._epoch, self.model.name, self.generation, self._epoch],
+                    )
+                return
+            except psycopg.errors.LockNotAvailable:
+                await self.connection.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE application_name = %s AND pid <> pg_backend_pid() AND datname = current_database()"
+                    " AND xact_start < clock_timestamp() - make_interval(secs => %s)",
+                    [name_of(self.model), self._idle],
+                )
 
     async def load(self) -> None:
         """Reads positions and parked keys anew. Raises Superseded, Foreign."""
@@ -144,8 +170,6 @@ class Follower:
         self.positions.update({step.log: step.new for step in steps})
         count = sum(len(step.items) for step in steps)
         self.folded += count
-        if self.generation == generations.LIVE:
-            await generations.notify(self.connection, self.model.name)
         return count
 
     async def catch_up(self, targets: Mapping[str, int]) -> None:
@@ -156,7 +180,8 @@ class Follower:
                 items, new = await self._sources[log].read(old)
                 if new <= old:
                     raise LookupError(f"the log {log} ends at {old}, before {target}")
-                await self._move([_Step(log, old, new, items)])
+                with _named():
+                    await self._move([_Step(log, old, new, items)])
                 await self._sift_step(_Step(log, old, new, items))
                 self.positions[log] = new
 
@@ -168,11 +193,14 @@ class Follower:
             await self._commit_sifted(steps)
             return
         try:
-            async with self.connection.transaction():
-                await self._move(steps)
-                for step, events in zip(steps, batches, strict=True):
-                    if events:
-                        await self.model.fold(self._tables, step.log, events)
+            with _named():
+                # In a pipeline only what is read is waited for, and the end.
+                async with self.connection.pipeline(), self.connection.transaction():
+                    await self._move(steps)
+                    for step, events in zip(steps, batches, strict=True):
+                        if events:
+                            await self.model.fold(self._tables, step.log, events)
+                    await self._tell()
         except (*TRANSIENT, Moved, Paused, Foreign):
             raise
         except Exception as error:
@@ -197,28 +225,25 @@ class Follower:
             if self._incarnations[step.log] not in (None, current):
                 raise Foreign(f"the log {step.log} was restored")
             incarnations.append(current)
-        cursor = await self.connection.execute(
-            "UPDATE emporium_projection_tracking t SET position = x.new, incarnation = x.incarnation"
-            " FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::uuid[]) AS x (log, old, new, incarnation)"
-            " WHERE t.model = %s AND t.generation = %s AND t.log = x.log AND t.position = x.old AND t.epoch = %s"
-            " AND coalesce(t.incarnation, x.incarnation) = x.incarnation AND NOT EXISTS ("
-            "SELECT FROM emporium_projection_status s WHERE s.model = t.model AND s.generation = t.generation"
-            " AND s.paused)",
+        await self.connection.execute(
+            "SELECT emporium_projection_move(%s, %s, %s, %s, %s, %s, %s)",
             [
+                self.model.name,
+                self.generation,
+                self._epoch,
                 [step.log for step in steps],
                 [step.old for step in steps],
                 [step.new for step in steps],
                 incarnations,
-                self.model.name,
-                self.generation,
-                self._epoch,
             ],
         )
-        if cursor.rowcount != len(steps):
-            row = await generations.generation(self.connection, self.model.name, self.generation)
-            raise Paused if row is not None and row.paused else Moved
         for step, incarnation in zip(steps, incarnations, strict=True):
             self._incarnations[step.log] = incarnation
+
+    async def _tell(self) -> None:
+        """Wakes the readers at the commit, which waits for no disk and so holds nobody up."""
+        if self.generation == generations.LIVE:
+            await generations.notify(self.connection, self.model.name)
 
     # --- poison ------------------------------------------------------------------------------------
 
@@ -234,10 +259,12 @@ class Follower:
     async def _commit_sifted(self, steps: Sequence[_Step]) -> None:
         before = set(self._parked)
         try:
-            async with self.connection.transaction():
-                await self._move(steps)
-                for step in steps:
-                    await self._sift_step(step)
+            with _named():
+                async with self.connection.transaction():
+                    await self._move(steps)
+                    for step in steps:
+                        await self._sift_step(step)
+                    await self._tell()
         except BaseException:
             self._parked = before
             raise
@@ -305,8 +332,8 @@ class Follower:
         freed = 0
         for key, logs, places in await cursor.fetchall():
             freed += await self._retry_key(key, list(zip(logs, places, strict=True)))
-        if freed and self.generation == generations.LIVE:
-            await generations.notify(self.connection, self.model.name)
+        if freed:
+            await self._tell()
         return freed
 
     async def _retry_key(self, key: str, places: list[tuple[str, int]]) -> bool:
@@ -353,3 +380,16 @@ class Follower:
                 items, _ = await self._sources[log].read(position - 1)
                 batch = {(item.log, item.position): item for item in items}
             yield batch[log, position]
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """Gives the refusals of `emporium_projection_move` their names. Raises Moved, Paused."""
+    try:
+        yield
+    except psycopg.DatabaseError as error:
+        if error.sqlstate == generations.MOVED:
+            raise Moved from error
+        if error.sqlstate == generations.PAUSED:
+            raise Paused from error
+        raise

@@ -15,7 +15,9 @@ __all__ = [
     "CHANNEL",
     "LIVE",
     "MIGRATIONS",
+    "MOVED",
     "NEXT",
+    "PAUSED",
     "PREVIOUS",
     "Generation",
     "Position",
@@ -35,6 +37,9 @@ LIVE, NEXT, PREVIOUS = "live", "next", "prev"
 
 CHANNEL: Final = "emporium_projections"
 """Notified with the model's name after every commit of its live generation."""
+
+MOVED, PAUSED = "EM003", "EM004"
+"""SQLSTATEs of `emporium_projection_move`, which swaps positions or raises."""
 
 MIGRATIONS: Final = (
     """
@@ -73,6 +78,31 @@ CREATE TABLE emporium_parked (
     PRIMARY KEY (model, generation, log, position)
 );
 CREATE INDEX emporium_parked_keys ON emporium_parked (model, generation, key);
+""",
+    f"""
+CREATE FUNCTION emporium_projection_move(
+    p_model text, p_generation text, p_epoch bigint,
+    p_logs text[], p_olds bigint[], p_news bigint[], p_incarnations uuid[]
+) RETURNS void
+LANGUAGE plpgsql AS $body$
+DECLARE
+    moved bigint;
+BEGIN
+    UPDATE emporium_projection_tracking t SET position = x.new, incarnation = x.incarnation
+    FROM unnest(p_logs, p_olds, p_news, p_incarnations) AS x (log, old, new, incarnation)
+    WHERE t.model = p_model AND t.generation = p_generation AND t.log = x.log AND t.position = x.old
+        AND t.epoch = p_epoch AND coalesce(t.incarnation, x.incarnation) = x.incarnation AND NOT EXISTS (
+            SELECT FROM emporium_projection_status s
+            WHERE s.model = t.model AND s.generation = t.generation AND s.paused);
+    GET DIAGNOSTICS moved = ROW_COUNT;
+    IF moved <> cardinality(p_logs) THEN
+        IF EXISTS (SELECT FROM emporium_projection_status s
+                   WHERE s.model = p_model AND s.generation = p_generation AND s.paused) THEN
+            RAISE EXCEPTION 'the read model is paused' USING ERRCODE = '{PAUSED}';
+        END IF;
+        RAISE EXCEPTION 'the read model was moved' USING ERRCODE = '{MOVED}';
+    END IF;
+END $body$;
 """,
 )
 """The engine's own tables, step by step. A parked row without an error waits behind one that has it."""
@@ -261,5 +291,5 @@ async def _hand_over(connection: Connection, model: str, epoch: int) -> None:
 
 
 async def notify(connection: Connection, model: str) -> None:
-    """Wakes whoever waits for the model; after a commit, never in it."""
+    """Wakes whoever waits for the model, at the commit."""
     await connection.execute("SELECT pg_notify(%s, %s)", [CHANNEL, model])

@@ -55,7 +55,7 @@ def application() -> Gateway:
     async def services() -> AsyncIterator[Services]:
         async with AsyncExitStack() as stack:
             try:
-                opened = await stack.enter_async_context(bootstrap.open_shop(settings))
+                opened = await stack.enter_async_context(bootstrap.open_shop(settings, follows=False))
                 doors = await stack.enter_async_context(bootstrap.open_doors(opened))
                 ready = await stack.enter_async_context(open_services(opened, doors))
             except (StartupProblem, StoreError, Unavailable) as problem:

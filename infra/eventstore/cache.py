@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from emporium.application.ports import NewEvent, Recorded
-from emporium.domain.base import Aggregate, State
+from emporium.domain.base import Aggregate, Event, State
 
 __all__ = ["Cached", "StateCache"]
 
@@ -30,12 +30,20 @@ class StateCache:
     Args:
         size: how many streams are remembered.
         interval: an entry that passes a multiple of it is reported to `passed`, for a snapshot.
+        begins: the aggregate whose streams can begin with an event; None where that is not known.
     """
 
-    def __init__(self, size: int, interval: int, passed: Callable[[UUID, Cached], None]) -> None:
+    def __init__(
+        self,
+        size: int,
+        interval: int,
+        passed: Callable[[UUID, Cached], None],
+        begins: Callable[[Event], Aggregate[Any] | None],
+    ) -> None:
         self._size: Final = size
         self._interval: Final = interval
         self._passed = passed
+        self._begins = begins
         self._entries: OrderedDict[int, Cached] = OrderedDict()
 
     def get(self, aggregate: Aggregate[Any], stream: UUID) -> Cached | None:
@@ -61,15 +69,20 @@ class StateCache:
         entries = self._entries
         for event in events:
             known = entries.get(event.stream.int)
+            if known is None and event.version == 1:
+                aggregate = self._begins(event.event)
+                known = None if aggregate is None else Cached(aggregate, None, 0)
             if known is None or known.version != event.version - 1:
                 continue
             try:
                 state = known.aggregate.evolve(known.state, event.event)
             except Exception:
                 # What cannot be folded is told to whoever loads the stream, not to the writer.
-                del entries[event.stream.int]
+                entries.pop(event.stream.int, None)
                 continue
             entries[event.stream.int] = entry = Cached(known.aggregate, state, event.version)
+            if len(entries) > self._size:
+                entries.popitem(last=False)
             if event.version % self._interval == 0:
                 self._passed(event.stream, entry)
 

@@ -47,7 +47,12 @@ class Database:
         self._pool = AsyncConnectionPool(
             dsn,
             connection_class=psycopg.AsyncConnection[tuple[Any, ...]],
-            kwargs={**_KEEPALIVE, "autocommit": True, "prepare_threshold": 0, "options": "-c plan_cache_mode=force_generic_plan"},
+            kwargs={
+                **_KEEPALIVE,
+                "autocommit": True,
+                "prepare_threshold": 0,
+                "options": "-c plan_cache_mode=force_generic_plan",
+            },
             min_size=1,
             max_size=pool,
             open=False,

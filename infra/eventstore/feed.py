@@ -10,6 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from emporium.application.ports import Recorded
+from emporium.infra.eventstore.cache import StateCache
 from emporium.infra.eventstore.database import Database
 from emporium.infra.eventstore.errors import UnreadableEvent, WrongIncarnation
 from emporium.infra.eventstore.registry import Registry
@@ -44,14 +45,18 @@ class Feed:
 
     Args:
         size: how many events are kept.
+        cache: learns from what is decoded.
     """
 
-    def __init__(self, log: str, incarnation: UUID, database: Database, registry: Registry, size: int) -> None:
+    def __init__(
+        self, log: str, incarnation: UUID, database: Database, registry: Registry, size: int, cache: StateCache
+    ) -> None:
         self._log = log
         self._incarnation = incarnation
         self._database = database
         self._registry = registry
         self._size = size
+        self._cache = cache
         self._read = _READ.format(log=log)
         # Everything after `low` up to `high` is here.
         self._low = self._high = -1
@@ -166,6 +171,7 @@ class Feed:
                     if not events:
                         raise
                     return events, events[-1].position
+                self._cache.advance((kept,))
             events.append(kept)
             if len(events) == limit:
                 return events, kept.position

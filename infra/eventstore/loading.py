@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final, TypeVar, cast
 from uuid import UUID
 
@@ -61,7 +61,7 @@ class Loader:
     """
 
     def __init__(self, log: str, database: Database, registry: Registry, *, cached: int, interval: int) -> None:
-        self.cache = StateCache(cached, interval, self._want_snapshot)
+        self.cache = StateCache(cached, interval, self._want_snapshot, lambda event: registry.aggregate_of(log, event))
         self._log = log
         self._database = database
         self._registry = registry
@@ -78,7 +78,12 @@ class Loader:
                 await self._writing
 
     async def load_many(
-        self, aggregate: Aggregate[S], streams: Sequence[UUID], *, fresh: bool
+        self,
+        aggregate: Aggregate[S],
+        streams: Sequence[UUID],
+        *,
+        fresh: bool,
+        presumed_new: Collection[UUID] = (),
     ) -> dict[UUID, tuple[S | None, int]]:
         """See the port."""
         answer: dict[UUID, tuple[S | None, int]] = {}
@@ -87,6 +92,8 @@ class Loader:
             known = self.cache.get(aggregate, stream)
             if known is not None and not fresh:
                 answer[stream] = cast("S | None", known.state), known.version
+            elif not fresh and stream in presumed_new:
+                answer[stream] = None, 0
             else:
                 asked[stream] = known or Cached(aggregate, None, -1)
         if asked:

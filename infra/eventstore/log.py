@@ -77,7 +77,7 @@ class PgEventLog:
         self._notifier = notifier
         self._incarnation_of = incarnation_of
         self._loader = Loader(name, database, registry, cached=limits.cached, interval=limits.snapshot_every)
-        self._feed = Feed(name, incarnation, database, registry, limits.recent)
+        self._feed = Feed(name, incarnation, database, registry, limits.recent, self._loader.cache)
         self._writer = Writer(
             name,
             incarnation,
@@ -118,7 +118,12 @@ class PgEventLog:
             if 0 <= self._feed.high < last:
                 # Others have written in between: only the database can tell what.
                 self.tail.nudge()
-            self._notifier.notify(f"{self.name}_events")
+            self._notifier.notify(f"{self.name}_events", last)
+
+    def heard(self, position: int | None) -> None:
+        """Another process says that the log has grown to a position; what this one wrote itself it knows."""
+        if position is None or position > (self.tail.head if self._feed.high < 0 else self._feed.high):
+            self.tail.nudge()
 
     async def answered(self, scope: str, key: str) -> IdempotencyReplay | None:
         """See the port."""
@@ -148,10 +153,15 @@ class PgEventLog:
         return (await self._loader.load_many(aggregate, [stream], fresh=fresh))[stream]
 
     async def load_many(
-        self, aggregate: Aggregate[S], streams: Sequence[UUID], *, fresh: bool = False
+        self,
+        aggregate: Aggregate[S],
+        streams: Sequence[UUID],
+        *,
+        fresh: bool = False,
+        presumed_new: Collection[UUID] = (),
     ) -> dict[UUID, tuple[S | None, int]]:
         """See the port."""
-        return await self._loader.load_many(aggregate, streams, fresh=fresh)
+        return await self._loader.load_many(aggregate, streams, fresh=fresh, presumed_new=presumed_new)
 
     # --- reading -----------------------------------------------------------------------------------
 
@@ -164,7 +174,9 @@ class PgEventLog:
         )
         return [self._registry.decode(self.name, *row) for row in rows]
 
-    async def read(self, after: int, limit: int, *, topics: Collection[str] | None = None) -> tuple[list[Recorded], int]:
+    async def read(
+        self, after: int, limit: int, *, topics: Collection[str] | None = None
+    ) -> tuple[list[Recorded], int]:
         """See the port. Events before one that cannot be decoded are given; it itself raises UnreadableEvent."""
         if self.tail.head == 0:
             await self.head()

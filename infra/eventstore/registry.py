@@ -91,6 +91,7 @@ class Registry:
         schemas, steps = schemas or {}, dict(upcasters or {})
         self._by_topic: dict[str, _Kind] = {}
         self._by_class: dict[tuple[str, type[Event]], _Kind] = {}
+        self._owners: dict[tuple[str, type[Event]], Aggregate[Any] | None] = {}
         for aggregate in aggregates:
             for event in aggregate.events:
                 topic = f"{aggregate.log}.{event.__name__}"
@@ -107,6 +108,9 @@ class Registry:
                             )
                         kind.steps.append(step)
                     self._by_topic[topic] = self._by_class[aggregate.log, event] = kind
+                owner = self._owners.setdefault((aggregate.log, event), aggregate)
+                if owner is not aggregate:
+                    self._owners[aggregate.log, event] = None
         if steps:
             topic, version = next(iter(steps))
             raise SchemaMismatch(f"the upcaster of {topic} from schema {version} belongs to no event type's chain")
@@ -125,6 +129,10 @@ class Registry:
             meta.correlation, new.id, new.at, kind.schema, meta.causation, meta.actor, meta.request, new.event
         )
         return kind.topic, reject_nul(_ENCODER.encode(envelope))
+
+    def aggregate_of(self, log: str, event: Event) -> Aggregate[Any] | None:
+        """The aggregate that an event belongs to; None where several share its type."""
+        return self._owners[log, type(event)]
 
     def written_as(self, log: str, event: Event) -> tuple[str, int]:
         """The topic and the schema version under which an event is written now."""

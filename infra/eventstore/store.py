@@ -73,7 +73,7 @@ class EventStore:
                     stack.push_async_callback(log.close)
             for dsn, names in logs_by_dsn({log: dsn for log, dsn in (listen or {}).items() if log in logs}).items():
                 direct = Database(dsn, pool=1, patience=limits.patience)
-                listener = Listener(direct.connect, {f"{name}_events": logs[name].tail for name in names})
+                listener = Listener(direct.connect, {f"{name}_events": logs[name].heard for name in names})
                 stack.push_async_callback(listener.close)
             return cls(logs, stack.pop_all())
         raise AssertionError

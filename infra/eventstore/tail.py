@@ -97,14 +97,14 @@ class Tail:
 
 
 class Listener:
-    """Turns NOTIFY on one database into nudges, over a connection of its own that it renews for ever.
+    """Hears NOTIFY on one database, over a connection of its own that it renews for ever.
 
     Args:
         connect: makes an autocommit connection that is no transaction pooler's.
-        channels: channel → the tail to nudge.
+        channels: channel → what to tell that its log has grown to a position, None where that is not known.
     """
 
-    def __init__(self, connect: Connect, channels: Mapping[str, Tail]) -> None:
+    def __init__(self, connect: Connect, channels: Mapping[str, Callable[[int | None], None]]) -> None:
         self._connect = connect
         self._channels = dict(channels)
         self._task = asyncio.create_task(self._run())
@@ -123,11 +123,13 @@ class Listener:
                     for channel in self._channels:
                         await connection.execute(SQL("LISTEN {}").format(Identifier(channel)))
                     # What was committed before LISTEN has notified nobody.
-                    for tail in self._channels.values():
-                        tail.nudge()
+                    for heard in self._channels.values():
+                        heard(None)
                     pause = 0.05
                     async for notification in connection.notifies():
-                        self._channels[notification.channel].nudge()
+                        # The eventsourcing library notifies without a position.
+                        position = int(notification.payload) if notification.payload.isdecimal() else None
+                        self._channels[notification.channel](position)
             except _LOST as error:
                 _logger.info("listening was interrupted, trying again in %.2f s: %s", pause, error)
             except Exception:
@@ -137,8 +139,8 @@ class Listener:
 
 
 class Notifier:
-    """NOTIFY after commits, coalesced, on a connection of its own: inside the commit it would serialise
-    the commits of the whole cluster.
+    """NOTIFY after commits, with the log's last position, coalesced, on a connection of its own: inside the
+    commit it would serialise the commits of the whole cluster.
 
     Args:
         connect: makes an autocommit connection.
@@ -148,13 +150,13 @@ class Notifier:
     def __init__(self, connect: Connect, gap: float = 0.005) -> None:
         self._connect = connect
         self._gap = gap
-        self._pending: set[str] = set()
+        self._pending: dict[str, int] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def notify(self, channel: str) -> None:
-        """Somebody who listens to `channel` should look."""
-        self._pending.add(channel)
+    def notify(self, channel: str, position: int) -> None:
+        """Who listens to `channel` shall learn that its log has grown to a position."""
+        self._pending[channel] = max(position, self._pending.get(channel, 0))
         self._wake.set()
         if self._task is None:
             self._task = asyncio.create_task(self._run())
@@ -170,12 +172,17 @@ class Notifier:
         while True:
             try:
                 async with await self._connect() as connection:
+                    # A notification that a crash of the database loses is of no use after it.
+                    await connection.execute("SET synchronous_commit = off")
                     while True:
                         await self._wake.wait()
                         self._wake.clear()
-                        channels, self._pending = self._pending, set()
-                        for channel in channels:
-                            await connection.execute(SQL("NOTIFY {}").format(Identifier(channel)))
+                        pending, self._pending = self._pending, {}
+                        await connection.execute(
+                            "SELECT pg_notify(x.channel, x.position::text)"
+                            " FROM unnest(%s::text[], %s::bigint[]) AS x (channel, position)",
+                            [list(pending), list(pending.values())],
+                        )
                         await asyncio.sleep(self._gap)
             except _LOST as error:
                 # Listeners poll as well: a lost notification costs them half a second.

@@ -133,15 +133,23 @@ class MemoryLog:
         return state, len(events)
 
     async def load_many(
-        self, aggregate: Aggregate[S], streams: Sequence[UUID], *, fresh: bool = False
+        self,
+        aggregate: Aggregate[S],
+        streams: Sequence[UUID],
+        *,
+        fresh: bool = False,
+        presumed_new: Collection[UUID] = (),
     ) -> dict[UUID, tuple[S | None, int]]:
-        return {stream: await self.load(aggregate, stream) for stream in streams}
+        presumed = () if fresh else presumed_new
+        return {s: (None, 0) if s in presumed else await self.load(aggregate, s) for s in streams}
 
     async def stream(self, stream: UUID, *, after: int = 0, limit: int | None = None) -> list[Recorded]:
         found = [r for r in self.streams.get(stream, []) if r.version > after]
         return found[:limit]
 
-    async def read(self, after: int, limit: int, *, topics: Collection[str] | None = None) -> tuple[list[Recorded], int]:
+    async def read(
+        self, after: int, limit: int, *, topics: Collection[str] | None = None
+    ) -> tuple[list[Recorded], int]:
         page = self.events[after : after + limit]
         upto = page[-1].position if page else after
         return [r for r in page if topics is None or r.topic in topics], upto

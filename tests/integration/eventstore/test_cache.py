@@ -109,7 +109,7 @@ async def test_the_cache_is_bounded_and_many_are_loaded_at_once(dsn: str) -> Non
 
 
 def test_an_old_load_does_not_turn_the_cache_back() -> None:
-    cache, stream = StateCache(10, 100, lambda stream, entry: None), uuid4()
+    cache, stream = StateCache(10, 100, lambda stream, entry: None, lambda event: None), uuid4()
     cache.put(stream, Cached(TALLY, Tally(name="x"), 1))
     cache.advance([new(stream, 2)])
     cache.put(stream, Cached(TALLY, Tally(name="x"), 1))
@@ -117,7 +117,7 @@ def test_an_old_load_does_not_turn_the_cache_back() -> None:
 
 
 def test_an_event_that_does_not_follow_what_is_known_is_left_to_the_next_load() -> None:
-    cache, stream = StateCache(10, 100, lambda stream, entry: None), uuid4()
+    cache, stream = StateCache(10, 100, lambda stream, entry: None, lambda event: None), uuid4()
     cache.put(stream, Cached(TALLY, Tally(name="x"), 1))
     cache.advance([new(stream, 3), new(uuid4(), 1)])
     assert cache.get(TALLY, stream) == Cached(TALLY, Tally(name="x"), 1)
@@ -199,8 +199,9 @@ async def test_a_snapshot_of_another_state_version_is_not_used(dsn: str) -> None
         evolve=lambda state, event: evolve(state, event) if state is None else Tally(name="two", total=state.total + 2),
         state_version=2,
     )
+    async with await EventStore.open({"alpha": dsn}, REGISTRY) as other:
+        await append_many(other, stream, 25)
     async with await EventStore.open({"alpha": dsn}, REGISTRY, limits=Limits(snapshot_every=10)) as store:
-        await append_many(store, stream, 25)
         await store["alpha"].load(TALLY, stream)
         await store["alpha"]._loader.close()
         assert await snapshots(dsn) == [(25, "Tally@1")]

@@ -48,6 +48,9 @@ class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
         unit_price: what one unit costs, rounded to minor units for display.
         total: quantity times the exact price, rounded half up once: what is charged.
         agreed_price: the exact decimal price where it was agreed at order entry instead of the list price.
+        discount: what is taken off the total, at most the total.
+        tax: of the total less the discount; contained in it or added to it as the agreement says.
+        tax_rate: in percent as decimal text, such as "20" or "5.5".
     """
 
     line: int
@@ -57,6 +60,36 @@ class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
     unit_price: Money
     total: Money
     agreed_price: str | None = None
+    discount: Money | None = None
+    tax: Money | None = None
+    tax_rate: str | None = None
+
+
+class Agreement(msgspec.Struct, frozen=True, kw_only=True):
+    """What the customer agreed to beside the goods and their shipping.
+
+    Attributes:
+        discount: the sum of the lines' discounts.
+        shipping_discount: what is taken off the shipping.
+        tax: of everything, the shipping included.
+        tax_inclusive: the prices contain the tax; else it is added to them.
+        shipping_method: the code of the chosen one.
+        coupons: the codes that were used.
+        terms_version: of the shop's terms.
+        quote_id: the quote that was accepted.
+        language: in which the customer is written to, such as "en".
+    """
+
+    discount: Money
+    shipping_discount: Money
+    tax: Money
+    tax_inclusive: bool = True
+    shipping_tax: Money | None = None
+    shipping_method: str | None = None
+    coupons: tuple[str, ...] = ()
+    terms_version: str | None = None
+    quote_id: UUID | None = None
+    language: str = "en"
 
 
 class ReturnedLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +128,7 @@ class OrderCreated(Event, frozen=True, kw_only=True):
     payment_method: str
     channel: str = "web"
     placed_at: datetime
+    agreement: Agreement | None = None
 
 
 class OrderPaid(Event, frozen=True, kw_only=True):
@@ -298,6 +332,7 @@ class OrderState(State, frozen=True, kw_only=True):
     returned: dict[int, int] = {}
     given_back: int = 0
     refunds: dict[UUID, int] = {}
+    agreement: Agreement | None = None
 
     @property
     def is_closed(self) -> bool:
@@ -325,6 +360,7 @@ class PlaceOrder(Command, frozen=True, kw_only=True):
     payment_method: str
     channel: str = "web"
     at: datetime
+    agreement: Agreement | None = None
 
 
 class RecordPayment(Command, frozen=True, kw_only=True):
@@ -526,7 +562,7 @@ def _place(command: PlaceOrder, order: OrderState | None) -> Sequence[Event]:
         goods += line.total
     _check_amount(command.shipping, 0)
     # Nothing to pay would leave the saga waiting for a payment that no provider takes.
-    total = _check_amount(goods + command.shipping, 1)
+    total = _check_amount(_to_pay(command, goods), 1)
     return [
         OrderCreated(
             order_id=command.order_id,
@@ -545,8 +581,19 @@ def _place(command: PlaceOrder, order: OrderState | None) -> Sequence[Event]:
             payment_method=check_text("payment_method", command.payment_method, TEXT_MOST),
             channel=command.channel,
             placed_at=command.at,
+            agreement=command.agreement,
         )
     ]
+
+
+def _to_pay(command: PlaceOrder, goods: Money) -> Money:
+    """Goods and shipping, less what is taken off, with the tax where the prices do not contain it."""
+    total = goods + command.shipping
+    agreed = command.agreement
+    if agreed is None:
+        return total
+    total -= agreed.discount + agreed.shipping_discount
+    return total if agreed.tax_inclusive else total + agreed.tax
 
 
 def _check_amount(amount: Money, least: int) -> Money:
@@ -638,6 +685,7 @@ def evolve(order: OrderState | None, event: Event) -> OrderState:
             total=event.total,
             country=event.country,
             payment_method=event.payment_method,
+            agreement=event.agreement,
             email=event.email,
             ship_to=event.ship_to,
         )

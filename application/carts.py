@@ -149,14 +149,18 @@ async def add(
     currency: str,
     cause: Meta,
     keep: AddKeep = lambda _: None,
+    new: bool = False,
 ) -> tuple[Added, Committed]:
     """Puts units into the cart at the price of now. Raises `Rejected` (not_for_sale, out_of_stock, cart_…).
 
     Args:
         recent: offers that may be a second old.
+        new: the cart's id was just made.
     """
 
     async def handler(work: Work) -> Added:
+        if new:
+            work.begin(CART, cart_id)
         before = await work.load(CART, cart_id)
         item = before.items.get(sku) if before is not None else None
         wanted = quantity + (item.quantity if item is not None else 0)

@@ -100,11 +100,11 @@ async def place(
             cart = _ready(await work.load(CART, cart_id), details.currency)
             order_id = order_id_of(cart_id, cart.attempts + 1)
             subject = customer_id or order_id
+            work.begin(ORDER, order_id)
+            await work.load(ORDER, order_id)
             # The key is at hand only until something else is awaited.
-            offers, _, _ = await asyncio.gather(
-                shop.offers.offers(list(cart.items), cart.currency),
-                work.load(ORDER, order_id),
-                shop.vault.key_for(subject),
+            offers, _ = await asyncio.gather(
+                shop.offers.offers(list(cart.items), cart.currency), shop.vault.key_for(subject)
             )
             lines = _lines(list(cart.items.values()), offers.get, accept_prices=details.accept_prices)
             number = order_number(order_id if clashes == 0 else stream_id("order number", order_id, clashes))

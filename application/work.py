@@ -1,9 +1,10 @@
 """The unit of work: load streams of one log, decide on them, and commit everything together."""
 
+import os
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import datetime
-from typing import Any, TypeVar, cast
-from uuid import UUID, uuid4
+from typing import Any, Final, TypeVar, cast
+from uuid import UUID
 
 from emporium.application.ports import Clock, Conflict, EventLog, Meta, NewEvent, Task, Unit
 from emporium.domain.base import Aggregate, Command, Event, Rejected, State
@@ -17,6 +18,21 @@ Schedule = Callable[[NewEvent, State | None], Iterable[Task]]
 """(event, state before it) → the tasks that the event makes necessary."""
 
 MAX_TRIES = 50
+
+
+_CHANCE: Final = 4096
+_chance: list[UUID] = []
+
+
+def _event_id() -> UUID:
+    """A random id. The kernel is asked for the chance of many at once: each call costs as much as a decision."""
+    if not _chance:
+        drawn = os.urandom(16 * _CHANCE)
+        _chance.extend(UUID(bytes=drawn[at : at + 16], version=4) for at in range(0, len(drawn), 16))
+    return _chance.pop()
+
+
+os.register_at_fork(after_in_child=_chance.clear)
 
 
 class _Entry:
@@ -69,6 +85,12 @@ class Work:
         self._schedule = schedule
         self._stale = stale
         self._entries: dict[UUID, _Entry] = {}
+
+    def begin(self, aggregate: Aggregate[S], stream: UUID) -> None:
+        """Takes a stream for new without looking, because its id was just made, or for a first guess: where
+        it has events after all, the commit conflicts and the next attempt loads it."""
+        if stream not in self._entries and self._stale is not None and stream not in self._stale:
+            self._entries[stream] = _Entry(aggregate, None, 0)
 
     async def load(self, aggregate: Aggregate[S], stream: UUID) -> S | None:
         """The state of the stream as this unit sees it."""
@@ -130,7 +152,7 @@ class Work:
         entry.version += 1
         entry.changed = True
         entry.state = entry.aggregate.evolve(before, event)
-        new = NewEvent(uuid4(), stream, entry.version, event, self.now, cause)
+        new = NewEvent(_event_id(), stream, entry.version, event, self.now, cause)
         self.unit.events.append(new)
         self.unit.tasks.extend(self._schedule(new, before))
 

@@ -119,6 +119,7 @@ class CartController(Controller):
                 currency=data.currency or services.shop.currency,
                 cause=_cause(request, owner, cart_id),
                 keep=keep,
+                new=owner.cart is None,
             ),
         )
 

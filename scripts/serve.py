@@ -1,6 +1,7 @@
 """`emporium serve`: granian with the gateway's processes, which end within three seconds when asked to."""
 
 import errno
+import gc
 import logging
 import os
 import signal
@@ -35,6 +36,8 @@ _GRACE: Final = 2
 
 _BACKLOG: Final = 2048
 
+_LIMITS: Final = bootstrap.Limits(pace=0.002)
+
 _LOGGING: Final = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -49,13 +52,16 @@ def application() -> Gateway:
     """The application of one gateway process, for granian; its settings come from the environment."""
     # A killed supervisor must not leave a process behind that holds the port.
     die_with_parent(signal.SIGTERM)()
+    # What was imported stays; requests and states live shortly and form few cycles.
+    gc.freeze()
+    gc.set_threshold(50_000)
     settings = load()
 
     @asynccontextmanager
     async def services() -> AsyncIterator[Services]:
         async with AsyncExitStack() as stack:
             try:
-                opened = await stack.enter_async_context(bootstrap.open_shop(settings, follows=False))
+                opened = await stack.enter_async_context(bootstrap.open_shop(settings, limits=_LIMITS, follows=False))
                 doors = await stack.enter_async_context(bootstrap.open_doors(opened))
                 ready = await stack.enter_async_context(open_services(opened, doors))
             except (StartupProblem, StoreError, Unavailable) as problem:

@@ -39,6 +39,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         pool: connections for reading, per database.
         patience: seconds for which a lost database is waited for before Unavailable is raised.
         lanes: writing connections per log.
+        pace: seconds between two batches of a log while few units wait: fewer, larger commits. A process with
+            many callers wants some; one whose work goes step by step wants none.
     """
 
     queue: int = 4096
@@ -48,6 +50,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     pool: int = 4
     patience: float = 10.0
     lanes: int = 2
+    pace: float = 0.0
 
 
 class PgEventLog:
@@ -86,6 +89,7 @@ class PgEventLog:
             queue=limits.queue,
             patience=limits.patience,
             lanes=limits.lanes,
+            pace=limits.pace,
         )
         self._events = f"public.{name}_events"
 

@@ -93,6 +93,7 @@ class Writer:
         queue: how many units may wait.
         patience: seconds for which a lost database is waited for.
         lanes: batches that may be under way at once; more than one hides the round trip.
+        pace: seconds between the beginnings of two batches while no crowd waits.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class Writer:
         queue: int,
         patience: float,
         lanes: int,
+        pace: float = 0.0,
     ) -> None:
         self._log = log
         self._incarnation = incarnation
@@ -112,6 +114,8 @@ class Writer:
         self._committed = committed
         self._limit = queue
         self._patience = patience
+        self._pace = pace
+        self._began = 0.0
         self._queue: deque[_Entry] = deque()
         self._lanes = [_Lane() for _ in range(lanes)]
         self._wake = asyncio.Event()
@@ -147,7 +151,12 @@ class Writer:
             await self._drop(lane)
 
     async def _run(self, lane: _Lane) -> None:
+        loop = asyncio.get_running_loop()
         while True:
+            if self._queue and len(self._queue) < _CROWD and not self._closing:
+                early = self._began + self._pace - loop.time()
+                if early > 0:
+                    await asyncio.sleep(early)
             batch = self._take(lane)
             if not batch:
                 if self._closing and not self._queue:
@@ -156,6 +165,7 @@ class Writer:
                 await self._wake.wait()
                 continue
             lane.busy = True
+            self._began = loop.time()
             try:
                 await self._commit(lane, batch)
             except Exception as error:

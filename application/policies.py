@@ -15,7 +15,7 @@ from emporium.application.commands import FailAndReopen, ReserveOrder
 from emporium.domain import order, payment, reservation, shipment
 from emporium.domain.base import Aggregate, Command, Event, State
 from emporium.domain.order import ORDER, OrderState
-from emporium.domain.payment import PAYMENT, payment_id_of
+from emporium.domain.payment import PAYMENT, closing_refund_id_of, payment_id_of
 from emporium.domain.reservation import RESERVATION, reservation_id_of
 from emporium.domain.shipment import SHIPMENT, shipment_id_of
 
@@ -296,7 +296,20 @@ def _refunded(event: payment.PaymentRefunded, state: OrderState, _: OrderState) 
 
 
 def _refund_failed(event: payment.RefundFailed, *_: object) -> Sequence[Command]:
+    if event.refund_id != closing_refund_id_of(event.order_id):
+        return []
     return [FailAndReopen(order_id=event.order_id, reason="out_of_stock", detail=f"refund_failed:{event.code}")]
+
+
+def _voided(event: payment.PaymentVoided, *_: object) -> Sequence[Command]:
+    if event.reason == "out_of_stock":
+        return [FailAndReopen(order_id=event.order_id, reason="out_of_stock")]
+    # Its stock may be reserved or on its way out: shipping says whether the order can still be stopped.
+    return [order.RequestCancellation(order_id=event.order_id, reason="payment_voided")]
+
+
+def _voided_and_short(event: payment.PaymentVoided, *_: object) -> Sequence[Command]:
+    return [FailAndReopen(order_id=event.order_id, reason="out_of_stock")]
 
 
 def _confirmed(event: reservation.StockReserved, *_: object) -> Sequence[Command]:
@@ -348,6 +361,8 @@ _ORDER: Final = (
 _ODD: Final = Later("it contradicts what is known of the order; a person must look if it stays so")
 _CLOSED: Final = Ignore("the order is closed, and the sender of this event settles what is owed")
 
+_GOODS_LEFT: Final = Ignore("the goods have left: the order goes on, and staff claim the money")
+
 ORDERING: Final = Policy(
     name="ordering",
     aggregate=ORDER,
@@ -373,7 +388,22 @@ ORDERING: Final = Policy(
         payment.RefundFailed: _row(
             _ORDER,
             Ignore("staff settle a refused refund; the order's status does not depend on it"),
+            # Before the shortage is seen here only a closing refund can fail, and only for the shortage.
+            pending=_refund_failed,
+            paid=_refund_failed,
             refunding=_refund_failed,
+        ),
+        payment.PaymentVoided: _row(
+            _ORDER,
+            Ignore("the order is closed or about to be; no money was taken, so none goes back"),
+            new=_ODD,
+            pending=_voided,
+            paid=_voided,
+            confirmed=_voided,
+            partly_shipped=_GOODS_LEFT,
+            shipped=_GOODS_LEFT,
+            fulfilled=_GOODS_LEFT,
+            refunding=_voided_and_short,
         ),
         reservation.StockReserved: _row(
             _ORDER, _confirmed, new=_ODD, refunding=_ODD, failed=_CLOSED, cancelled=_CLOSED

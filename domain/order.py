@@ -169,7 +169,7 @@ class OrderCompleted(Event, frozen=True, kw_only=True):
 
 
 class OrderFailed(Event, frozen=True, kw_only=True):
-    """The order came to nothing: payment_declined, payment_timed_out, out_of_stock or reservation_expired."""
+    """The order came to nothing: payment_declined, payment_timed_out or out_of_stock."""
 
     order_id: UUID
     reason: str
@@ -561,8 +561,7 @@ def _place(command: PlaceOrder, order: OrderState | None) -> Sequence[Event]:
         _check_amount(line.total, 0)
         goods += line.total
     _check_amount(command.shipping, 0)
-    # Nothing to pay would leave the saga waiting for a payment that no provider takes.
-    total = _check_amount(_to_pay(command, goods), 1)
+    total = _check_amount(_to_pay(command, goods), 0)
     return [
         OrderCreated(
             order_id=command.order_id,

@@ -79,10 +79,11 @@ class PaymentCaptured(Event, frozen=True, kw_only=True):
 
 
 class PaymentVoided(Event, frozen=True, kw_only=True):
-    """Secured funds were let go without having been taken."""
+    """Secured funds were let go without having been taken, or nothing was due: nothing has to go back."""
 
     payment_id: UUID
     order_id: UUID
+    reason: str = ""
 
 
 class RefundRequested(Event, frozen=True, kw_only=True):
@@ -186,6 +187,7 @@ class RecordCapture(Command, frozen=True, kw_only=True):
 
 class RecordVoid(Command, frozen=True, kw_only=True):
     order_id: UUID
+    reason: str = ""
 
 
 class RequestRefund(Command, frozen=True, kw_only=True):
@@ -246,7 +248,7 @@ def decide(command: Command, payment: PaymentState | None) -> Sequence[Event]:
                 return []
             if payment.status != PROCESSED or payment.captured or payment.left != payment.received:
                 raise NOT_AUTHORISED()
-            return [PaymentVoided(payment_id=payment.payment_id, order_id=payment.order_id)]
+            return [_void(payment, command.reason)]
         case RequestRefund():
             return _refund(payment, command.refund_id, command.amount, command.reason)
         case RecordRefund():
@@ -311,11 +313,18 @@ def _cancel(command: CancelPayment, payment: PaymentState | None) -> Sequence[Ev
                 payment_id=payment_id_of(command.order_id), order_id=command.order_id, reason=command.reason
             )
         ]
+    if payment.status == PROCESSED and payment.received == 0 and not payment.voided:
+        # Nothing was due, so no refund will tell that the payment has ended.
+        return [_void(payment, command.reason)]
     if payment.left <= 0:
         return []
     return _refund(
         payment, closing_refund_id_of(payment.order_id), Money(payment.left, _currency(payment)), command.reason
     )
+
+
+def _void(payment: PaymentState, reason: str) -> PaymentVoided:
+    return PaymentVoided(payment_id=payment.payment_id, order_id=payment.order_id, reason=reason)
 
 
 def _charged(command: RecordCharge, payment: PaymentState) -> Sequence[Event]:

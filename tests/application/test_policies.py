@@ -50,7 +50,9 @@ EXPECTED: dict[str, str] = {
     "ordering PaymentRefunded": "later RecordOrderRefund+FailAndReopen RecordOrderRefund+FailAndReopen "
     "RecordOrderRefund RecordOrderRefund RecordOrderRefund RecordOrderRefund RecordOrderRefund+FailAndReopen "
     "RecordOrderRefund RecordOrderRefund RecordOrderRefund",
-    "ordering RefundFailed": "- - - - - - - FailAndReopen - - -",
+    "ordering RefundFailed": "- FailAndReopen FailAndReopen - - - - FailAndReopen - - -",
+    "ordering PaymentVoided": "later RequestCancellation RequestCancellation RequestCancellation - - - "
+    "FailAndReopen - - -",
     "ordering StockReserved": "later " + "RecordReservation " * 6 + "later RecordReservation - -",
     "ordering StockReservationFailed": "later RecordShortage RecordShortage later later later later - "
     "RecordShortage - -",
@@ -76,7 +78,8 @@ EVENTS: tuple[Event, ...] = (
     payment.PaymentCancelled(**PAYMENT, reason="changed"),
     payment.LatePaymentReceived(**PAYMENT, amount=GBP, reference="r"),
     payment.PaymentRefunded(**PAYMENT, refund_id=OTHER, amount=GBP, reason="out_of_stock", reference="r"),
-    payment.RefundFailed(**PAYMENT, refund_id=OTHER, amount=GBP, code="no"),
+    payment.RefundFailed(**PAYMENT, refund_id=payment.closing_refund_id_of(ID), amount=GBP, code="no"),
+    payment.PaymentVoided(**PAYMENT, reason="let_go"),
     reservation.StockReserved(order_id=ID, payment_id=OTHER, allocations=(MUG,)),
     reservation.StockReservationFailed(
         order_id=ID, payment_id=OTHER, short=(Short(sku="MUG", wanted=2, available=1),)
@@ -191,3 +194,19 @@ def test_a_refund_after_delivery_does_not_fail_the_order() -> None:
         assert callable(reaction)
         names = [type(command).__name__ for command in reaction(returned, state_of(ORDERING, status), ORDER)]
         assert names == ["RecordOrderRefund"]
+
+
+def test_a_refund_that_is_not_the_closing_one_says_nothing_of_the_order() -> None:
+    event = payment.RefundFailed(**PAYMENT, refund_id=OTHER, amount=GBP, code="no")
+    reaction = ORDERING.reaction(event, state_of(ORDERING, order.PAID))
+    assert not isinstance(reaction, Ignore | Later)
+    assert reaction(event, None, ORDER) == []
+
+
+def test_a_payment_given_up_for_a_shortage_fails_the_order_that_has_not_heard_of_it() -> None:
+    event = payment.PaymentVoided(**PAYMENT, reason="out_of_stock")
+    for status in (order.PENDING, order.PAID):
+        reaction = ORDERING.reaction(event, state_of(ORDERING, status))
+        assert not isinstance(reaction, Ignore | Later)
+        [command] = reaction(event, None, ORDER)
+        assert type(command).__name__ == "FailAndReopen"

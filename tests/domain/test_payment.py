@@ -226,6 +226,14 @@ def test_funds_let_go_cannot_be_refunded() -> None:
     given(ASKED, HELD, VOIDED).when(CANCEL).then()
 
 
+def test_a_payment_of_nothing_that_is_not_wanted_any_more_is_voided_once() -> None:
+    command = RequestPayment(order_id=ORDER, amount=gbp(0), method="card")
+    free = given().when(command).events
+    voided = PaymentVoided(payment_id=PAYMENT, order_id=ORDER, reason=CANCEL.reason)
+    given(*free).when(CANCEL).then(voided)
+    given(*free, voided).when(CANCEL).then()
+
+
 # --- refunds ---------------------------------------------------------------------------------------
 
 

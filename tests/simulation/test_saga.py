@@ -83,10 +83,11 @@ class Simulation:
         order_id = order_id_of(cart_id, 1)
         lines = []
         now = self.clock.now()
+        free = number % 4 == 3
         adds = []
         for line, sku in enumerate(self.random.sample(SKUS, self.random.randint(1, 3)), start=1):
             quantity = self.random.randint(1, 4)
-            price = Money(250 * line, "GBP")
+            price = Money(0 if free else 250 * line, "GBP")
             adds.append(AddCartItem(cart_id=cart_id, sku=sku, quantity=quantity, unit_price=price, at=now))
             lines.append(
                 OrderLine(line=line, sku=sku, title=sku, quantity=quantity, unit_price=price, total=price * quantity)
@@ -94,7 +95,7 @@ class Simulation:
         out = CheckOutCart(cart_id=cart_id, order_id=order_id, order_number=f"N{number}", attempt=1, at=now)
         place = PlaceOrder(
             order_id=order_id, number=f"N{number}", cart_id=cart_id, subject=order_id, lines=tuple(lines),
-            shipping=Money(300, "GBP"), country="GB", payment_method=self.random.choice(METHODS), at=now,
+            shipping=Money(0 if free else 300, "GBP"), country="GB", payment_method=self.random.choice(METHODS), at=now,
         )  # fmt: skip
         await self.run("ordering", *adds, out, place)
         self.orders.append(order_id)
@@ -105,6 +106,12 @@ class Simulation:
             await self.run("ordering", wish)
         except Rejected as rejected:
             assert rejected.code == "too_late_to_cancel"
+
+    async def void_one(self) -> None:
+        try:
+            await self.run("payments", payment.RecordVoid(order_id=self.random.choice(self.orders), reason="let_go"))
+        except Rejected as rejected:
+            assert rejected.code in ("not_authorised", "no_such_payment")
 
     async def step(self) -> None:
         if self.random.random() < 0.5:
@@ -201,3 +208,43 @@ async def check(simulation: Simulation) -> None:
             kind, _, cause = recorded.meta.causation.partition(":")
             assert kind in ("request", "timer", "event")
             assert kind != "event" or cause in known
+
+
+async def test_an_order_whose_payment_is_let_go_still_ends() -> None:
+    voided = 0
+    for seed in range(20):
+        simulation = Simulation(seed, faults=0.1)
+        simulation.provider.captures = False
+        await simulation.stock()
+        for number in range(12):
+            await simulation.place(number)
+            for _ in range(simulation.random.randint(0, 30)):
+                await simulation.step()
+                if simulation.random.random() < 0.4:
+                    await simulation.void_one()
+        await simulation.settle()
+        simulation.clock.advance(timedelta(hours=1))
+        await simulation.settle()
+        voided += sum(isinstance(r.event, payment.PaymentVoided) for r in simulation.logs["payments"].events)
+        for sku in SKUS:
+            for warehouse in WAREHOUSES:
+                level, _ = await simulation.logs["inventory"].load(STOCK, stock_id_of(sku, warehouse))
+                assert level is not None
+                assert level.reserved == 0
+        assert not [task for log in simulation.logs.values() for task in log.tasks.values() if task.parked]
+    assert voided > 20
+
+
+async def test_a_refused_refund_leaves_no_order_open() -> None:
+    refused = 0
+    for seed in range(20):
+        simulation = Simulation(seed, faults=0.1)
+        simulation.provider.refuses_refunds = True
+        await simulation.stock()
+        for number in range(12):
+            await simulation.place(number)
+            for _ in range(simulation.random.randint(0, 30)):
+                await simulation.step()
+        await simulation.settle()
+        refused += sum(isinstance(r.event, payment.RefundFailed) for r in simulation.logs["payments"].events)
+    assert refused > 20

@@ -211,6 +211,8 @@ class MemoryProvider:
     def __init__(self, trouble: Any = None) -> None:
         self.charges: dict[str, tuple[UUID, Money, Outcome]] = {}
         self.refunds: dict[str, tuple[str, Money]] = {}
+        self.captures = True
+        self.refuses_refunds = False
         self._trouble = trouble or (lambda: None)
 
     async def charge(self, key: str, order: UUID, amount: Money, method: str, at: datetime) -> Outcome:
@@ -219,7 +221,7 @@ class MemoryProvider:
             if method == "pm_never":
                 raise ProviderDown("no answer")
             outcome = (
-                Outcome("declined", code="card_declined") if method == "pm_declined" else Outcome("succeeded", key)
+                Outcome("declined", code="card_declined") if method == "pm_declined" else Outcome("succeeded", key, captured=self.captures)
             )
             self.charges[key] = order, amount, outcome
         self._trouble()
@@ -231,6 +233,8 @@ class MemoryProvider:
 
     async def refund(self, key: str, reference: str, amount: Money, at: datetime) -> Outcome:
         self._trouble()
+        if self.refuses_refunds:
+            return Outcome("declined", code="no")
         self.refunds.setdefault(key, (reference, amount))
         self._trouble()
         return Outcome("succeeded", key)

@@ -220,9 +220,9 @@ class MemoryProvider:
         if key not in self.charges:
             if method == "pm_never":
                 raise ProviderDown("no answer")
-            outcome = (
-                Outcome("declined", code="card_declined") if method == "pm_declined" else Outcome("succeeded", key, captured=self.captures)
-            )
+            outcome = Outcome("succeeded", key, captured=self.captures)
+            if method == "pm_declined":
+                outcome = Outcome("declined", code="card_declined")
             self.charges[key] = order, amount, outcome
         self._trouble()
         return self.charges[key][2]

@@ -38,6 +38,7 @@ __all__ = [
     "Provider",
     "ProviderRecord",
     "Recorded",
+    "Restored",
     "Superseded",
     "Taken",
     "Task",
@@ -262,6 +263,13 @@ class Overloaded(Exception):
 
 class Unavailable(Exception):
     """The database cannot be reached at present."""
+
+
+class Restored(Exception):
+    """A log is not the one that this process began with: all that the process knows of it means nothing.
+
+    Whoever meets this ends the process, which begins anew with what is there.
+    """
 
 
 class Unreadable(Exception):

@@ -20,6 +20,7 @@ from emporium.application.ports import (
     Meta,
     Overloaded,
     Recorded,
+    Restored,
     Superseded,
     Task,
     TaskUpdate,
@@ -86,8 +87,13 @@ class Follower:
         self.position = self._committed = 0
 
     async def resume(self) -> None:
-        """Takes up where the last leader committed."""
+        """Takes up where the last leader committed. Raises Restored where the log does not go so far."""
         self.position = self._committed = await self.log.tracking(self.policy.name, self.upstream.name)
+        if self.position > (head := await self.upstream.head()):
+            # Events that come in its place would be passed over without a word.
+            raise Restored(
+                f"{self.policy.name} has followed {self.upstream.name} to {self.position}, it ends at {head}"
+            )
 
     async def step(self, epoch: int) -> tuple[bool, list[Task]]:
         """Handles one batch: whether there was anything, and the tasks that it made.
@@ -398,7 +404,10 @@ class ProcessManager:
         self.epoch: int | None = None
 
     async def run(self) -> None:
-        """Waits for the lease, leads while it holds, begins again when it is lost. Ends when cancelled."""
+        """Waits for the lease, leads while it holds, begins again when it is lost. Ends when cancelled.
+
+        Raises Restored.
+        """
         while True:
             try:
                 self.epoch = await self._leases.acquire(self.name, self._owner, self._ttl)
@@ -406,6 +415,8 @@ class ProcessManager:
                     await asyncio.sleep(self._ttl / 4)
                     continue
                 await self._lead(self.epoch)
+            except Restored:
+                raise
             except (Superseded, Unavailable, Overloaded) as lost:
                 _log.warning("%s steps down: %r", self.name, lost)
                 await asyncio.sleep(IDLE)

@@ -13,7 +13,7 @@ from litestar.exceptions import (
     ValidationException,
 )
 
-from emporium.application.ports import Conflict, Erased, LimitReached, Overloaded, Taken, Unavailable
+from emporium.application.ports import Conflict, Erased, LimitReached, Overloaded, Restored, Taken, Unavailable
 from emporium.domain.base import Reason, Rejected
 from emporium.domain.customer import CUSTOMER_ERASED
 from emporium.http.reply import Reply
@@ -248,7 +248,7 @@ def problem_of(error: Exception) -> Problem:
             return _of_rejection(error)
         case Overloaded():
             return KINDS.overloaded(headers={"Retry-After": "1"})
-        case Unavailable():
+        case Unavailable() | Restored():
             return KINDS.unavailable(headers={"Retry-After": "2"})
         case Conflict():
             return KINDS.conflict(headers={"Retry-After": "1"})

@@ -1,5 +1,6 @@
 """`emporium serve`: granian with the gateway's processes, which end within three seconds when asked to."""
 
+import asyncio
 import errno
 import gc
 import logging
@@ -20,9 +21,10 @@ from granian.server import Server
 
 from emporium.application import bootstrap
 from emporium.application.ports import Unavailable
+from emporium.application.together import end
 from emporium.http.main import Gateway, NotStarted, open_services
 from emporium.http.services import Services
-from emporium.infra.eventstore import StoreError
+from emporium.infra.eventstore import EventStore, StoreError
 from emporium.infra.postgres import die_with_parent
 from emporium.infra.settings import Settings, StartupProblem, environment, load
 from emporium.scripts.processes import free_port
@@ -66,9 +68,28 @@ def application() -> Gateway:
                 ready = await stack.enter_async_context(open_services(opened, doors))
             except (StartupProblem, StoreError, Unavailable) as problem:
                 raise NotStarted(str(problem)) from problem
-            yield ready
+            async with _unless_restored(opened.store):
+                yield ready
 
     return Gateway(services, log_requests=settings.log_requests)
+
+
+@asynccontextmanager
+async def _unless_restored(store: EventStore) -> AsyncIterator[None]:
+    """Ends this process, for another to take its place, when a log is not the one that it remembers any more."""
+
+    async def watch() -> None:
+        try:
+            await store.watch()
+        except Exception as error:
+            _log.error("this process ends: %s", error)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        await end((watching,))
 
 
 def run(settings: Settings) -> int:

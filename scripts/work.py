@@ -7,18 +7,24 @@ import signal
 import uvloop
 
 from emporium.application.bootstrap import open_shop, owner, process_managers, projections
+from emporium.application.ports import Restored
 from emporium.application.together import until_one_ends
-from emporium.infra.settings import Settings
+from emporium.infra.settings import Settings, StartupProblem
 
 __all__ = ["run"]
 
 
 def run(settings: Settings) -> int:
-    """Works until SIGTERM or SIGINT; 0."""
+    """Works until SIGTERM or SIGINT; 0. Raises StartupProblem where a log was restored under it."""
     # What was imported stays; the rest are events and states, which live for one batch and form no cycles.
     gc.freeze()
     gc.set_threshold(50_000)
-    uvloop.run(_work(settings))
+    try:
+        uvloop.run(_work(settings))
+    except Restored as restored:
+        raise StartupProblem(
+            f"The worker ends: {restored}.", "Where it ends again at once, the databases do not fit each other."
+        ) from restored
     return 0
 
 
@@ -31,5 +37,8 @@ async def _work(settings: Settings) -> None:
         managers = process_managers(opened.shop, automatic=settings.fulfilment == "auto", name=owner())
         # Half a worker would look like a whole one: it ends with any part, and whoever watches starts it again.
         await until_one_ends(
-            stop.wait(), projections(opened, name=owner()).run(), *(manager.run() for manager in managers)
+            stop.wait(),
+            opened.store.watch(),
+            projections(opened, name=owner()).run(),
+            *(manager.run() for manager in managers),
         )

@@ -2,10 +2,10 @@
 
 from uuid import UUID
 
-from emporium.application.ports import Unreadable
+from emporium.application.ports import Restored, Unreadable
 from emporium.infra.settings import StartupProblem
 
-__all__ = ["SchemaMismatch", "StoreError", "UnreadableEvent", "WrongIncarnation"]
+__all__ = ["LogShortened", "SchemaMismatch", "StoreError", "UnreadableEvent", "WrongIncarnation"]
 
 
 class StoreError(Exception):
@@ -22,7 +22,7 @@ class SchemaMismatch(StoreError, StartupProblem):
         )
 
 
-class WrongIncarnation(StoreError):
+class WrongIncarnation(StoreError, Restored):
     """A position belongs to another life of the log (before or after a restore) and means nothing now."""
 
     def __init__(self, log: str, current: UUID | None, given: UUID) -> None:
@@ -30,6 +30,13 @@ class WrongIncarnation(StoreError):
         self.log = log
         self.current = current
         self.given = given
+
+
+class LogShortened(StoreError, Restored):
+    """A log ends before a position that was in it: its database was put back to an earlier time."""
+
+    def __init__(self, log: str, head: int, known: int) -> None:
+        super().__init__(f"the log {log} ends at {head}, but position {known} was in it: it was restored")
 
 
 class UnreadableEvent(StoreError, Unreadable):

@@ -11,7 +11,7 @@ import msgspec
 from emporium.application.ports import IdempotencyReplay, Meta, Recorded, Task, Unavailable, Unit
 from emporium.domain.base import Aggregate, State
 from emporium.infra.eventstore.database import Database
-from emporium.infra.eventstore.errors import WrongIncarnation
+from emporium.infra.eventstore.errors import LogShortened, WrongIncarnation
 from emporium.infra.eventstore.feed import Feed
 from emporium.infra.eventstore.leases import Leases
 from emporium.infra.eventstore.loading import Loader
@@ -206,6 +206,7 @@ class PgEventLog:
         return head
 
     async def _read_head(self) -> int:
+        known = self.tail.head
         rows = await self._database.query(
             f"SELECT coalesce(max(notification_id), 0), (SELECT incarnation FROM emporium_logs WHERE name = %b)"
             f" FROM {self._events}",
@@ -214,6 +215,8 @@ class PgEventLog:
         head, incarnation = rows[0]
         if incarnation != self._incarnation:
             raise WrongIncarnation(self.name, incarnation, self._incarnation)
+        if head < known:
+            raise LogShortened(self.name, head, known)
         return int(head)
 
     async def _look(self) -> int:
@@ -223,7 +226,7 @@ class PgEventLog:
         return self._feed.high
 
     async def wait(self, after: int, timeout: float, *, topics: Collection[str] | None = None) -> bool:
-        """See the port. Raises WrongIncarnation after a restore."""
+        """See the port. Raises WrongIncarnation or LogShortened after a restore."""
         return await self.tail.wait(after, timeout, None if topics is None else self._feed.interest(after, topics))
 
     async def follow(self, after: int, batch: int) -> AsyncIterator[list[Recorded]]:

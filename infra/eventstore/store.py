@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from types import TracebackType
+from typing import Final
 from uuid import UUID
 
 import psycopg
@@ -17,6 +18,9 @@ from emporium.infra.eventstore.registry import Registry
 from emporium.infra.eventstore.tail import Listener, Notifier
 
 __all__ = ["EventStore"]
+
+WATCH: Final = 2.0
+"""Seconds for which a process may go on after a log was restored under it."""
 
 
 class EventStore:
@@ -85,6 +89,18 @@ class EventStore:
         """Refuses a position from outside (a consistency token's). Raises WrongIncarnation."""
         if self._logs[log].incarnation != incarnation:
             raise WrongIncarnation(log, self._logs[log].incarnation, incarnation)
+
+    async def watch(self, pause: float = WATCH) -> None:
+        """Looks for ever whether the logs are still those that were opened; a database in trouble is waited for.
+
+        Raises:
+            Restored: one is not; what this process remembers of it is wrong.
+        """
+        while True:
+            for log in self._logs.values():
+                with suppress(Unavailable, psycopg.Error):
+                    await log.head()
+            await asyncio.sleep(pause)
 
     async def close(self) -> None:
         """Commits what waits and closes every connection."""

@@ -4,9 +4,12 @@ import asyncio
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
+import pytest
+
 from emporium.application.effects import Finished, Park, Retry
-from emporium.application.ports import Meta, Task, Unit
-from emporium.application.runner import ProcessManager, TaskRunner
+from emporium.application.policies import PAYMENTS
+from emporium.application.ports import Meta, Restored, Task, Tracking, Unit
+from emporium.application.runner import Follower, ProcessManager, TaskRunner
 from tests.support.memory import ManualClock, MemoryLog
 
 CAUSE = Meta("test", "request:test", "system:test")
@@ -79,3 +82,15 @@ async def test_a_leader_that_cannot_give_its_lease_back_leads_again() -> None:
         await asyncio.wait([running, asyncio.create_task(leases.third.wait())], return_when=asyncio.FIRST_COMPLETED)
     assert not running.done()
     running.cancel()
+
+
+async def test_a_leader_whose_upstream_ends_before_its_position_ends_the_process() -> None:
+    log, upstream = MemoryLog("payments"), MemoryLog("ordering")
+    await log.append(Unit(tracking=Tracking("payments", "ordering", 0, 5, 1, upstream.incarnation)))
+    clock = ManualClock()
+    follower = Follower(PAYMENTS, log, upstream, upstream, clock, lambda event, before: ())
+    leases = LosingLeases()
+    manager = ProcessManager("payments", [follower], runner(log, Performer()), leases, "test", ttl=30)
+    with pytest.raises(Restored):
+        async with asyncio.timeout(10):
+            await manager.run()

@@ -16,6 +16,7 @@ import httpx
 import msgspec
 import pytest
 
+from emporium.infra.eventstore import new_incarnation
 from emporium.infra.settings import Settings, environment
 from emporium.scripts.processes import free_port
 from tests.http.client import ADDRESS, API, Caller, House
@@ -113,6 +114,25 @@ async def test_it_ends_within_three_seconds_with_a_connection_open_and_leaves_th
             assert await asyncio.to_thread(process.wait, 3.0) == 0
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", client.base_url.port or 0)) != 0
+
+
+async def test_a_log_restored_under_it_makes_it_begin_anew(house: House, folder: Path) -> None:
+    log = folder / "serve.log"
+    async with outside(house, log, gateways=1) as (client, process):
+        caller = Caller(client)
+        before = await caller.add("MUG", 1)
+        prefix = before.headers["x-request-id"].split("-")[0]
+        await new_incarnation(str(house.opened.settings.database_url), "ordering")
+        async with asyncio.timeout(30):
+            while True:
+                assert process.poll() is None
+                with suppress(httpx.TransportError):
+                    answer = await caller.add("MUG", 1)
+                    assert answer.status_code in (200, 201, 503), answer.text
+                    if answer.headers["x-request-id"].split("-")[0] != prefix and answer.status_code != 503:
+                        break
+                await asyncio.sleep(0.05)
+    assert "this process ends" in log.read_text()
 
 
 async def test_hostile_bytes_on_the_wire(house: House, folder: Path) -> None:

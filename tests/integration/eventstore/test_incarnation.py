@@ -1,11 +1,13 @@
 """Positions belong to one life of a log: after a restore those of the old life are refused."""
 
+import asyncio
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from emporium.application.ports import Superseded
-from emporium.infra.eventstore import EventStore, WrongIncarnation, new_incarnation
+from emporium.infra.eventstore import EventStore, LogShortened, WrongIncarnation, new_incarnation
 from tests.integration.eventstore.things import LOGS, REGISTRY, tracking, unit
 
 
@@ -51,3 +53,21 @@ async def test_a_process_that_lived_through_a_restore_writes_nothing_and_waits_f
     await store["beta"].append(unit(uuid4(), 1))
     async with await EventStore.open(dict.fromkeys(LOGS, dsn), REGISTRY) as after:
         assert await after["alpha"].append(unit(uuid4(), 1)) > 1
+
+
+async def test_who_watches_hears_of_another_life(store: EventStore, dsn: str) -> None:
+    watching = asyncio.create_task(store.watch(0.01))
+    await store["beta"].append(unit(uuid4(), 1))
+    await new_incarnation(dsn, "beta")
+    with pytest.raises(WrongIncarnation):
+        await asyncio.wait_for(watching, 10)
+
+
+async def test_who_watches_hears_of_a_log_that_was_put_back_without_a_word(store: EventStore, dsn: str) -> None:
+    for _ in range(3):
+        last = await store["beta"].append(unit(uuid4(), 1))
+    watching = asyncio.create_task(store.watch(0.01))
+    async with await psycopg.AsyncConnection.connect(dsn) as connection:
+        await connection.execute("DELETE FROM beta_events WHERE notification_id >= %s", [last])
+    with pytest.raises(LogShortened):
+        await asyncio.wait_for(watching, 10)

@@ -5,12 +5,14 @@ import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 import msgspec
 import psycopg
 
 from emporium.application.effects import Effects
+from emporium.application.housekeeping import Chore, Housekeeping
 from emporium.application.policies import POLICIES
 from emporium.application.ports import Clock, Media, ProviderRecord
 from emporium.application.runner import BATCH, Follower, ProcessManager, TaskRunner
@@ -52,6 +54,7 @@ __all__ = [
     "Observation",
     "Opened",
     "Picture",
+    "housekeeping",
     "limits_of",
     "main_dsn",
     "migrate_all",
@@ -261,6 +264,16 @@ async def provider_record(settings: Settings) -> AsyncIterator[ProviderRecord]:
         yield provider
     finally:
         await provider.aclose()
+
+
+def housekeeping(opened: Opened, *, name: str) -> Housekeeping:
+    """What is to be thrown away in time; `name` is this process in the leases."""
+    age = timedelta(days=opened.settings.idempotency_days)
+    sessions = Sessions(opened.reads, opened.reads, idle=SESSION_IDLE, longest=SESSION_LONGEST)
+    answers = [
+        Chore("answers", opened.store[log].leases, partial(opened.store[log].forget_answers, age)) for log in LOGS
+    ]
+    return Housekeeping([*answers, Chore("sessions", opened.shop.leases["accounts"], sessions.purge)], name)
 
 
 def projections(opened: Opened, *, name: str) -> Engine:

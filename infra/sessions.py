@@ -181,9 +181,9 @@ class Sessions:
         """Ends all sessions of the customer. Raises Unavailable."""
         await self._revoke(customer, None)
 
-    async def purge(self) -> None:
-        """Forgets the sessions that ended more than 30 days ago. Raises Unavailable."""
-        await self._database.query(_PURGE, [])
+    async def purge(self) -> int:
+        """Forgets the sessions that ended more than 30 days ago; how many. Raises Unavailable."""
+        return len(await self._database.query(_PURGE, []))
 
     async def note_use(self) -> None:
         """Writes down which sessions were used, which puts off their end. Raises Unavailable."""

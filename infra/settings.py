@@ -171,6 +171,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     reservation_expiry_days: Annotated[
         float, Meta(gt=0, le=3650, description="Days after which a reservation that nobody ships is given back.")
     ] = 14.0
+    idempotency_days: Annotated[
+        float, Meta(gt=0, le=3650, description="Days for which the answer to an Idempotency-Key is remembered.")
+    ] = 7.0
     shipping_fee: Annotated[
         int, Meta(ge=0, le=1_000_000, description="What shipping an order costs, in minor units of its currency.")
     ] = 495

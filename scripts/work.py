@@ -6,7 +6,7 @@ import signal
 
 import uvloop
 
-from emporium.application.bootstrap import open_shop, owner, process_managers, projections
+from emporium.application.bootstrap import housekeeping, open_shop, owner, process_managers, projections
 from emporium.application.ports import Restored
 from emporium.application.together import until_one_ends
 from emporium.infra.settings import Settings, StartupProblem
@@ -39,6 +39,7 @@ async def _work(settings: Settings) -> None:
         await until_one_ends(
             stop.wait(),
             opened.store.watch(),
+            housekeeping(opened, name=owner()).run(),
             projections(opened, name=owner()).run(),
             *(manager.run() for manager in managers),
         )

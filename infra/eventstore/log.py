@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, TypeVar, cast
 from uuid import UUID
 
@@ -138,6 +138,15 @@ class PgEventLog:
             [idempotency_id(scope, key)],
         )
         return IdempotencyReplay(*rows[0]) if rows else None
+
+    async def forget_answers(self, age: timedelta) -> int:
+        """Removes the records of answers that are older; how many."""
+        rows = await self._database.query(
+            f"WITH gone AS (DELETE FROM public.{self.name}_idempotency WHERE created_at < now() - %b::interval"
+            " RETURNING 1) SELECT count(*) FROM gone",
+            [age],
+        )
+        return int(rows[0][0])
 
     async def claimed(self, scope: str, value: bytes) -> UUID | None:
         """See the port."""

@@ -26,6 +26,7 @@ from emporium.application.ports import (
     TaskUpdate,
     Tracking,
     Unavailable,
+    Unreadable,
 )
 from emporium.application.together import end, until_one_ends
 from emporium.application.work import Schedule, Work
@@ -100,13 +101,20 @@ class Follower:
 
         Raises Superseded when another leader has taken over.
         """
-        events, upto = await self.upstream.read(self.position, self._batch, topics=self.topics)
+        aside: list[Task] = []
+        events: list[Recorded] = []
+        try:
+            events, upto = await self.upstream.read(self.position, self._batch, topics=self.topics)
+        except Unreadable as bad:
+            # It comes alone: what stood before it was given earlier.
+            upto = bad.position
+            aside.append(self._unread(bad))
         if upto == self.position:
             return False, []
         mattering = [e for e in events if type(e.event) in self._types]
         tasks: list[Task] = []
-        if mattering or upto - self._committed >= STRIDE:
-            tasks = await self._react(mattering, self._tracking(upto, epoch))
+        if mattering or aside or upto - self._committed >= STRIDE:
+            tasks = await self._react(mattering, self._tracking(upto, epoch), aside)
             self._committed = upto
         self.position = upto
         return True, tasks
@@ -127,12 +135,22 @@ class Follower:
             incarnation=self.upstream.incarnation,
         )
 
-    async def _react(self, events: Sequence[Recorded], tracking: Tracking) -> list[Task]:
+    async def _react(self, events: Sequence[Recorded], tracking: Tracking, aside: Sequence[Task] = ()) -> list[Task]:
         stale: frozenset[UUID] | None = frozenset()
         refused: dict[UUID, str] = {}
         while True:
             work = Work(self.log, self._clock.now(), _NOBODY, self._schedule, stale)
-            orders = await self._prefetch(work, events)
+            work.unit.tasks.extend(aside)
+            try:
+                orders = await self._prefetch(work, [e for e in events if e.id not in refused])
+            except _NOT_ITS_FAULT:
+                raise
+            except Exception:
+                culprits = await self._unloadable([e for e in events if e.id not in refused])
+                if not culprits:
+                    raise
+                refused |= culprits
+                continue
             failed: tuple[UUID, str] | None = None
             for recorded in events:
                 if recorded.id in refused:
@@ -143,6 +161,12 @@ class Follower:
                     reason = await self._one(work, recorded, orders)
                 except Rejected as rejected:
                     failed = recorded.id, rejected.code
+                    break
+                except _NOT_ITS_FAULT:
+                    raise
+                except Exception as bug:
+                    _log.exception("%s cannot react to %s", self.policy.name, recorded.topic)
+                    failed = recorded.id, _told(bug)
                     break
                 if reason is not None:
                     work.unit.tasks.append(self._later(recorded, reason))
@@ -159,6 +183,19 @@ class Follower:
                 stale = None if stale is None else stale | conflict.streams
                 continue
             return work.unit.tasks
+
+    async def _unloadable(self, events: Sequence[Recorded]) -> dict[UUID, str]:
+        """Those of the events that need a stream which cannot be loaded, and why."""
+        found: dict[UUID, str] = {}
+        for recorded in events:
+            try:
+                await self._prefetch(Work(self.log, self._clock.now(), _NOBODY, self._schedule), [recorded])
+            except _NOT_ITS_FAULT:
+                raise
+            except Exception as bug:
+                _log.exception("%s cannot load what %s is about", self.policy.name, recorded.topic)
+                found[recorded.id] = _told(bug)
+        return found
 
     async def _prefetch(self, work: Work, events: Sequence[Recorded]) -> dict[UUID, OrderState]:
         own = [self.policy.stream_of(_order_of(e.event)) for e in events]
@@ -199,8 +236,20 @@ class Follower:
             kind=self.later_kind,
             due=self._clock.following(recorded.at) + backoff(0),
             stream=recorded.stream,
-            data={"position": recorded.position, "reason": reason},
+            data={"position": recorded.position, "reason": _storable(reason)},
             cause=self._cause_of(recorded),
+        )
+
+    def _unread(self, bad: Unreadable) -> Task:
+        """The task that reads an event again which cannot be read: others must not wait for it."""
+        _log.error("%s sets aside what it cannot read: %s", self.policy.name, bad)
+        return Task(
+            id=stream_id("task", "later", self.policy.name, bad.log, bad.position),
+            kind=self.later_kind,
+            due=self._clock.now() + backoff(0),
+            stream=bad.stream,
+            data={"position": bad.position, "reason": _storable(str(bad))},
+            cause=Meta(str(bad.stream), f"event:{bad.log}/{bad.position}", f"system:{self.policy.name}"),
         )
 
     def _cause_of(self, recorded: Recorded) -> Meta:
@@ -330,26 +379,26 @@ class TaskRunner:
         except (Unavailable, Overloaded) as unavailable:
             outcome = Retry(backoff(task.attempts), str(unavailable))
         except Exception as bug:
-            _log.exception("the task %s %s failed", task.kind, task.id)
-            outcome = (
-                Park(f"{type(bug).__name__}: {bug}")
-                if task.attempts >= 5
-                else Retry(backoff(task.attempts), f"{type(bug).__name__}: {bug}")
-            )
+            outcome = _failed(task, bug)
         self._outcomes.append((task, outcome))
 
     async def _commit(self, outcomes: Sequence[tuple[Task, Finished | Retry | Park]]) -> list[Task]:
         stale: frozenset[UUID] | None = frozenset()
-        refused: dict[UUID, str] = {}
+        refused: dict[UUID, Retry | Park] = {}
         while True:
             work = Work(self.log, self._clock.now(), _NOBODY, self._schedule, stale)
-            failed: tuple[UUID, str] | None = None
+            failed: tuple[UUID, Retry | Park] | None = None
             for task, outcome in outcomes:
                 work.now = self._clock.following(task.due)
                 try:
                     await self._settle(work, task, refused.get(task.id, outcome))
                 except Rejected as rejected:
-                    failed = task.id, rejected.text
+                    failed = task.id, Park(rejected.text)
+                    break
+                except _NOT_ITS_FAULT:
+                    raise
+                except Exception as bug:
+                    failed = task.id, _failed(task, bug)
                     break
             if failed is not None:
                 if stale is None:
@@ -363,14 +412,23 @@ class TaskRunner:
             except Superseded:
                 if len(outcomes) == 1:
                     return []  # another process has recorded this task's outcome
-                made = []
-                for one in outcomes:
-                    made += await self._commit([one])
-                return made
+                return await self._commit_singly(outcomes)
+            except _NOT_ITS_FAULT:
+                raise
+            except Exception as bug:
+                if len(outcomes) > 1:
+                    return await self._commit_singly(outcomes)
+                [(task, outcome)] = outcomes
+                if not isinstance(refused.get(task.id, outcome), Finished):
+                    raise
+                refused[task.id] = _failed(task, bug)
             else:
                 return work.unit.tasks
 
-    async def _settle(self, work: Work, task: Task, outcome: Finished | Retry | Park | str) -> None:
+    async def _commit_singly(self, outcomes: Sequence[tuple[Task, Finished | Retry | Park]]) -> list[Task]:
+        return [made for one in outcomes for made in await self._commit([one])]
+
+    async def _settle(self, work: Work, task: Task, outcome: Finished | Retry | Park) -> None:
         match outcome:
             case Finished(commands):
                 for command in commands:
@@ -378,9 +436,11 @@ class TaskRunner:
                 work.unit.done.append(Done(task.id))
             case Retry(after, error, failed):
                 attempts = task.attempts + 1 if failed else task.attempts
-                work.unit.task_updates.append(TaskUpdate(task.id, work.now + after, attempts, error))
-            case Park(error) | str(error):
-                work.unit.task_updates.append(TaskUpdate(task.id, task.due, task.attempts + 1, error, parked=True))
+                work.unit.task_updates.append(TaskUpdate(task.id, work.now + after, attempts, _storable(error)))
+            case Park(error):
+                work.unit.task_updates.append(
+                    TaskUpdate(task.id, task.due, task.attempts + 1, _storable(error), parked=True)
+                )
 
 
 class ProcessManager:
@@ -453,6 +513,27 @@ class ProcessManager:
             self.tasks.offer(tasks)
             if not moved and not woken:
                 await follower.rest(epoch)
+
+
+_NOT_ITS_FAULT: Final = (Unavailable, Overloaded, Conflict, Superseded, Restored)
+"""What says nothing of the event or task that was worked on just then."""
+
+_BUG_TRIES: Final = 5
+"""How often a task that ends in an error nobody foresaw is tried again before a person must look."""
+
+
+def _told(bug: Exception) -> str:
+    return f"{type(bug).__name__}: {bug}"
+
+
+def _storable(error: str | None) -> str | None:
+    """The text without NUL, which no database holds: it may be another's words."""
+    return None if error is None else error.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _failed(task: Task, bug: Exception) -> Retry | Park:
+    _log.error("the task %s %s failed", task.kind, task.id, exc_info=bug)
+    return Park(_told(bug)) if task.attempts >= _BUG_TRIES else Retry(backoff(task.attempts), _told(bug))
 
 
 _NOBODY: Final = Meta("", "", "system")

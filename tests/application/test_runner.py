@@ -1,15 +1,22 @@
 """What becomes of leaders: one who loses the lease comes back, and forgets nothing that is still to be done."""
 
 import asyncio
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
 
+from emporium.application.commands import handle
 from emporium.application.effects import Finished, Park, Retry
 from emporium.application.policies import PAYMENTS
-from emporium.application.ports import Meta, Restored, Task, Tracking, Unit
+from emporium.application.ports import Meta, NewEvent, Recorded, Restored, Task, Tracking, Unit, Unreadable
 from emporium.application.runner import Follower, ProcessManager, TaskRunner
+from emporium.application.work import Work
+from emporium.domain import payment
+from emporium.domain.base import Event, Money
+from emporium.domain.order import OrderCreated, OrderLine
+from emporium.domain.payment import PAYMENT, payment_id_of
 from tests.support.memory import ManualClock, MemoryLog
 
 CAUSE = Meta("test", "request:test", "system:test")
@@ -94,3 +101,155 @@ async def test_a_leader_whose_upstream_ends_before_its_position_ends_the_process
     with pytest.raises(Restored):
         async with asyncio.timeout(10):
             await manager.run()
+
+
+# --- poison: what cannot be handled is set aside, and all else goes on -----------------------------
+
+GBP = Money(500, "GBP")
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def created(order_id: UUID) -> OrderCreated:
+    line = OrderLine(line=1, sku="MUG", title="Mug", quantity=1, unit_price=GBP, total=GBP)
+    return OrderCreated(
+        order_id=order_id, number="N", subject=order_id, lines=(line,), goods=GBP, shipping=Money(0, "GBP"), total=GBP,
+        country="GB", payment_method="pm_ok", placed_at=NOW,
+    )  # fmt: skip
+
+
+async def put(log: MemoryLog, stream: UUID, event: Event, version: int = 1) -> None:
+    await log.append(Unit(events=[NewEvent(uuid4(), stream, version, event, NOW, CAUSE)]))
+
+
+class Torn(MemoryLog):
+    """A log in which some things cannot be read: events by position, streams by id."""
+
+    def __init__(self, name: str, positions: Sequence[int] = (), streams: Sequence[UUID] = ()) -> None:
+        super().__init__(name)
+        self.positions_torn = set(positions)
+        self.streams_torn = set(streams)
+
+    async def read(self, after: int, limit: int, *, topics: Sequence[str] | None = None) -> tuple[list[Recorded], int]:
+        events, upto = await super().read(after, limit, topics=topics)
+        for number, one in enumerate(events):
+            if one.position in self.positions_torn:
+                if number:
+                    return events[:number], events[number - 1].position
+                raise Unreadable(self.name, one.position, one.stream, one.version, one.topic, "torn")
+        return events, upto
+
+    async def load_many(self, aggregate, streams, *, fresh=False):  # type: ignore[no-untyped-def]
+        if self.streams_torn.intersection(streams):
+            raise ValueError("torn")
+        return await super().load_many(aggregate, streams, fresh=fresh)
+
+    async def append(self, unit: Unit) -> int:
+        if any("\0" in repr(new.event) or "\\x00" in repr(new.event) for new in unit.events):
+            raise ValueError("a NUL character cannot be stored")
+        if any("\0" in (update.error or "") for update in unit.task_updates):
+            raise ValueError("a NUL character cannot be stored")
+        return await super().append(unit)
+
+
+async def requested(log: MemoryLog, orders: Sequence[UUID]) -> list[bool]:
+    """Which of the orders' payments were requested."""
+    return [
+        (await MemoryLog.load_many(log, PAYMENT, [payment_id_of(one)]))[payment_id_of(one)][1] > 0 for one in orders
+    ]
+
+
+async def drained(follower: Follower) -> None:
+    while (await follower.step(1))[0]:
+        pass
+
+
+async def test_an_event_that_cannot_be_read_holds_up_no_other_order() -> None:
+    orders = [uuid4() for _ in range(3)]
+    log, upstream = MemoryLog("payments"), Torn("ordering", positions=[2])
+    for one in orders:
+        await put(upstream, one, created(one))
+    clock = ManualClock()
+    follower = Follower(PAYMENTS, log, upstream, upstream, clock, lambda event, before: ())
+    await drained(follower)
+    assert await requested(log, orders) == [True, False, True]
+    [task] = log.tasks.values()
+    upstream.positions_torn.clear()
+    outcome = await follower.again(task)
+    assert isinstance(outcome, Finished)
+    assert len(outcome.commands) == 1
+
+
+async def test_a_stream_that_cannot_be_loaded_holds_up_no_other_order() -> None:
+    orders = [uuid4() for _ in range(3)]
+    log, upstream = Torn("payments", streams=[payment_id_of(orders[1])]), MemoryLog("ordering")
+    for one in orders:
+        await put(upstream, one, created(one))
+    follower = Follower(PAYMENTS, log, upstream, upstream, ManualClock(), lambda event, before: ())
+    await drained(follower)
+    assert await requested(log, orders) == [True, False, True]
+    assert [task.kind for task in log.tasks.values()] == ["later.payments.ordering"]
+
+
+async def test_a_reaction_that_fails_holds_up_no_other_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    orders = [uuid4() for _ in range(3)]
+    log, upstream = MemoryLog("payments"), MemoryLog("ordering")
+    for one in orders:
+        await put(upstream, one, created(one))
+
+    async def failing(work: Work, command: payment.RequestPayment, cause: Meta) -> None:
+        if command.order_id == orders[1]:
+            raise KeyError("a bug")
+        await handle(work, command, cause)
+
+    monkeypatch.setattr("emporium.application.runner.handle", failing)
+    follower = Follower(PAYMENTS, log, upstream, upstream, ManualClock(), lambda event, before: ())
+    await drained(follower)
+    assert await requested(log, orders) == [True, False, True]
+    assert len(log.tasks) == 1
+
+
+async def test_an_outcome_that_cannot_be_stored_parks_its_task_and_no_other() -> None:
+    orders = [uuid4() for _ in range(3)]
+    log = Torn("payments")
+    for one in orders:
+        asked = payment.PaymentRequested(
+            payment_id=payment_id_of(one), order_id=one, amount=GBP, method="pm_ok", key="k"
+        )
+        await put(log, payment_id_of(one), asked)
+    tasks = [Task(uuid4(), "effect.charge", NOW, payment_id_of(one), {"order_id": str(one)}, CAUSE) for one in orders]
+    await log.append(Unit(tasks=tasks))
+
+    async def charge(task: Task) -> Finished | Retry | Park:
+        one = UUID(task.data["order_id"])
+        code = "bad\0word" if one == orders[1] else "no"
+        return Finished([payment.RecordDecline(order_id=one, code=code)])
+
+    clock = ManualClock()
+    runner = TaskRunner(log, {"effect.charge": charge}, clock, lambda event, before: ())
+    for _ in range(10):
+        clock.advance(timedelta(minutes=10))
+        await runner.poll(clock.now())
+        await runner.step()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await runner.step()
+    [left] = log.tasks.values()
+    assert left.id == tasks[1].id
+    assert left.parked
+
+
+async def test_what_another_says_is_stored_without_what_no_database_holds() -> None:
+    log = Torn("payments")
+    task = Task(uuid4(), "effect.call", NOW, uuid4(), {}, CAUSE)
+    await log.append(Unit(tasks=[task]))
+
+    async def call(task: Task) -> Finished | Retry | Park:
+        return Retry(timedelta(hours=1), "the provider answered 500: \0")
+
+    runner = TaskRunner(log, {"effect.call": call}, ManualClock(), lambda event, before: ())
+    await runner.poll(NOW + timedelta(minutes=1))
+    await runner.step()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert await runner.step()
+    assert log.tasks[task.id].attempts == 1

@@ -126,6 +126,7 @@ ROUTES: Final[dict[type[Command], Route]] = {
     order.ConfirmCancellation: (ORDER, _by_order),
     order.RefuseCancellation: (ORDER, _by_order),
     order.ReturnLines: (ORDER, _by_order),
+    order.WriteOffParcel: (ORDER, _by_order),
     order.GrantGoodwill: (ORDER, _by_order),
     order.RecordOrderRefund: (ORDER, _by_order),
     payment.RequestPayment: (PAYMENT, _payment),
@@ -147,6 +148,8 @@ ROUTES: Final[dict[type[Command], Route]] = {
     shipment.PackParcel: (SHIPMENT, _shipment),
     shipment.ShipParcel: (SHIPMENT, _shipment),
     shipment.RecordDelivery: (SHIPMENT, _shipment),
+    shipment.RecordLoss: (SHIPMENT, _shipment),
+    shipment.RecordReturnToSender: (SHIPMENT, _shipment),
     shipment.CancelShipment: (SHIPMENT, _shipment),
 }
 """The commands that one aggregate decides alone, with the stream that they go to."""

@@ -246,13 +246,13 @@ class Effects:
         return Finished([shipment.ShipParcel(order_id=state.order_id, parcel=number)])
 
     async def track(self, task: Task) -> Finished | Retry | Park:
-        """Looks whether the parcel has arrived."""
+        """Looks whether the parcel has arrived, or never will."""
         number = int(task.data["parcel"])
         state, _ = await self._shipping.load(SHIPMENT, task.stream)
         if state is None or number not in state.parcels:
             return Retry(backoff(task.attempts), "the parcel is not seen yet")
         parcel = state.parcels[number]
-        if parcel.delivered:
+        if parcel.ended:
             return Finished()
         try:
             status = await self._carrier.status(parcel.tracking_number, self._clock.following(task.due))
@@ -260,7 +260,11 @@ class Effects:
             return Retry(backoff(task.attempts), str(down))
         if status == "delivered":
             return Finished([shipment.RecordDelivery(order_id=state.order_id, parcel=number)])
-        if status in ("lost", "returned", "unknown"):
+        if status == "lost":
+            return Finished([shipment.RecordLoss(order_id=state.order_id, parcel=number)])
+        if status == "returned":
+            return Finished([shipment.RecordReturnToSender(order_id=state.order_id, parcel=number)])
+        if status == "unknown":
             return Park(f"the carrier says {status}")
         return Retry(self._limits.tracking, failed=False)
 

@@ -13,7 +13,7 @@ import msgspec
 
 from emporium.application.commands import FailAndReopen, ReserveOrder
 from emporium.domain import order, payment, reservation, shipment
-from emporium.domain.base import Aggregate, Command, Event, State
+from emporium.domain.base import Aggregate, Command, Event, State, stream_id
 from emporium.domain.order import ORDER, OrderState
 from emporium.domain.payment import PAYMENT, closing_refund_id_of, payment_id_of
 from emporium.domain.reservation import RESERVATION, reservation_id_of
@@ -333,6 +333,22 @@ def _dispatched(event: shipment.OrderShipped, *_: object) -> Sequence[Command]:
     ]
 
 
+def _write_off(event: shipment.ParcelLost | shipment.ParcelReturned, *_: object) -> Sequence[Command]:
+    units: Counter[str] = Counter()
+    for one in event.items:
+        units[one.sku] += one.quantity
+    back = isinstance(event, shipment.ParcelReturned)
+    return [
+        order.WriteOffParcel(
+            order_id=event.order_id,
+            return_id=stream_id("return", event.order_id, "parcel", event.parcel),
+            items=dict(units),
+            restock=back,
+            reason="parcel_returned" if back else "parcel_lost",
+        )
+    ]
+
+
 def _completed(event: shipment.OrderFulfilled, *_: object) -> Sequence[Command]:
     return [order.CompleteOrder(order_id=event.order_id)]
 
@@ -419,6 +435,10 @@ ORDERING: Final = Policy(
             cancelled=Ignore("the order was cancelled already; payments refunds it"),
         ),
         shipment.OrderShipped: _row(_ORDER, _dispatched, new=_ODD, refunding=_ODD, failed=_ODD, cancelled=_ODD),
+        shipment.ParcelLost: _row(_ORDER, _ODD, partly_shipped=_write_off, shipped=_write_off, fulfilled=_write_off),
+        shipment.ParcelReturned: _row(
+            _ORDER, _ODD, partly_shipped=_write_off, shipped=_write_off, fulfilled=_write_off
+        ),
         shipment.OrderFulfilled: _row(
             _ORDER,
             _completed,

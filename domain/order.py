@@ -163,7 +163,7 @@ class OrderDispatched(Event, frozen=True, kw_only=True):
 
 
 class OrderCompleted(Event, frozen=True, kw_only=True):
-    """The last parcel has arrived."""
+    """The last parcel has arrived, or is known never to arrive."""
 
     order_id: UUID
 
@@ -198,7 +198,7 @@ class OrderCancellationRefused(Event, frozen=True, kw_only=True):
 
 
 class OrderReturned(Event, frozen=True, kw_only=True):
-    """Units came back after delivery; `amount` is refunded and the units restocked where `restock`."""
+    """Units came back after delivery, or never arrived; `amount` is refunded, the units restocked where `restock`."""
 
     order_id: UUID
     return_id: UUID
@@ -261,6 +261,7 @@ TRANSITIONS: Final[dict[str, dict[type[Event], frozenset[str]]]] = {
         OrderDispatched: frozenset({PARTLY_SHIPPED, SHIPPED}),
         OrderCompleted: frozenset({FULFILLED}),
         OrderCancellationRefused: frozenset({PARTLY_SHIPPED}),
+        OrderReturned: frozenset({PARTLY_SHIPPED}),
         OrderRefunded: frozenset({PARTLY_SHIPPED}),
     },
     SHIPPED: {
@@ -268,6 +269,7 @@ TRANSITIONS: Final[dict[str, dict[type[Event], frozenset[str]]]] = {
         OrderConfirmed: frozenset({SHIPPED}),
         OrderCompleted: frozenset({FULFILLED}),
         OrderCancellationRefused: frozenset({SHIPPED}),
+        OrderReturned: frozenset({SHIPPED}),
         OrderRefunded: frozenset({SHIPPED}),
     },
     FULFILLED: {
@@ -420,6 +422,16 @@ class ReturnLines(Command, frozen=True, kw_only=True):
     reason: str
 
 
+class WriteOffParcel(Command, frozen=True, kw_only=True):
+    """A parcel never arrives: `items` are its units by SKU."""
+
+    order_id: UUID
+    return_id: UUID
+    items: dict[str, int]
+    restock: bool
+    reason: str
+
+
 class GrantGoodwill(Command, frozen=True, kw_only=True):
     order_id: UUID
     refund_id: UUID
@@ -509,6 +521,8 @@ def decide(command: Command, order: OrderState | None) -> Sequence[Event]:
             return _follow(order, OrderCancellationRefused(order_id=order.order_id, reason=command.reason))
         case ReturnLines():
             return _return(command, order)
+        case WriteOffParcel():
+            return _write_off(command, order)
         case GrantGoodwill():
             if command.refund_id in order.refunds:
                 return []
@@ -606,13 +620,36 @@ def _return(command: ReturnLines, order: OrderState) -> Sequence[Event]:
         return []
     if order.status != FULFILLED:
         raise NOT_DELIVERED(status=order.status)
-    if not command.lines:
+    return _take_back(order, command.return_id, command.lines, command.restock, command.reason)
+
+
+def _write_off(command: WriteOffParcel, order: OrderState) -> Sequence[Event]:
+    if command.return_id in order.refunds:
+        return []
+    if order.status not in (PARTLY_SHIPPED, SHIPPED, FULFILLED):
+        raise WRONG_STATUS(command="WriteOffParcel", status=order.status)
+    still = dict(command.items)
+    lines = []
+    for line in order.lines:
+        units = min(still.get(line.sku, 0), line.quantity - order.returned.get(line.line, 0))
+        if units:
+            still[line.sku] -= units
+            lines.append((line.line, units))
+    if not lines:
+        return []
+    return _take_back(order, command.return_id, lines, command.restock, command.reason)
+
+
+def _take_back(
+    order: OrderState, return_id: UUID, lines: Sequence[tuple[int, int]], restock: bool, reason: str
+) -> Sequence[Event]:
+    if not lines:
         raise RETURN_EMPTY()
     by_number = {line.line: line for line in order.lines}
     back = dict(order.returned)
     returned = []
     amount = Money(0, order.total.currency)
-    for number, quantity in command.lines:
+    for number, quantity in lines:
         check_quantity(quantity)
         line = by_number.get(number)
         if line is None:
@@ -629,11 +666,11 @@ def _return(command: ReturnLines, order: OrderState) -> Sequence[Event]:
     return [
         OrderReturned(
             order_id=order.order_id,
-            return_id=command.return_id,
+            return_id=return_id,
             lines=tuple(returned),
             amount=amount,
-            restock=command.restock,
-            reason=check_text("reason", command.reason, TEXT_MOST),
+            restock=restock,
+            reason=check_text("reason", reason, TEXT_MOST),
         )
     ]
 

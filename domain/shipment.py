@@ -80,8 +80,24 @@ class ParcelDelivered(Event, frozen=True, kw_only=True):
     parcel: int
 
 
+class ParcelLost(Event, frozen=True, kw_only=True):
+    """The carrier has lost the parcel; what was in it is refunded."""
+
+    order_id: UUID
+    parcel: int
+    items: tuple[Allocation, ...]
+
+
+class ParcelReturned(Event, frozen=True, kw_only=True):
+    """The parcel could not be delivered and came back; what is in it is refunded and restocked."""
+
+    order_id: UUID
+    parcel: int
+    items: tuple[Allocation, ...]
+
+
 class OrderFulfilled(Event, frozen=True, kw_only=True):
-    """The last parcel of the order has arrived."""
+    """The last parcel of the order has arrived, or is known never to arrive."""
 
     order_id: UUID
 
@@ -114,7 +130,14 @@ class ParcelState(msgspec.Struct, frozen=True, kw_only=True):
     packed: bool = False
     shipped: bool = False
     delivered: bool = False
+    lost: bool = False
+    returned: bool = False
     refused: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Its way is over, wherever that led."""
+        return self.delivered or self.lost or self.returned
 
 
 class ShipmentState(State, frozen=True, kw_only=True):
@@ -168,6 +191,16 @@ class ShipParcel(Command, frozen=True, kw_only=True):
 
 
 class RecordDelivery(Command, frozen=True, kw_only=True):
+    order_id: UUID
+    parcel: int
+
+
+class RecordLoss(Command, frozen=True, kw_only=True):
+    order_id: UUID
+    parcel: int
+
+
+class RecordReturnToSender(Command, frozen=True, kw_only=True):
     order_id: UUID
     parcel: int
 
@@ -238,15 +271,28 @@ def decide(command: Command, shipment: ShipmentState | None) -> Sequence[Event]:
                 ),
             ]
         case RecordDelivery():
-            if parcel.delivered:
-                return []
-            if not parcel.shipped:
-                raise PARCEL_NOT_SHIPPED(parcel=number)
-            delivered = ParcelDelivered(order_id=shipment.order_id, parcel=number)
-            others = (p.delivered for n, p in shipment.parcels.items() if n != number)
-            return [delivered, OrderFulfilled(order_id=shipment.order_id)] if all(others) else [delivered]
+            return _end(shipment, parcel, ParcelDelivered(order_id=shipment.order_id, parcel=number))
+        case RecordLoss():
+            return _end(
+                shipment, parcel, ParcelLost(order_id=shipment.order_id, parcel=number, items=parcel.parcel.items)
+            )
+        case RecordReturnToSender():
+            return _end(
+                shipment, parcel, ParcelReturned(order_id=shipment.order_id, parcel=number, items=parcel.parcel.items)
+            )
         case _:
             raise TypeError(f"a shipment does not know {type(command).__name__}")
+
+
+def _end(
+    shipment: ShipmentState, parcel: ParcelState, end: ParcelDelivered | ParcelLost | ParcelReturned
+) -> Sequence[Event]:
+    if parcel.ended:
+        return []
+    if not parcel.shipped:
+        raise PARCEL_NOT_SHIPPED(parcel=end.parcel)
+    others = (p.ended for n, p in shipment.parcels.items() if n != end.parcel)
+    return [end, OrderFulfilled(order_id=shipment.order_id)] if all(others) else [end]
 
 
 def _divide(allocations: tuple[Allocation, ...]) -> tuple[Parcel, ...]:
@@ -318,6 +364,10 @@ def evolve(shipment: ShipmentState | None, event: Event) -> ShipmentState:
             return replace(_set(shipment, event.parcel, shipped=True), status=SHIPPED)
         case ParcelDelivered():
             return _set(shipment, event.parcel, delivered=True)
+        case ParcelLost():
+            return _set(shipment, event.parcel, lost=True)
+        case ParcelReturned():
+            return _set(shipment, event.parcel, returned=True)
         case _:
             raise TypeError(f"a shipment does not know {type(event).__name__}")
 
@@ -338,6 +388,8 @@ SHIPMENT: Final = Aggregate(
         ParcelPacked,
         OrderShipped,
         ParcelDelivered,
+        ParcelLost,
+        ParcelReturned,
         OrderFulfilled,
         ShipmentCancelled,
         ShipmentCancellationRefused,

@@ -326,6 +326,8 @@ _STEPS: Final[dict[type[Event], str]] = {
     s.ParcelPacked: "packed",
     s.OrderShipped: "shipped",
     s.ParcelDelivered: "delivered",
+    s.ParcelLost: "lost",
+    s.ParcelReturned: "returned",
 }
 
 
@@ -396,6 +398,8 @@ _FACTS: Final[dict[type[Event], Callable[[Any], dict[str, Any]]]] = {
     s.ParcelPacked: lambda e: {"parcel": e.parcel},
     s.OrderShipped: lambda e: {"parcel": e.parcel, "of": e.of, "tracking_number": e.tracking_number},
     s.ParcelDelivered: lambda e: {"parcel": e.parcel},
+    s.ParcelLost: lambda e: {"parcel": e.parcel},
+    s.ParcelReturned: lambda e: {"parcel": e.parcel},
     s.ShipmentCancelled: lambda e: {"reason": e.reason},
     s.ShipmentCancellationRefused: lambda e: {"reason": e.reason},
 }
@@ -408,7 +412,8 @@ _COURSE: Final = {
         r.StockReserved, r.StockReservationFailed, o.OrderConfirmed, o.OrderStockShort, s.ShipmentPrepared,
         o.OrderCancellationRequested, s.ShipmentCancelled, s.ShipmentCancellationRefused, o.OrderCancelled,
         o.OrderCancellationRefused, s.ParcelLabelled, s.ParcelRefused, s.ParcelPacked, p.PaymentCaptured,
-        s.OrderShipped, r.ReservationShipped, o.OrderDispatched, s.ParcelDelivered, s.OrderFulfilled,
+        s.OrderShipped, r.ReservationShipped, o.OrderDispatched, s.ParcelDelivered, s.ParcelLost, s.ParcelReturned,
+        s.OrderFulfilled,
         o.OrderCompleted, o.OrderReturned, o.GoodwillGranted, r.ReservationReturned, r.ReservationCancelled,
         r.StockReleased, p.PaymentCancelled, p.LatePaymentReceived, p.PaymentVoided, p.RefundRequested,
         p.RefundFailed, p.PaymentRefunded, o.OrderRefunded, o.OrderFailed,
@@ -493,6 +498,8 @@ class ParcelView(msgspec.Struct, frozen=True, kw_only=True):
     packed_at: datetime | None
     shipped_at: datetime | None
     delivered_at: datetime | None
+    lost_at: datetime | None
+    returned_at: datetime | None
 
 
 class OrderDetail(msgspec.Struct, frozen=True, kw_only=True):
@@ -689,6 +696,8 @@ def _parcels(state: s.ShipmentState, times: dict[str, str]) -> Iterable[ParcelVi
             packed_at=at("packed"),
             shipped_at=at("shipped"),
             delivered_at=at("delivered"),
+            lost_at=at("lost"),
+            returned_at=at("returned"),
         )
 
 

@@ -58,6 +58,8 @@ EXPECTED: dict[str, str] = {
     "RecordShortage - -",
     "ordering OrderShipped": "later " + "RecordDispatch " * 6 + "later RecordDispatch later later",
     "ordering OrderFulfilled": "later " + "CompleteOrder " * 5 + "- later CompleteOrder later later",
+    "ordering ParcelLost": "later later later later " + "WriteOffParcel " * 3 + "later later later later",
+    "ordering ParcelReturned": "later later later later " + "WriteOffParcel " * 3 + "later later later later",
     "ordering ShipmentCancelled": "later later later later later later later later ConfirmCancellation - -",
     "ordering ShipmentCancellationRefused": "later later later later RefuseCancellation RefuseCancellation "
     "RefuseCancellation later RefuseCancellation later later",
@@ -87,6 +89,8 @@ EVENTS: tuple[Event, ...] = (
     shipment.OrderShipped(
         order_id=ID, parcel=1, of=1, items=(MUG,), carrier="c", tracking_number="t", tracking_url="u"
     ),
+    shipment.ParcelLost(order_id=ID, parcel=1, items=(MUG,)),
+    shipment.ParcelReturned(order_id=ID, parcel=1, items=(MUG,)),
     shipment.OrderFulfilled(order_id=ID),
     shipment.ShipmentCancelled(order_id=ID, reason="changed"),
     shipment.ShipmentCancellationRefused(order_id=ID, reason="already_packed"),

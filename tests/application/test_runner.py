@@ -1,7 +1,7 @@
 """What becomes of leaders: one who loses the lease comes back, and forgets nothing that is still to be done."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 

@@ -69,6 +69,7 @@ from emporium.domain.order import (
     ReturnedLine,
     ReturnLines,
     Short,
+    WriteOffParcel,
     order_id_of,
 )
 from emporium.domain.text import TEXT_LENGTH, TEXT_NOT_PLAIN
@@ -431,3 +432,33 @@ def test_only_what_was_delivered_can_come_back(status: str) -> None:
 
 def test_one_checkout_attempt_of_a_cart_is_one_order() -> None:
     assert order_id_of(CART, 1) == order_id_of(CART, 1) != order_id_of(CART, 2)
+
+
+# --- parcels that never arrive ---------------------------------------------------------------------
+
+
+def write_off(restock: bool = False, **items: int) -> WriteOffParcel:
+    return WriteOffParcel(order_id=ORDER, return_id=uid(77), items=items, restock=restock, reason="parcel_lost")
+
+
+def test_what_never_arrives_is_given_back_line_by_line() -> None:
+    lines = line(1, "MUG", 3, 1_000), line(2, "MUG", 2, 300), line(3, "PEN", 1, 90)
+    [created] = given().when(place(*lines)).events
+    gone = OrderDispatched(order_id=ORDER, parcel=1, of=2, carrier="Post", tracking_number="T", tracking_url="/t")
+    on_its_way = given(created, OrderPaid(order_id=ORDER, amount=created.total), gone)
+    [returned] = on_its_way.when(write_off(MUG=4, PEN=1)).events
+    assert [(one.line, one.quantity, one.amount.amount) for one in returned.lines] == [
+        (1, 3, 1_000), (2, 1, 150), (3, 1, 90),
+    ]  # fmt: skip
+    given(created, gone, returned).when(write_off(MUG=4, PEN=1)).then()
+
+
+def test_what_came_back_already_is_not_given_back_again() -> None:
+    [back] = DELIVERED.when(ReturnLines(order_id=ORDER, return_id=RETURN, lines=((1, 3),), reason="chipped")).events
+    given(*STATES[FULFILLED], back).when(write_off(MUG=3)).then()
+    given(*STATES[FULFILLED], back).when(write_off(MUG=3, PEN=1)).leads_to(returned={1: 3, 2: 1})
+
+
+@pytest.mark.parametrize("status", [PENDING, PAID, CONFIRMED, REFUNDING, FAILED, CANCELLED])
+def test_what_never_left_cannot_be_lost(status: str) -> None:
+    in_state(status).when(write_off(MUG=1)).rejected(WRONG_STATUS)

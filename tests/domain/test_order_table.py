@@ -25,6 +25,7 @@ from emporium.domain.order import (
     RefuseCancellation,
     RequestCancellation,
     ReturnLines,
+    WriteOffParcel,
     decide,
     evolve,
 )
@@ -52,6 +53,7 @@ def commands(parcels: int) -> Sequence[Command]:
         ConfirmCancellation(order_id=ID),
         RefuseCancellation(order_id=ID, reason="already_packed"),
         ReturnLines(order_id=ID, return_id=uid(5), lines=((1, 1),), reason="chipped"),
+        WriteOffParcel(order_id=ID, return_id=uid(7), items={"MUG": 1}, restock=False, reason="parcel_lost"),
         GrantGoodwill(order_id=ID, refund_id=uid(6), amount=gbp(5), reason="late"),
         RecordOrderRefund(order_id=ID, refund_id=uid(6), amount=gbp(5)),
     ]

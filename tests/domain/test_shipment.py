@@ -21,12 +21,16 @@ from emporium.domain.shipment import (
     Parcel,
     ParcelDelivered,
     ParcelLabelled,
+    ParcelLost,
     ParcelPacked,
     ParcelRefused,
+    ParcelReturned,
     PrepareShipment,
     RecordDelivery,
     RecordLabel,
+    RecordLoss,
     RecordParcelRefusal,
+    RecordReturnToSender,
     ShipmentCancellationRefused,
     ShipmentCancelled,
     ShipmentPrepared,
@@ -208,3 +212,29 @@ def test_a_cancellation_before_the_shipment_forbids_it() -> None:
 
 def test_an_order_has_one_shipment() -> None:
     assert shipment_id_of(ORDER) == shipment_id_of(ORDER) != shipment_id_of(uid(99))
+
+
+# --- a parcel that never arrives -------------------------------------------------------------------
+
+LOST = ParcelLost(order_id=ORDER, parcel=2, items=(PENS,))
+BACK = ParcelReturned(order_id=ORDER, parcel=2, items=(PENS,))
+LOSE, SEND_BACK = RecordLoss(order_id=ORDER, parcel=2), RecordReturnToSender(order_id=ORDER, parcel=2)
+ON_ITS_WAY = (BOTH, labelled(1), packed(1), shipped(1), labelled(2), packed(2), shipped(2))
+
+
+@pytest.mark.parametrize(("command", "end"), [(LOSE, LOST), (SEND_BACK, BACK)])
+def test_a_parcel_that_never_arrives_ends_its_way(command: Command, end: Event) -> None:
+    given(*ON_ITS_WAY).when(command).then(end).leads_to(status=SHIPPED)
+    given(*ON_ITS_WAY, end).when(deliver(1)).then(delivered(1), DONE).leads_to(status=FULFILLED)
+    given(*ON_ITS_WAY, delivered(1)).when(command).then(end, DONE).leads_to(status=FULFILLED)
+
+
+@pytest.mark.parametrize("end", [LOST, BACK, delivered(2)])
+def test_a_way_ends_once(end: Event) -> None:
+    for command in (LOSE, SEND_BACK, deliver(2)):
+        given(*ON_ITS_WAY, end).when(command).then()
+
+
+def test_only_what_left_can_be_lost() -> None:
+    given(BOTH, labelled(2)).when(LOSE).rejected(PARCEL_NOT_SHIPPED, parcel=2)
+    given(BOTH, labelled(2)).when(SEND_BACK).rejected(PARCEL_NOT_SHIPPED, parcel=2)

@@ -19,6 +19,7 @@ from emporium.domain.cart import CART, AddCartItem, CheckOutCart
 from emporium.domain.order import ORDER, OrderLine, PlaceOrder, RequestCancellation, order_id_of
 from emporium.domain.payment import PAYMENT, payment_id_of
 from emporium.domain.registry import AGGREGATES
+from emporium.domain.shipment import SHIPMENT, shipment_id_of
 from emporium.domain.stock import STOCK, ReceiveUnits, stock_id_of
 from emporium.domain.warehouse import OpenWarehouse
 from tests.support.memory import ManualClock, MemoryCarrier, MemoryLog, MemoryProvider, OpenVault
@@ -248,3 +249,45 @@ async def test_a_refused_refund_leaves_no_order_open() -> None:
         await simulation.settle()
         refused += sum(isinstance(r.event, payment.RefundFailed) for r in simulation.logs["payments"].events)
     assert refused > 20
+
+
+async def test_parcels_that_never_arrive_are_paid_back_and_their_orders_end() -> None:
+    ends = {"lost": 0, "returned": 0}
+    for seed in range(20):
+        simulation = Simulation(seed, faults=0.1)
+        simulation.carrier.fate = lambda s=simulation: s.random.choice(("delivered", "lost", "returned"))
+        await simulation.stock()
+        for number in range(12):
+            await simulation.place(number)
+            for _ in range(simulation.random.randint(0, 30)):
+                await simulation.step()
+        await simulation.settle()
+        simulation.clock.advance(timedelta(hours=1))
+        await simulation.settle()
+        gone = dict.fromkeys(SKUS, 0)
+        for order_id in simulation.orders:
+            state, _ = await simulation.logs["ordering"].load(ORDER, order_id)
+            paid, _ = await simulation.logs["payments"].load(PAYMENT, payment_id_of(order_id))
+            parcels, _ = await simulation.logs["shipping"].load(SHIPMENT, shipment_id_of(order_id))
+            assert state is not None
+            assert paid is not None
+            if state.status != order.FULFILLED:
+                continue
+            assert parcels is not None
+            kept = {"delivered": 0, "lost": 0, "returned": 0}
+            price = {line.sku: line.unit_price.amount for line in state.lines}
+            for parcel in parcels.parcels.values():
+                fate = simulation.carrier.fates[parcel.tracking_number]
+                for item in parcel.parcel.items:
+                    kept[fate] += item.quantity * price[item.sku]
+                    gone[item.sku] += 0 if fate == "returned" else item.quantity
+                if fate in ends:
+                    ends[fate] += 1
+            back = sum(refund.amount for refund in paid.refunds.values() if refund.status == "done")
+            assert back == kept["lost"] + kept["returned"]
+        for sku in SKUS:
+            states = [(await simulation.logs["inventory"].load(STOCK, stock_id_of(sku, w)))[0] for w in WAREHOUSES]
+            assert all(s is not None and s.reserved == 0 for s in states)
+            assert sum(s.on_hand for s in states if s is not None) == 12 - gone[sku]
+        assert not [task for log in simulation.logs.values() for task in log.tasks.values() if task.parked]
+    assert min(ends.values()) > 20

@@ -1,7 +1,7 @@
 """The event log, leases, provider and carrier in memory: for unit tests and the deterministic simulation only."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid5
@@ -250,6 +250,8 @@ class MemoryCarrier:
     def __init__(self, trouble: Any = None) -> None:
         self.labels: dict[str, UUID] = {}
         self.handed: set[str] = set()
+        self.fate: Callable[[], str] | None = None
+        self.fates: dict[str, str] = {}
         self._trouble = trouble or (lambda: None)
 
     async def book(self, key: str, order: UUID, parcel: int, address: Address, items: Mapping[str, int]) -> Label:
@@ -260,9 +262,13 @@ class MemoryCarrier:
 
     async def status(self, tracking_number: str, at: datetime) -> str:
         self._trouble()
-        return "delivered" if tracking_number in self.handed else "labelled"
+        if tracking_number not in self.handed:
+            return "labelled"
+        return self.fates.get(tracking_number, "delivered")
 
     async def hand_over(self, key: str, tracking_number: str, at: datetime) -> None:
         self._trouble()
         self.handed.add(tracking_number)
+        if self.fate is not None:
+            self.fates.setdefault(tracking_number, self.fate())
         self._trouble()

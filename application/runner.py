@@ -263,7 +263,7 @@ class Follower:
     @property
     def later_kind(self) -> str:
         """The kind of the tasks of this follower's events that wait."""
-        return f"later.{self.policy.name}.{self.upstream.name}"
+        return f"{_LATER}{self.policy.name}.{self.upstream.name}"
 
     async def again(self, task: Task) -> Finished | Retry | Park:
         """Performs a `later` task: reacts to the event as if it came now."""
@@ -393,7 +393,7 @@ class TaskRunner:
                 try:
                     await self._settle(work, task, refused.get(task.id, outcome))
                 except Rejected as rejected:
-                    failed = task.id, Park(rejected.text)
+                    failed = task.id, _refused(task, rejected)
                     break
                 except _NOT_ITS_FAULT:
                     raise
@@ -518,6 +518,8 @@ class ProcessManager:
 _NOT_ITS_FAULT: Final = (Unavailable, Overloaded, Conflict, Superseded, Restored)
 """What says nothing of the event or task that was worked on just then."""
 
+_LATER: Final = "later."
+
 _BUG_TRIES: Final = 5
 """How often a task that ends in an error nobody foresaw is tried again before a person must look."""
 
@@ -529,6 +531,12 @@ def _told(bug: Exception) -> str:
 def _storable(error: str | None) -> str | None:
     """The text without NUL, which no database holds: it may be another's words."""
     return None if error is None else error.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _refused(task: Task, rejected: Rejected) -> Retry | Park:
+    # What came too early once may still be too early.
+    early = task.kind.startswith(_LATER) and task.attempts < LATER_TRIES
+    return Retry(backoff(task.attempts), rejected.text) if early else Park(rejected.text)
 
 
 def _failed(task: Task, bug: Exception) -> Retry | Park:

@@ -9,14 +9,17 @@ import pytest
 
 from emporium.application.commands import handle
 from emporium.application.effects import Finished, Park, Retry
-from emporium.application.policies import PAYMENTS
+from emporium.application.policies import INVENTORY, PAYMENTS
 from emporium.application.ports import Meta, NewEvent, Recorded, Restored, Task, Tracking, Unit, Unreadable
 from emporium.application.runner import Follower, ProcessManager, TaskRunner
 from emporium.application.work import Work
 from emporium.domain import payment
 from emporium.domain.base import Event, Money
-from emporium.domain.order import OrderCreated, OrderLine
+from emporium.domain.order import OrderCreated, OrderLine, OrderReturned, ReturnedLine
 from emporium.domain.payment import PAYMENT, payment_id_of
+from emporium.domain.reservation import Allocation, StockReserved, reservation_id_of
+from emporium.domain.shipment import OrderShipped
+from emporium.domain.stock import STOCK, UnitsReceived, UnitsReserved, stock_id_of
 from tests.support.memory import ManualClock, MemoryLog
 
 CAUSE = Meta("test", "request:test", "system:test")
@@ -253,3 +256,50 @@ async def test_what_another_says_is_stored_without_what_no_database_holds() -> N
     await asyncio.sleep(0)
     assert await runner.step()
     assert log.tasks[task.id].attempts == 1
+
+
+async def test_an_event_that_is_still_too_early_is_tried_again() -> None:
+    one, part = uuid4(), Allocation("MUG", "LON", 1)
+    ordering, shipping, inventory = MemoryLog("ordering"), MemoryLog("shipping"), MemoryLog("inventory")
+    reserved = StockReserved(order_id=one, payment_id=uuid4(), allocations=(part,))
+    await put(inventory, reservation_id_of(one), reserved)
+    for version, event in enumerate(
+        (
+            UnitsReceived(sku="MUG", warehouse="LON", quantity=1),
+            UnitsReserved(sku="MUG", warehouse="LON", order_id=one, quantity=1),
+        ),
+        start=1,
+    ):
+        await put(inventory, stock_id_of("MUG", "LON"), event, version)
+    back = ReturnedLine(line=1, sku="MUG", quantity=1, amount=GBP)
+    await put(
+        ordering, one,
+        OrderReturned(order_id=one, return_id=uuid4(), lines=(back,), amount=GBP, restock=True, reason="broken"),
+    )  # fmt: skip
+    clock = ManualClock()
+    following = [
+        Follower(INVENTORY, inventory, upstream, ordering, clock, lambda event, before: ())
+        for upstream in (ordering, shipping)
+    ]
+    runner = TaskRunner(inventory, {one.later_kind: one.again for one in following}, clock, lambda event, before: ())
+
+    async def tried() -> None:
+        clock.advance(timedelta(minutes=10))
+        await runner.poll(clock.now())
+        await runner.step()
+        for running in list(runner._running):
+            await running
+        await runner.step()
+
+    await drained(following[0])
+    await tried()
+    [task] = inventory.tasks.values()
+    assert (task.attempts, task.parked) == (1, False)
+    left = OrderShipped(order_id=one, parcel=1, of=1, items=(part,), carrier="c", tracking_number="t", tracking_url="u")
+    await put(shipping, one, left)
+    await drained(following[1])
+    await tried()
+    assert not inventory.tasks
+    state, _ = await inventory.load(STOCK, stock_id_of("MUG", "LON"))
+    assert state is not None
+    assert (state.on_hand, state.reserved) == (1, 0)

@@ -75,15 +75,7 @@ class Child:
         now = time.monotonic()
         if self._process is None:
             if now >= self._due:
-                self._process = subprocess.Popen(
-                    [sys.executable, *self._arguments],
-                    env=self._environ,
-                    stdin=subprocess.DEVNULL,
-                    stdout=_STDERR,
-                    start_new_session=True,
-                    preexec_fn=postgres.die_with_parent(signal.SIGTERM),
-                )
-                self._started = now
+                self._start(now)
             return
         self.status = self._process.poll()
         if self.status is None:
@@ -95,6 +87,24 @@ class Child:
         self._due = now + self._pause
         how = f"by signal {-self.status}" if self.status < 0 else f"with status {self.status}"
         _log.warning("the %s ended %s; it starts again in %.1f s", self.name, how, self._pause)
+
+    def _start(self, now: float) -> None:
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, *self._arguments],
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=_STDERR,
+                start_new_session=True,
+                preexec_fn=postgres.die_with_parent(signal.SIGTERM),
+            )
+        except OSError as error:
+            # No memory or no process to be had at this moment must not end those that run.
+            self._pause = min(self._pause * 2, 10.0)
+            self._due = now + self._pause
+            _log.warning("the %s cannot be started: %s; tried again in %.1f s", self.name, error, self._pause)
+            return
+        self._started = now
 
     def ask_to_stop(self) -> None:
         """Sends SIGTERM."""

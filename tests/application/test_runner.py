@@ -1,7 +1,7 @@
 """What becomes of leaders: one who loses the lease comes back, and forgets nothing that is still to be done."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -141,10 +141,10 @@ class Torn(MemoryLog):
                 raise Unreadable(self.name, one.position, one.stream, one.version, one.topic, "torn")
         return events, upto
 
-    async def load_many(self, aggregate, streams, *, fresh=False):  # type: ignore[no-untyped-def]
+    async def load_many(self, aggregate, streams, **how):  # type: ignore[no-untyped-def]
         if self.streams_torn.intersection(streams):
             raise ValueError("torn")
-        return await super().load_many(aggregate, streams, fresh=fresh)
+        return await super().load_many(aggregate, streams, **how)
 
     async def append(self, unit: Unit) -> int:
         if any("\0" in repr(new.event) or "\\x00" in repr(new.event) for new in unit.events):

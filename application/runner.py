@@ -189,7 +189,7 @@ class Follower:
         found: dict[UUID, str] = {}
         for recorded in events:
             try:
-                await self._prefetch(Work(self.log, self._clock.now(), _NOBODY, self._schedule), [recorded])
+                await self._prefetch(Work(self.log, self._clock.now(), _NOBODY, self._schedule, None), [recorded])
             except _NOT_ITS_FAULT:
                 raise
             except Exception as bug:

@@ -37,6 +37,8 @@ from emporium.infra.media import MediaFolder
 from emporium.infra.monitor import ModelState, Picture, look
 from emporium.infra.passwords import Passwords
 from emporium.infra.provider_http import HttpProvider
+from emporium.infra.rates import MIGRATIONS as RATE_MIGRATIONS
+from emporium.infra.rates import SharedRates
 from emporium.infra.sessions import MIGRATIONS as SESSION_MIGRATIONS
 from emporium.infra.sessions import CartTokens, Sessions, open_sessions
 from emporium.infra.settings import Settings, StartupProblem
@@ -121,6 +123,7 @@ async def migrate_all(settings: Settings) -> list[Migration]:
         (settings.context_database_url("keys") or main_dsn(settings), "vault", VAULT_MIGRATIONS),
         (main_dsn(settings), "sessions", SESSION_MIGRATIONS),
         (main_dsn(settings), "projections", PROJECTION_MIGRATIONS),
+        (main_dsn(settings), "rates", RATE_MIGRATIONS),
     ):
         numbered = [Migration(component, number, sql) for number, sql in enumerate(steps, start=1)]
         applied += await apply_migrations(dsn, numbered)
@@ -273,7 +276,11 @@ def housekeeping(opened: Opened, *, name: str) -> Housekeeping:
     answers = [
         Chore("answers", opened.store[log].leases, partial(opened.store[log].forget_answers, age)) for log in LOGS
     ]
-    return Housekeeping([*answers, Chore("sessions", opened.shop.leases["accounts"], sessions.purge)], name)
+    others = [
+        Chore("sessions", opened.shop.leases["accounts"], sessions.purge),
+        Chore("allowances", opened.shop.leases["accounts"], SharedRates(opened.reads).forget),
+    ]
+    return Housekeeping([*answers, *others], name)
 
 
 def projections(opened: Opened, *, name: str) -> Engine:
@@ -296,6 +303,7 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
     order_tokens: CartTokens
     secret: bytes
     media: MediaFolder
+    rates: SharedRates
     listen: str
 
 
@@ -311,6 +319,7 @@ async def open_doors(opened: Opened) -> AsyncIterator[Doors]:
             order_tokens=CartTokens(fingerprint("secret", "order tokens")),
             secret=fingerprint("secret", "idempotency"),
             media=MediaFolder(settings.data_dir),
+            rates=SharedRates(opened.reads),
             listen=settings.listen_database_url or dsn,
         )
 

@@ -1,11 +1,12 @@
 """The Litestar application: every controller, every refusal as a problem, and the edge around it."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 import msgspec
 from litestar import Litestar, Router
+from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 
 from emporium.application.ports import Meta
@@ -49,6 +50,16 @@ _API: Final = (
 )
 
 
+_ASKED: Final = [
+    "authorization", "cart-token", "consistency-token", "content-type", "idempotency-key", "if-none-match",
+    "last-event-id", "order-token", "x-request-id",
+]  # fmt: skip
+_TOLD: Final = [
+    "cart-token", "consistency-token", "etag", "idempotency-replayed", "location", "order-token", "ratelimit",
+    "ratelimit-policy", "retry-after", "x-request-id",
+]  # fmt: skip
+
+
 def create_app(services: Services, *, log_requests: bool = True) -> Edge:
     """The gateway as an ASGI application. Who made the services closes them."""
     metrics = Metrics()
@@ -58,11 +69,24 @@ def create_app(services: Services, *, log_requests: bool = True) -> Edge:
         before_request=refuse_unknown_parameters,
         exception_handlers={Exception: answer_to},
         openapi_config=None,
+        cors_config=_cors(services.cares.origins),
         state=State({"metrics": metrics, "documents": Documents(_API)}),
         logging_config=None,
     )
     measured = msgspec.structs.replace(services, shop=_measured(services.shop, metrics))
     return Edge(app, measured, metrics, RequestLog() if log_requests else None)
+
+
+def _cors(origins: Sequence[str]) -> CORSConfig | None:
+    if not origins:
+        return None
+    return CORSConfig(
+        allow_origins=list(origins),
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=_ASKED,
+        expose_headers=_TOLD,
+        max_age=600,
+    )
 
 
 class _MeasuredShop(Shop, frozen=True, kw_only=True):

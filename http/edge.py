@@ -1,11 +1,12 @@
-"""The outermost layer: a request's id, its log line and its measures, at a few microseconds a request."""
+"""The outermost layer: a request's id, its allowance, its time, its log line and its measures, in microseconds."""
 
 import asyncio
+import logging
 import os
 import re
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from itertools import count
@@ -14,8 +15,9 @@ from typing import Any, Final
 from litestar import Litestar
 from litestar.types import Message, Receive, Scope, Send
 
+from emporium.http.limits import class_of, client_of
 from emporium.http.metrics import Metrics
-from emporium.http.problems import KINDS, problem_reply
+from emporium.http.problems import KINDS, Problem, problem_reply
 from emporium.http.services import Services
 
 __all__ = ["Edge", "RequestLog"]
@@ -60,6 +62,24 @@ def _to_stderr(data: bytes) -> None:
     sys.stderr.buffer.flush()
 
 
+_NONE: Final = 0
+"""The status while no answer has begun."""
+
+_STREAMS: Final = "/events"
+"""The end of the paths whose answers go on for as long as somebody listens."""
+
+_SAFE: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    # A page's own policy goes on beside it: the stricter of two holds.
+    (b"content-security-policy", b"frame-ancestors 'none'"),
+    (b"referrer-policy", b"same-origin"),
+)
+_HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
+
+_log = logging.getLogger(__name__)
+
+
 class Edge:
     """Wraps the application.
 
@@ -90,6 +110,16 @@ class Edge:
             if self._log is not None:
                 self._log.flush()
 
+    async def _admit(self, scope: dict[str, Any], method: str, heads: Mapping[bytes, bytes]) -> None:
+        """Counts the request against its address's allowance. Raises Problem (too_many_requests)."""
+        name = class_of(method, scope["path"])
+        if name is None:
+            return
+        address = client_of(scope, heads.get(b"x-forwarded-for"), self._services.cares.trusted)
+        # This machine's own programs are the operator's. A proxy on it must be named as trusted.
+        if address is not None and not address.is_loopback:
+            scope["more_headers"] += await self._services.limiter.admit(name, str(address))
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
         own: dict[str, Any] = scope  # type: ignore[assignment]
@@ -102,17 +132,21 @@ class Edge:
         own["request_id"] = request_id
         own["services"] = self._services
         own["under_way"] = self._under_way
+        more = [(b"x-request-id", request_id.encode()), *_SAFE]
+        if own["scheme"] == "https":
+            more.append(_HSTS)
+        own["more_headers"] = more
         method = own["method"] if own["method"] in _METHODS else "OTHER"
         headless = method == "HEAD"
         if headless:
             own["method"] = "GET"
-        status = 500
+        status = _NONE
 
         async def send_on(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                message["headers"] = [*message["headers"], *more]
             elif headless:
                 message["body"] = b""  # type: ignore[typeddict-unknown-key]
             await send(message)
@@ -124,10 +158,22 @@ class Edge:
                     scope, receive, send_on
                 )
             else:
-                await self._app(scope, receive, send_on)
+                await self._admit(own, method, heads)
+                if own["path"].endswith(_STREAMS):
+                    await self._app(scope, receive, send_on)
+                else:
+                    async with asyncio.timeout(self._services.cares.timeout):
+                        await self._app(scope, receive, send_on)
+        except Problem as problem:
+            await problem_reply(own, problem)(scope, receive, send_on)
+        except TimeoutError:
+            _log.warning("request %s took longer than %s s", request_id, self._services.cares.timeout)
+            if status == _NONE:
+                await problem_reply(own, KINDS.timed_out(headers={"Retry-After": "1"}))(scope, receive, send_on)
         finally:
             seconds = time.perf_counter() - began
             route = own.get("path_template") or "-"
+            status = status or 500
             self._metrics.request(method, route, status, seconds)
             if self._log is not None:
                 self._log.add(request_id, method, route, status, seconds)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from ipaddress import ip_network
 from typing import Any, Final
 
 from litestar.types import Receive, Scope, Send
@@ -12,7 +13,8 @@ from emporium.application.checkout import ShippingRule
 from emporium.application.ports import Unavailable
 from emporium.http.app import create_app
 from emporium.http.edge import Edge
-from emporium.http.services import Reads, Services
+from emporium.http.limits import Limit, Limiter, Limits
+from emporium.http.services import Cares, Reads, Services
 from emporium.projections.consistency import Waiter
 from emporium.projections.model import Connection
 from emporium.projections.registry import MODELS
@@ -43,8 +45,36 @@ async def open_services(opened: Opened, doors: Doors) -> AsyncIterator[Services]
             secret=doors.secret,
             shipping=ShippingRule(fee=opened.settings.shipping_fee, free_from=opened.settings.free_shipping_from),
             media=doors.media,
+            limiter=_limiter(opened, doors),
+            cares=_cares(opened),
             ready=ready,
         )
+
+
+def _limiter(opened: Opened, doors: Doors) -> Limiter:
+    settings = opened.settings
+    limits = Limits(
+        auth=_limit(settings.limit_auth),
+        checkout=_limit(settings.limit_checkout),
+        write=_limit(settings.limit_write),
+        read=_limit(settings.limit_read),
+        account=_limit(settings.limit_account),
+    )
+    return Limiter(doors.rates, limits, doors.secret, settings.gateways)
+
+
+def _limit(text: str) -> Limit:
+    amount, seconds = text.split("/")
+    return Limit(int(amount), int(seconds))
+
+
+def _cares(opened: Opened) -> Cares:
+    settings = opened.settings
+    return Cares(
+        trusted=tuple(ip_network(part.strip()) for part in settings.trusted_proxies.split(",") if part.strip()),
+        origins=tuple(part.strip() for part in settings.cors_origins.split(",") if part.strip()),
+        timeout=settings.request_timeout_s,
+    )
 
 
 async def _problems(reads: Reads, waiter: Waiter) -> Mapping[str, str]:

@@ -88,6 +88,7 @@ _PROBLEMS: Final = {
     "413": "The body is too large.",
     "415": "The body is not JSON.",
     "422": "The body's fields are wrong, or the key was used for another request.",
+    "429": "The caller asks too often: try again after the stated time.",
     "503": "Not at present: try again after the stated time.",
 }
 
@@ -161,7 +162,7 @@ def _complete_answers(operation: dict[str, Any], handler: HTTPRouteHandler, need
         names.append("Consistency-Token")
     answer["headers"] = {name: _HEADERS[name] for name in names}
     answer["description"] = operation["summary"] + "."
-    statuses = {"503"}
+    statuses = {"429", "503"}
     if "tagged" in opt:
         operation["responses"]["304"] = {"description": "The answer that If-None-Match names still holds."}
     if needs or opt.keys() & {"cart", "order"}:
@@ -183,7 +184,7 @@ def _complete_answers(operation: dict[str, Any], handler: HTTPRouteHandler, need
         operation["responses"][code] = {
             "description": _PROBLEMS[code],
             "headers": {
-                name: _HEADERS[name] for name in ("X-Request-Id", *(("Retry-After",) if code == "503" else ()))
+                name: _HEADERS[name] for name in ("X-Request-Id", *(("Retry-After",) if code in ("429", "503") else ()))
             },
             "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }

@@ -19,7 +19,6 @@ __all__ = ["Documents", "PageController"]
 _HTML: Final = b"text/html; charset=utf-8"
 _STRICT: Final = [
     (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'"),
-    (b"x-content-type-options", b"nosniff"),
 ]
 _TEXT: Final = b"text/plain; version=0.0.4; charset=utf-8"
 

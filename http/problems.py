@@ -160,6 +160,15 @@ class KINDS:
         "Idempotency key reused",
         "This Idempotency-Key came before with another request: use a new key for a new request.",
     )
+    too_many_requests = Kind(
+        "too_many_requests", 429, "Too many requests", "This caller asks too often: try again after the stated time."
+    )
+    timed_out = Kind(
+        "timed_out",
+        503,
+        "Timed out",
+        "The answer took too long. What was asked for may still happen: repeat with the same Idempotency-Key.",
+    )
     internal = Kind("internal", 500, "Internal error", "This is our mistake; the request id leads us to what happened.")
     unavailable = Kind("unavailable", 503, "Unavailable", "The shop cannot answer at present: try again soon.")
     overloaded = Kind("overloaded", 503, "Overloaded", "More is asked than can be done at present: try again soon.")

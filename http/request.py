@@ -109,6 +109,8 @@ class Request(LitestarRequest[Any, Any, State]):
             session = await self.services.sessions.resolve(token.decode("latin-1"))
             if session is None:
                 raise KINDS.not_authenticated("The token is not valid any more: log in again.")
+            limited = await self.services.limiter.admit("account", str(session.customer))
+            scope["more_headers"] += limited
         scope["session"] = session
         return session
 

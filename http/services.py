@@ -9,10 +9,11 @@ import msgspec
 
 from emporium.application.checkout import ShippingRule
 from emporium.application.shop import Offers, Shop
+from emporium.http.limits import Limiter, Networks
 from emporium.projections.consistency import Waiter
 from emporium.projections.model import Connection
 
-__all__ = ["Media", "MediaFile", "Reads", "Services", "Session", "Sessions", "Tokens"]
+__all__ = ["Cares", "Media", "MediaFile", "Reads", "Services", "Session", "Sessions", "Tokens"]
 
 T = TypeVar("T")
 
@@ -83,6 +84,20 @@ class Media(Protocol):
         ...
 
 
+class Cares(msgspec.Struct, frozen=True, kw_only=True):
+    """How the edge treats its callers.
+
+    Attributes:
+        trusted: the proxies whose X-Forwarded-For is believed.
+        origins: the web origins whose pages may call the API; `*` is every one.
+        timeout: seconds that a request may take.
+    """
+
+    trusted: Networks = ()
+    origins: tuple[str, ...] = ()
+    timeout: float = 30.0
+
+
 class Services(msgspec.Struct, frozen=True, kw_only=True):
     """All that the controllers work with.
 
@@ -92,6 +107,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
         cart_tokens: name anonymous carts; order_tokens: guests' orders. Each with a secret of its own.
         secret: at least 32 bytes that all gateways share; keys the hashes of idempotent requests.
         shipping: what an order's shipping costs.
+        limiter: admits callers, or refuses them for a while.
         ready: what stands in the way of being ready, by name; empty where nothing does.
     """
 
@@ -105,4 +121,6 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     secret: bytes
     shipping: ShippingRule
     media: Media
+    limiter: Limiter
+    cares: Cares = Cares()
     ready: Callable[[], Awaitable[Mapping[str, str]]]

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_type_hints
 
@@ -76,6 +77,7 @@ def _year() -> Path:
 
 DatabaseUrl = Annotated[str, Meta(pattern="^postgres(ql)?://", title="a postgresql:// URL")]
 HttpUrl = Annotated[str, Meta(pattern="^https?://[^/]", title="an http:// or https:// URL")]
+Rate = Annotated[str, Meta(pattern="^[1-9][0-9]{0,6}/[1-9][0-9]{0,4}$", title="requests/seconds, such as 30/60")]
 Email = Annotated[str, Meta(pattern="^[^@\\s]+@[^@\\s]+$", title="an e-mail address")]
 
 
@@ -99,6 +101,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "info"
 
     log_requests: Annotated[bool, Meta(description="Whether every request leaves a line on standard error.")] = True
+
+    # How it treats its callers
+    trusted_proxies: Annotated[
+        str,
+        Meta(description="Networks of the proxies whose X-Forwarded-For is believed: `10.0.0.0/8,127.0.0.1/32`."),
+    ] = ""
+    cors_origins: Annotated[
+        str, Meta(description="Web origins whose pages may call the API, separated by commas; `*`: every one.")
+    ] = ""
+    request_timeout_s: Annotated[
+        float, Meta(gt=0, le=3600, description="Seconds that a request may take before it is answered with 503.")
+    ] = 30.0
+    limit_auth: Annotated[
+        Rate, Meta(description="What one address may do of log-ins, registrations and the like: requests/seconds.")
+    ] = "30/60"
+    limit_checkout: Annotated[Rate, Meta(description="Quotes and orders of one address: requests/seconds.")] = "120/60"
+    limit_write: Annotated[Rate, Meta(description="Other changes by one address: requests/seconds.")] = "1200/60"
+    limit_read: Annotated[Rate, Meta(description="Reads by one address: requests/seconds.")] = "6000/60"
+    limit_account: Annotated[Rate, Meta(description="Everything that one account does: requests/seconds.")] = "30000/60"
 
     # Where the data lies
     data_dir: Annotated[
@@ -304,6 +325,11 @@ def _contradictions(settings: Settings) -> list[str]:
         problems.append("EMPORIUM_TLS_CERTIFICATE and EMPORIUM_TLS_KEY must be set together.")
     if settings.master_key is not None and settings.master_key_file is not None:
         problems.append("EMPORIUM_MASTER_KEY and EMPORIUM_MASTER_KEY_FILE exclude each other.")
+    for part in filter(None, map(str.strip, settings.trusted_proxies.split(","))):
+        try:
+            ip_network(part)
+        except ValueError:
+            problems.append(f"EMPORIUM_TRUSTED_PROXIES must name networks such as 10.0.0.0/8, not {part!r}.")
     return problems
 
 

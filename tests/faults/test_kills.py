@@ -167,7 +167,9 @@ class Storm:
     async def _leaders(self) -> list[int]:
         """The workers that lead a process manager: the others are not missed."""
         rows = await self._ledger.query(
-            "SELECT owner FROM emporium_leases WHERE owner IS NOT NULL AND name NOT LIKE %s", ["%projection%"]
+            # A process manager's lease is called after its log, twice; others are a read model's or a chore's.
+            "SELECT owner FROM emporium_leases WHERE owner IS NOT NULL"
+            " AND split_part(name, '/', 1) = split_part(name, '/', 2)"
         )
         return sorted({int(owner.rpartition(":")[2]) for (owner,) in rows} & set(self._run.fleet.pids("worker")))
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import click
 import msgspec
@@ -458,6 +459,40 @@ def settings(markdown: bool, as_json: bool) -> None:
     for fact in facts:
         shown = "" if fact.value is None else fact.value
         click.echo(f"{fact.variable:<{width}}  {fact.source:<11}  {shown}")
+
+
+@command.group()
+def tasks() -> None:
+    """What process managers could not do and left for a person."""
+
+
+@tasks.command("list")
+@as_json
+def tasks_list(as_json: bool) -> int:
+    """List the tasks that are parked, with the error of each; exits with 1 where there are any.
+
+    \b
+    Examples:
+      emporium tasks list
+    """
+    with _database() as settings:
+        return _status(implementation("tasks", "list_parked")(settings, as_json=as_json))
+
+
+@tasks.command("retry")
+@click.argument("ids", nargs=-1, type=click.UUID, metavar="[ID]...")
+@click.option("--all", "everything", is_flag=True, help="Every task that is parked.")
+def tasks_retry(ids: tuple[UUID, ...], everything: bool) -> int:
+    """Try parked tasks again, after the cause is cured.
+
+    \b
+    Examples:
+      emporium tasks retry --all
+    """
+    if bool(ids) == everything:
+        raise click.UsageError("Name tasks by their ids, or say --all.")
+    with _database() as settings:
+        return _status(implementation("tasks", "retry")(settings, ids, everything=everything))
 
 
 def _status(returned: Any) -> int:

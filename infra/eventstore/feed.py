@@ -126,7 +126,8 @@ class Feed:
         self._trim()
 
     async def _extend(self, after: int) -> None:
-        if after > self._high:
+        ahead = after > self._high
+        if ahead:
             self._low = self._high = after
             self._positions, self._topics, self._kept = [], [], []
         begun = self._high
@@ -135,7 +136,10 @@ class Feed:
             # A commit of this process may have been taken in meanwhile.
             if row[0] is not None and row[0] > self._high:
                 self._keep((row[0], row[1], row[2], row[3], row[4]), row[0], row[3])
-        if len(rows) < _PAGE:
+        if ahead and self._high == begun and rows[0][0] < begun:
+            # Who asked believes the log longer than it is: nobody else shall.
+            self._low = self._high = rows[0][0]
+        elif len(rows) < _PAGE:
             self._high = max(self._high, rows[0][0])
         self._trim()
 

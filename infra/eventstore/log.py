@@ -256,16 +256,35 @@ class PgEventLog:
         self, now: datetime, limit: int, *, kinds: Sequence[str] | None = None, exclude: Sequence[UUID] = ()
     ) -> list[Task]:
         """See the port."""
-        rows = await self._database.query(
-            "SELECT id, kind, due, stream, data::text, cause::text, attempts, error, parked"
-            f" FROM public.{self.name}_tasks WHERE NOT parked AND due <= %b AND (%b::text[] IS NULL OR kind = ANY (%b))"
+        return await self._tasks(
+            "NOT parked AND due <= %b AND (%b::text[] IS NULL OR kind = ANY (%b))"
             " AND id <> ALL (%b::uuid[]) ORDER BY due LIMIT %b",
             [now, kinds and list(kinds), kinds and list(kinds), list(exclude), limit],
+        )
+
+    async def _tasks(self, which: str, values: list[object]) -> list[Task]:
+        rows = await self._database.query(
+            "SELECT id, kind, due, stream, data::text, cause::text, attempts, error, parked"
+            f" FROM public.{self.name}_tasks WHERE {which}",
+            values,
         )
         return [
             Task(id, kind, due, stream, msgspec.json.decode(data), msgspec.json.decode(cause, type=Meta), *rest)
             for id, kind, due, stream, data, cause, *rest in rows
         ]
+
+    async def parked(self, limit: int) -> list[Task]:
+        """Tasks that wait for a person, the oldest first."""
+        return await self._tasks("parked ORDER BY due, id LIMIT %b", [limit])
+
+    async def unpark(self, ids: Collection[UUID] | None = None) -> int:
+        """Lets parked tasks (None: all) be tried again at once, as often as new ones; how many there were."""
+        rows = await self._database.query(
+            f"UPDATE public.{self.name}_tasks SET parked = false, attempts = 0, due = now()"
+            " WHERE parked AND (%b::uuid[] IS NULL OR id = ANY (%b)) RETURNING id",
+            [ids and list(ids), ids and list(ids)],
+        )
+        return len(rows)
 
     async def next_due(self) -> datetime | None:
         """See the port."""

@@ -29,7 +29,12 @@ def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[t
 
 
 ALL = list(commands(command))
-SILENT = {("serve",), ("work",), *(("projections", act) for act in ("pause", "resume", "retry", "rollback"))}
+SILENT = {
+    ("serve",),
+    ("work",),
+    ("tasks", "retry"),
+    *(("projections", act) for act in ("pause", "resume", "retry", "rollback")),
+}
 """The commands that act and print no facts."""
 
 

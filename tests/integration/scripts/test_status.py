@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from emporium.infra.settings import Settings, environment
-from emporium.scripts import seed, status
+from emporium.scripts import seed, status, tasks
 
 
 def look(settings: Settings, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
@@ -137,3 +137,34 @@ def test_a_database_that_was_never_migrated_is_told(
     assert code == 1
     assert any("run `emporium migrate`" in one for one in found["problems"])
     assert found["logs"] == []
+
+
+def test_a_task_that_was_parked_is_listed_and_tried_again(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tasks.list_parked(settings, as_json=False) == 0
+    assert capsys.readouterr().out == "Nothing waits for a person.\n"
+    one, other = uuid4(), uuid4()
+    for id in (one, other):
+        change(
+            settings,
+            "INSERT INTO payments_tasks (id, kind, due, stream, data, cause, attempts, error, parked) VALUES"
+            f" ('{id}', 'effect.charge', now(), '{uuid4()}', '{{}}', '{json.dumps(CAUSE)}', 7,"
+            " 'card reader on fire', true)",
+        )
+    assert tasks.list_parked(settings, as_json=True) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert {(task["id"], task["log"], task["error"]) for task in found} == {
+        (str(one), "payments", "card reader on fire"),
+        (str(other), "payments", "card reader on fire"),
+    }
+    assert tasks.retry(settings, [one, uuid4()], everything=False) == 1
+    assert tasks.list_parked(settings, as_json=True) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("1 task will be tried again.\n") and str(other) in out and str(one) not in out
+    assert tasks.retry(settings, [], everything=True) == 0
+    assert tasks.list_parked(settings, as_json=True) == 0
+    change(settings, "DELETE FROM payments_tasks WHERE attempts = 0 AND due <= now() AND NOT parked")
+
+
+CAUSE = {"correlation": "o", "causation": "request:r", "actor": "system", "request": None}

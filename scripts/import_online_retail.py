@@ -40,7 +40,7 @@ __all__ = ["run"]
 BATCH: Final = 100
 """Events that a follower handles in one commit: an order has many lines, and smaller commits overlap better."""
 
-LIMITS: Final = Limits(cached=6_000)
+LIMITS: Final = Limits(cached=6_000, recent=1_000)
 """Fewer states are remembered than a shop does, for these orders are long; more than two weeks of them."""
 
 OWNER: Final = "import"

@@ -55,12 +55,18 @@ async def house(settings: Settings) -> AsyncIterator[House]:
         yield house
 
 
+@pytest.fixture(scope="module")
+def template(all_servers: servers.Servers, server: str) -> str:
+    """A migrated database to copy; made outside of any event loop, for migrations bring their own."""
+    return all_servers.template(server)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(all_servers: servers.Servers, server: str) -> AsyncIterator[House]:
+async def shared(server: str, template: str) -> AsyncIterator[House]:
     """One gateway for all tests of a module that only look, or only touch what is their own."""
     folder = Path(tempfile.mkdtemp(prefix="emporium-"))
     name = f"shared_{os.getpid()}_{next(_numbers)}"
-    with servers.made(server, name, template=all_servers.template(server)) as url:
+    with servers.made(server, name, template=template) as url:
         async with running(msgspec.structs.replace(Settings(), database_url=url, data_dir=folder)) as house:
             yield house
     shutil.rmtree(folder, ignore_errors=True)

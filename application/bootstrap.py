@@ -42,6 +42,7 @@ from emporium.infra.rates import SharedRates
 from emporium.infra.sessions import MIGRATIONS as SESSION_MIGRATIONS
 from emporium.infra.sessions import CartTokens, Sessions, open_sessions
 from emporium.infra.settings import Settings, StartupProblem
+from emporium.infra.tracing import open_traces
 from emporium.infra.vault import MIGRATIONS as VAULT_MIGRATIONS
 from emporium.infra.vault import Masters, masters_from_file, masters_from_text, masters_in_folder, open_vault
 from emporium.projections import catalog_pages, saga_monitor
@@ -228,6 +229,7 @@ async def open_shop(
             offers=_CatalogOffers(database),
             schedule=scheduler(time_limits),
             limits=time_limits,
+            traces=await stack.enter_async_context(open_traces(settings.otlp_endpoint, "emporium")),
         )
         yield Opened(settings=settings, shop=shop, store=store, reads=database, media=MediaFolder(settings.data_dir))
 
@@ -249,12 +251,14 @@ def process_managers(
     for policy in POLICIES:
         log = shop.logs[policy.name]
         followers = [
-            Follower(policy, log, shop.logs[upstream], shop.logs["ordering"], shop.clock, shop.schedule, batch)
+            Follower(
+                policy, log, shop.logs[upstream], shop.logs["ordering"], shop.clock, shop.schedule, batch, shop.traces
+            )
             for upstream in dict.fromkeys(log_of[event] for event in policy.table)
         ]
         performers = dict(effects.performers.get(policy.name, {}))
         performers |= {follower.later_kind: follower.again for follower in followers}
-        tasks = TaskRunner(log, performers, shop.clock, shop.schedule)
+        tasks = TaskRunner(log, performers, shop.clock, shop.schedule, shop.traces)
         managers.append(ProcessManager(policy.name, followers, tasks, shop.leases[policy.name], name, ttl))
     return managers
 

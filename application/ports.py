@@ -53,6 +53,36 @@ __all__ = [
 S = TypeVar("S", bound=State)
 
 
+class Traces(Protocol):
+    """Where spans of what happened go."""
+
+    def record(
+        self,
+        name: str,
+        *,
+        request: str,
+        key: str,
+        parent: str | None,
+        began: int,
+        ended: int,
+        attributes: Mapping[str, str | int],
+        error: str | None = None,
+    ) -> None:
+        """Notes a span that has ended; never fails and never waits.
+
+        Args:
+            request: the id of the request in whose trace it belongs.
+            key: names the span within its trace; parent: its parent's key, None for the request itself.
+            began, ended: nanoseconds since 1970.
+        """
+        ...
+
+
+def span_of(meta: "Meta") -> str:
+    """The key of the span in which an event with this Meta came about."""
+    return meta.causation if meta.causation.startswith("request:") else f"{meta.causation} {meta.actor}"
+
+
 class Clock(Protocol):
     """Where the time comes from; always aware, always UTC."""
 

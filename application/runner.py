@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -24,9 +25,11 @@ from emporium.application.ports import (
     Superseded,
     Task,
     TaskUpdate,
+    Traces,
     Tracking,
     Unavailable,
     Unreadable,
+    span_of,
 )
 from emporium.application.together import end, until_one_ends
 from emporium.application.work import Schedule, Work
@@ -73,8 +76,10 @@ class Follower:
         clock: Clock,
         schedule: Schedule,
         batch: int = BATCH,
+        traces: Traces | None = None,
     ) -> None:
         self.policy = policy
+        self._traces = traces
         self.log = log
         self.upstream = upstream
         self._ordering = ordering
@@ -114,10 +119,30 @@ class Follower:
         mattering = [e for e in events if type(e.event) in self._types]
         tasks: list[Task] = []
         if mattering or aside or upto - self._committed >= STRIDE:
+            began = time.time_ns()
             tasks = await self._react(mattering, self._tracking(upto, epoch), aside)
+            if self._traces is not None:
+                self._trace(self._traces, mattering, began)
             self._committed = upto
         self.position = upto
         return True, tasks
+
+    def _trace(self, traces: Traces, events: Sequence[Recorded], began: int) -> None:
+        ended = time.time_ns()
+        for recorded in events:
+            if recorded.meta.request is not None:
+                traces.record(
+                    f"{self.policy.name} {type(recorded.event).__name__}",
+                    request=recorded.meta.request,
+                    key=span_of(self._cause_of(recorded)),
+                    parent=span_of(recorded.meta),
+                    began=began,
+                    ended=ended,
+                    attributes={
+                        "emporium.position": recorded.position,
+                        "emporium.correlation": recorded.meta.correlation,
+                    },
+                )
 
     async def rest(self, epoch: int) -> None:
         """Commits the position over events that did not matter. Raises Superseded."""
@@ -289,8 +314,16 @@ class Follower:
 class TaskRunner:
     """Performs the due tasks of one log, many at once, and commits their outcomes in batches."""
 
-    def __init__(self, log: EventLog, performers: Mapping[str, Perform], clock: Clock, schedule: Schedule) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        performers: Mapping[str, Perform],
+        clock: Clock,
+        schedule: Schedule,
+        traces: Traces | None = None,
+    ) -> None:
         self.log = log
+        self._traces = traces
         self._performers = performers
         self._clock = clock
         self._schedule = schedule
@@ -303,7 +336,7 @@ class TaskRunner:
     def part(self, kinds: Callable[[str], bool]) -> "TaskRunner":
         """Another runner, for those of its kinds of tasks that `kinds` is true of."""
         chosen = {kind: perform for kind, perform in self._performers.items() if kinds(kind)}
-        return TaskRunner(self.log, chosen, self._clock, self._schedule)
+        return TaskRunner(self.log, chosen, self._clock, self._schedule, self._traces)
 
     def offer(self, tasks: Iterable[Task]) -> None:
         """Tasks that were just committed by this process: those that are due need not be looked up."""
@@ -374,12 +407,24 @@ class TaskRunner:
         self._wake.set()
 
     async def _perform(self, task: Task) -> None:
+        began = time.time_ns()
         try:
             outcome = await self._performers[task.kind](task)
         except (Unavailable, Overloaded) as unavailable:
             outcome = Retry(backoff(task.attempts), str(unavailable))
         except Exception as bug:
             outcome = _failed(task, bug)
+        if self._traces is not None and task.cause.request is not None:
+            self._traces.record(
+                task.kind,
+                request=task.cause.request,
+                key=span_of(_cause_of(task)),
+                parent=f"request:{task.cause.request}",
+                began=began,
+                ended=time.time_ns(),
+                attributes={"emporium.attempt": task.attempts, "emporium.correlation": task.cause.correlation},
+                error=None if isinstance(outcome, Finished) else outcome.error,
+            )
         self._outcomes.append((task, outcome))
 
     async def _commit(self, outcomes: Sequence[tuple[Task, Finished | Retry | Park]]) -> list[Task]:

@@ -7,7 +7,18 @@ from uuid import UUID
 import msgspec
 
 from emporium.application.commands import handle, log_of
-from emporium.application.ports import Carrier, Claim, Clock, EventLog, Idempotency, Leases, Meta, Provider, Vault
+from emporium.application.ports import (
+    Carrier,
+    Claim,
+    Clock,
+    EventLog,
+    Idempotency,
+    Leases,
+    Meta,
+    Provider,
+    Traces,
+    Vault,
+)
 from emporium.application.schedules import TimeLimits
 from emporium.application.work import Committed, Schedule, Work, execute
 from emporium.domain.base import Command, Money
@@ -68,6 +79,7 @@ class Shop(msgspec.Struct, frozen=True, kw_only=True):
     schedule: Schedule
     limits: TimeLimits
     currency: str = "GBP"
+    traces: Traces | None = None
 
     async def execute(
         self,

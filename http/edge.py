@@ -175,5 +175,22 @@ class Edge:
             route = own.get("path_template") or "-"
             status = status or 500
             self._metrics.request(method, route, status, seconds)
+            traces = self._services.shop.traces
+            if traces is not None:
+                ended = time.time_ns()
+                traces.record(
+                    f"{method} {route}",
+                    request=request_id,
+                    key=f"request:{request_id}",
+                    parent=None,
+                    began=ended - int(seconds * 1e9),
+                    ended=ended,
+                    attributes={
+                        "http.request.method": method,
+                        "http.route": route,
+                        "http.response.status_code": status,
+                    },
+                    error=None if status < 500 else "failed",
+                )
             if self._log is not None:
                 self._log.add(request_id, method, route, status, seconds)

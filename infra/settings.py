@@ -101,6 +101,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "info"
 
     log_requests: Annotated[bool, Meta(description="Whether every request leaves a line on standard error.")] = True
+    otlp_endpoint: Annotated[
+        HttpUrl | None,
+        Meta(description="Where OpenTelemetry traces go, by OTLP over HTTP: `http://127.0.0.1:4318/v1/traces`."),
+    ] = None
 
     # How it treats its callers
     trusted_proxies: Annotated[

@@ -31,7 +31,7 @@ __all__ = ["Added", "CartLine", "CartView", "RecentOffers", "add", "change", "ex
 
 NOT_FOR_SALE = Reason("not_for_sale", "{sku} is not for sale in {currency}.", "missing")
 
-RECENT: Final = 1.0
+RECENT: Final = 3.0
 """Seconds for which an offer is good enough for putting something into a cart; a checkout asks anew."""
 
 _CAPACITY: Final = 50_000
@@ -82,7 +82,7 @@ Keep = Callable[[], Idempotency | None]
 
 
 class RecentOffers:
-    """Offers not older than a second, many askers' SKUs in one query: for decisions that a checkout makes again."""
+    """Offers not older than three seconds, many askers' SKUs in one query, for what a checkout decides again."""
 
     def __init__(self, offers: Offers, *, ttl: float = RECENT, clock: Callable[[], float] = time.monotonic) -> None:
         self._offers = offers
@@ -154,7 +154,7 @@ async def add(
     """Puts units into the cart at the price of now. Raises `Rejected` (not_for_sale, out_of_stock, cart_…).
 
     Args:
-        recent: offers that may be a second old.
+        recent: offers that may be three seconds old.
         new: the cart's id was just made.
     """
 

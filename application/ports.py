@@ -385,6 +385,7 @@ class EventLog(Protocol):
         """Whether the log may hold something (of these topics, where they are named) after a position.
 
         Woken by a local commit, NOTIFY or a poll; False after `timeout` seconds, at once where it is 0.
+        No topics at all (empty, not None): anything, but a tenth of a second late is soon enough.
         """
         ...
 

@@ -103,7 +103,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         reads: the read models; waiter: knows how far they are.
-        recent: offers up to a second old, for putting something into a cart.
+        recent: offers up to three seconds old, for putting something into a cart.
         cart_tokens: name anonymous carts; order_tokens: guests' orders. Each with a secret of its own.
         secret: at least 32 bytes that all gateways share; keys the hashes of idempotent requests.
         shipping: what an order's shipping costs.

@@ -70,7 +70,7 @@ class LogSource:
 
     async def wait(self, after: int, timeout: float, *, any_topic: bool = False) -> bool:
         """Whether there may be something of its topics, or of any, after a position within `timeout` seconds."""
-        return await self._log.wait(after, timeout, topics=None if any_topic else self._topics)
+        return await self._log.wait(after, timeout, topics=frozenset() if any_topic else self._topics)
 
     async def close(self) -> None:
         """Ends the reading ahead."""

@@ -5,7 +5,7 @@ It also tells who waits for events of some topics whether there are any, so that
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -75,23 +75,14 @@ class Feed:
         async with self._extending:
             await self._extend(self._high if self._high >= head - self._size else head)
 
-    def interest(self, after: int, topics: Collection[str]) -> Callable[[], bool]:
-        """Tells, whenever it is called, whether an event of the topics is known after a position.
-
-        Also true where only a read can tell. It looks at every event once.
-        """
-
-        def there() -> bool:
-            nonlocal after
-            if after < self._low or self._high < 0:
-                return True
-            for index in range(bisect_right(self._positions, after), len(self._positions)):
-                if self._topics[index] in topics:
-                    return True
-            after = max(after, self._high)
-            return False
-
-        return there
+    def there(self, after: int, topics: Collection[str]) -> tuple[bool, int]:
+        """Whether an event of the topics is known after a position, or only a read can tell; where to go on."""
+        if after < self._low or self._high < 0:
+            return True, after
+        for index in range(bisect_right(self._positions, after), len(self._positions)):
+            if self._topics[index] in topics:
+                return True, after
+        return False, max(after, self._high)
 
     async def read(
         self, after: int, limit: int, topics: Collection[str] | None, head: int

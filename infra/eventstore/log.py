@@ -73,7 +73,6 @@ class PgEventLog:
     ) -> None:
         self.name = name
         self.leases = Leases(database, name)
-        self.tail = Tail(self._look)
         self._incarnation = incarnation
         self._database = database
         self._registry = registry
@@ -81,6 +80,7 @@ class PgEventLog:
         self._incarnation_of = incarnation_of
         self._loader = Loader(name, database, registry, cached=limits.cached, interval=limits.snapshot_every)
         self._feed = Feed(name, incarnation, database, registry, limits.recent, self._loader.cache)
+        self.tail = Tail(self._look, self._feed.there)
         self._writer = Writer(
             name,
             incarnation,
@@ -112,21 +112,27 @@ class PgEventLog:
 
     def _on_commit(self, units: Sequence[Committed]) -> None:
         last = 0
+        topics: set[bytes] = set()
         for done in units:
             if done.unit.events:
                 self._loader.cache.advance(done.unit.events)
                 last = max(last, done.last)
+                topics.update(done.unit.topics)
         self._feed.took(units)
         if last:
             self.tail.advance(last)
             if 0 <= self._feed.high < last:
                 # Others have written in between: only the database can tell what.
                 self.tail.nudge()
-            self._notifier.notify(f"{self.name}_events", last)
+            self._notifier.notify(f"{self.name}_events", last, [topic[4:].decode() for topic in topics])
 
-    def heard(self, position: int | None) -> None:
-        """Another process says that the log has grown to a position; what this one wrote itself it knows."""
-        if position is None or position > (self.tail.head if self._feed.high < 0 else self._feed.high):
+    def heard(self, position: int | None, topics: Collection[str]) -> None:
+        """Another process says that the log has grown; what this one wrote itself it knows."""
+        if position is not None and position <= (self.tail.head if self._feed.high < 0 else self._feed.high):
+            return
+        if topics:
+            self.tail.hint(topics)
+        else:
             self.tail.nudge()
 
     async def answered(self, scope: str, key: str) -> IdempotencyReplay | None:
@@ -236,7 +242,7 @@ class PgEventLog:
 
     async def wait(self, after: int, timeout: float, *, topics: Collection[str] | None = None) -> bool:
         """See the port. Raises WrongIncarnation or LogShortened after a restore."""
-        return await self.tail.wait(after, timeout, None if topics is None else self._feed.interest(after, topics))
+        return await self.tail.wait(after, timeout, None if topics is None else frozenset(topics))
 
     async def follow(self, after: int, batch: int) -> AsyncIterator[list[Recorded]]:
         """See the port."""

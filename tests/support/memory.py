@@ -162,7 +162,7 @@ class MemoryLog:
 
     async def wait(self, after: int, timeout: float, *, topics: Collection[str] | None = None) -> bool:
         await asyncio.sleep(0)
-        return any(topics is None or event.topic in topics for event in self.events[after:])
+        return any(not topics or event.topic in topics for event in self.events[after:])
 
     async def due_tasks(
         self, now: datetime, limit: int, *, kinds: Sequence[str] | None = None, exclude: Sequence[UUID] = ()

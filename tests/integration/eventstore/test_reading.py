@@ -99,6 +99,47 @@ async def test_a_notification_wakes_sooner_than_the_poll(store: EventStore, dsn:
     assert sorted(delays)[5] < 0.2
 
 
+async def test_who_waits_for_a_topic_is_woken_by_no_other(
+    store: EventStore, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emporium.infra.eventstore.tail._POLL", 60.0)
+    dsns = dict.fromkeys(LOGS, dsn)
+    stream = uuid4()
+    async with await EventStore.open(dsns, REGISTRY, listen=dsns) as other:
+        log = other["alpha"]
+        await log.read(0, 10)  # from here on it knows what comes
+        counted = asyncio.create_task(log.wait(0, 30, topics=["alpha.Counted"]))
+        unhurried = asyncio.create_task(log.wait(0, 30, topics=[]))
+        anything = asyncio.create_task(log.wait(0, 30))
+        await asyncio.sleep(0.1)
+        await store["alpha"].append(unit(stream, 1))
+        assert await anything and await unhurried
+        await asyncio.sleep(0.2)
+        assert not counted.done()
+        assert not await log.wait(0, 0.0, topics=["alpha.Counted"])
+        await store["alpha"].append(unit(stream, 2))
+        assert await counted
+        # What it knows already it says at once; also what this process writes itself.
+        assert await log.wait(1, 0.0, topics=["alpha.Counted"]) and await log.wait(0, 0.0, topics=["alpha.Opened"])
+        assert not await log.wait(2, 0.0)
+        own = asyncio.create_task(log.wait(2, 30, topics=["alpha.Counted"]))
+        await log.append(unit(stream, 3))
+        assert await own
+
+
+async def test_who_needs_no_haste_is_told_soon_without_anybody_else_waiting(
+    store: EventStore, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emporium.infra.eventstore.tail._POLL", 60.0)
+    dsns = dict.fromkeys(LOGS, dsn)
+    async with await EventStore.open(dsns, REGISTRY, listen=dsns) as other:
+        await other["alpha"].read(0, 10)
+        unhurried = asyncio.create_task(other["alpha"].wait(0, 30, topics=[]))
+        await asyncio.sleep(0.1)
+        await store["alpha"].append(unit(uuid4(), 1))
+        assert await unhurried
+
+
 async def test_without_listen_the_poll_wakes(store: EventStore, dsn: str) -> None:
     async with await EventStore.open({"alpha": dsn}, REGISTRY) as other:
         waiting = asyncio.create_task(other["alpha"].wait(0, 30))

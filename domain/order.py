@@ -78,6 +78,8 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
         terms_version: of the shop's terms.
         quote_id: the quote that was accepted.
         language: in which the customer is written to, such as "en".
+        coupon_holder: who used the codes, as their limit per customer counts: a customer's id, a guest's keyed hash.
+        payment_seconds: until an unanswered payment is given up.
     """
 
     discount: Money
@@ -90,6 +92,8 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
     terms_version: str | None = None
     quote_id: UUID | None = None
     language: str = "en"
+    coupon_holder: str | None = None
+    payment_seconds: float | None = None
 
 
 class ReturnedLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -454,6 +458,9 @@ TOO_MANY_LINES = Reason("too_many_lines", "An order has at most {most} lines, no
 TOO_LATE_TO_CANCEL = Reason("too_late_to_cancel", "The order is {status} and cannot be cancelled any more.")
 NOT_CANCELLING = Reason("not_cancelling", "Nobody asked to cancel the order; it is {status}.")
 NOT_DELIVERED = Reason("not_delivered", "Only a delivered order can be returned; this one is {status}.")
+AGREEMENT_WRONG = Reason(
+    "agreement_wrong", "The {what} of the agreement is {agreed}, but that of lines and shipping is {found}.", "invalid"
+)
 LINE_TWICE = Reason("line_twice", "Two lines have the number {line}.", "invalid")
 RETURN_EMPTY = Reason("return_empty", "A return needs at least one line.", "invalid")
 NO_SUCH_LINE = Reason("no_such_line", "The order has no line {line}.", "invalid")
@@ -575,6 +582,8 @@ def _place(command: PlaceOrder, order: OrderState | None) -> Sequence[Event]:
         _check_amount(line.total, 0)
         goods += line.total
     _check_amount(command.shipping, 0)
+    if command.agreement is not None:
+        _check_agreement(command, command.agreement)
     total = _check_amount(_to_pay(command, goods), 0)
     return [
         OrderCreated(
@@ -607,6 +616,23 @@ def _to_pay(command: PlaceOrder, goods: Money) -> Money:
         return total
     total -= agreed.discount + agreed.shipping_discount
     return total if agreed.tax_inclusive else total + agreed.tax
+
+
+def _check_agreement(command: PlaceOrder, agreed: Agreement) -> None:
+    """What is agreed on is the sum of its parts, and no part takes off more than there is."""
+    nothing = Money(0, command.shipping.currency)
+    discount, tax = nothing, agreed.shipping_tax or nothing
+    for line in command.lines:
+        off = line.discount or nothing
+        if not nothing <= off <= line.total:
+            raise AMOUNT_OUT_OF_RANGE(amount=off.amount)
+        discount += off
+        tax += line.tax or nothing
+    if not nothing <= agreed.shipping_discount <= command.shipping:
+        raise AMOUNT_OUT_OF_RANGE(amount=agreed.shipping_discount.amount)
+    for what, given, found in (("discount", agreed.discount, discount), ("tax", agreed.tax, tax)):
+        if given != found:
+            raise AGREEMENT_WRONG(what=what, agreed=given.amount, found=found.amount)
 
 
 def _check_amount(amount: Money, least: int) -> Money:
@@ -658,8 +684,9 @@ def _take_back(
         if before + quantity > line.quantity:
             raise MORE_THAN_BOUGHT(line=number, left=line.quantity - before, quantity=quantity)
         back[number] = before + quantity
-        cost = share(line.total.amount, line.quantity, before + quantity)
-        part = Money(cost - share(line.total.amount, line.quantity, before), line.total.currency)
+        paid = paid_for(line, order.agreement).amount
+        cost = share(paid, line.quantity, before + quantity)
+        part = Money(cost - share(paid, line.quantity, before), line.total.currency)
         returned.append(ReturnedLine(line=number, sku=line.sku, quantity=quantity, amount=part))
         amount += part
     _check_refund(order, amount)
@@ -673,6 +700,12 @@ def _take_back(
             reason=check_text("reason", reason, TEXT_MOST),
         )
     ]
+
+
+def paid_for(line: OrderLine, agreed: Agreement | None) -> Money:
+    """What a line really cost: less its discount, and with its tax where the price does not contain it."""
+    paid = line.total if line.discount is None else line.total - line.discount
+    return paid if agreed is None or agreed.tax_inclusive or line.tax is None else paid + line.tax
 
 
 def share(total: int, quantity: int, units: int) -> int:

@@ -10,8 +10,10 @@ from emporium.domain.customer import CUSTOMER
 from emporium.domain.order import ORDER
 from emporium.domain.payment import PAYMENT
 from emporium.domain.product import PRODUCT
+from emporium.domain.promotion import PROMOTIONS
 from emporium.domain.reservation import RESERVATION
 from emporium.domain.shipment import SHIPMENT
+from emporium.domain.shop_settings import SHOP_SETTINGS
 from emporium.domain.stock import STOCK
 from emporium.domain.warehouse import WAREHOUSES
 
@@ -38,6 +40,8 @@ AGGREGATES: Final[tuple[Aggregate[Any], ...]] = (
     PAYMENT,
     SHIPMENT,
     CUSTOMER,
+    SHOP_SETTINGS,
+    PROMOTIONS,
 )
 
 SCHEMAS: Final[dict[type[Event], int]] = {}

@@ -15,6 +15,7 @@ _SHAPES: Final = {
     "slug": re.compile(r"(?=.{1,120}\Z)[a-z0-9]+(?:-[a-z0-9]+)*"),
     "country": re.compile(r"[A-Z]{2}"),
     "currency": re.compile(r"[A-Z]{3}"),
+    "language": re.compile(r"[a-z]{2}(?:-[A-Z]{2})?"),
     "image_url": re.compile(r"(?:https?://|/)[!-~]{0,1999}"),
 }
 
@@ -55,8 +56,9 @@ def check_shape(field: str, value: str, shape: str) -> str:
 
     Shapes: `sku` (1 to 64 letters, digits, `.`, `_`, `-`, beginning with a letter or digit; case
     matters), `code` (1 to 32, as a SKU but without dots), `slug` (1 to 120 lower-case letters and
-    digits in groups joined by `-`), `country` (ISO 3166 alpha-2), `currency` (ISO 4217),
-    `image_url` (an absolute path or an http(s) address of printable ASCII, up to 2,000 characters).
+    digits in groups joined by `-`), `country` (ISO 3166 alpha-2), `currency` (ISO 4217), `language`
+    (ISO 639-1, with a country where it matters: `en`, `de-AT`), `image_url` (an absolute path or an
+    http(s) address of printable ASCII, up to 2,000 characters).
     """
     if _SHAPES[shape].fullmatch(value) is None:
         raise WRONG_SHAPE(field=field, shape=shape)

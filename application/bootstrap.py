@@ -18,6 +18,7 @@ from emporium.application.ports import Clock, Media, ProviderRecord
 from emporium.application.runner import BATCH, Follower, ProcessManager, TaskRunner
 from emporium.application.schedules import TimeLimits, scheduler
 from emporium.application.shop import Offer, Shop
+from emporium.application.terms import Terms, fresh_shop
 from emporium.domain.base import Money
 from emporium.domain.registry import AGGREGATES, LOGS, SCHEMAS, UPCASTERS
 from emporium.infra.carrier_http import HttpCarrier
@@ -146,6 +147,8 @@ class _CatalogOffers:
                 title=row.title,
                 price=None if row.price is None else Money(row.price, currency),
                 available=row.available,
+                tax_class=row.tax_class,
+                weight=row.weight,
             )
             for sku, row in rows.items()
         }
@@ -218,6 +221,14 @@ async def open_shop(
         passwords = Passwords()
         stack.callback(passwords.close)
         time_limits = limits_of(settings)
+        terms = Terms(
+            fresh_shop(
+                fee=settings.shipping_fee,
+                free_from=settings.free_shipping_from,
+                cart_days=settings.cart_expiry_days,
+                payment_seconds=settings.payment_timeout_s,
+            )
+        )
         shop = Shop(
             logs={log: store[log] for log in LOGS},
             leases={log: store[log].leases for log in LOGS},
@@ -227,9 +238,10 @@ async def open_shop(
             provider=provider,
             carrier=carrier,
             offers=_CatalogOffers(database),
-            schedule=scheduler(time_limits),
+            schedule=scheduler(time_limits, lambda: timedelta(days=terms.seen.cart_days)),
             limits=time_limits,
             traces=await stack.enter_async_context(open_traces(settings.otlp_endpoint, "emporium")),
+            terms=terms,
         )
         yield Opened(settings=settings, shop=shop, store=store, reads=database, media=MediaFolder(settings.data_dir))
 
@@ -246,7 +258,16 @@ def process_managers(
         batch: events that a follower handles in one commit.
     """
     log_of = {event: aggregate.log for aggregate in AGGREGATES for event in aggregate.events}
-    effects = Effects(shop.logs, shop.provider, shop.carrier, shop.vault, shop.clock, shop.limits, automatic=automatic)
+    effects = Effects(
+        shop.logs,
+        shop.provider,
+        shop.carrier,
+        shop.vault,
+        shop.clock,
+        shop.limits,
+        automatic=automatic,
+        terms=shop.terms,
+    )
     managers = []
     for policy in POLICIES:
         log = shop.logs[policy.name]

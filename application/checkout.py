@@ -1,15 +1,17 @@
-"""Checkout: from a cart to an order number in one unit; the saga does the rest."""
+"""Checkout: what a cart comes to, told as a quote, and made an order in one unit; the saga does the rest."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Final
-from uuid import UUID
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID, uuid4
 
 import msgspec
 from msgspec.structs import replace
 
+from emporium.application import coupons
 from emporium.application.accounts import check_email
-from emporium.application.ports import Address, Claim, Idempotency, Meta, Taken
+from emporium.application.ports import Address, Claim, Idempotency, LimitReached, Meta, Taken
 from emporium.application.shop import Offer, Shop
 from emporium.application.work import Committed, Work
 from emporium.domain.base import Money, Reason, stream_id
@@ -18,8 +20,10 @@ from emporium.domain.cart import (
     CART_CHECKED_OUT,
     CART_CURRENCY,
     CART_EMPTY,
+    CART_FULL,
     CART_MERGED,
     MERGED,
+    TOO_MANY_UNITS,
     CartItem,
     CartState,
     CheckOutCart,
@@ -27,38 +31,67 @@ from emporium.domain.cart import (
 from emporium.domain.customer import CUSTOMER
 from emporium.domain.order import ORDER, OrderLine, PlaceOrder, order_id_of
 from emporium.domain.order_number import order_number
+from emporium.domain.pricing import (
+    NO_SUCH_METHOD,
+    Goods,
+    Item,
+    Offered,
+    Priced,
+    arrival,
+    offered,
+    price,
+    price_goods,
+    why_not,
+)
+from emporium.domain.promotion import Promotion
+from emporium.domain.quote import (
+    QUOTE,
+    QUOTE_CHANGED,
+    MakeQuote,
+    Quoted,
+    QuotedCoupon,
+    QuotedMethod,
+    QuoteState,
+    standing,
+)
+from emporium.domain.shop_settings import ShopSettings
 from emporium.domain.text import check_shape, check_text
 
-__all__ = ["Details", "Placed", "ShippingRule", "place"]
+__all__ = ["CURRENCY_NOT_SOLD", "LANGUAGE_UNKNOWN", "Details", "Placed", "place", "quote"]
 
 EMAIL_NEEDED = Reason("email_needed", "A guest's order needs an e-mail address.", "invalid")
 NOT_AVAILABLE = Reason("not_available", "Not everything in the cart is available.")
 PRICE_CHANGED = Reason("price_changed", "Prices have changed since the items were put into the cart.")
+TERMS_CHANGED = Reason("terms_changed", "The terms are version {now} now, not {given}: read them again.")
+COUPON_NOT_APPLICABLE = Reason("coupon_not_applicable", "The code {code} takes nothing off this cart: {why}.")
+CURRENCY_NOT_SOLD = Reason("currency_not_sold", "The shop does not sell in {currency}.", "invalid")
+LANGUAGE_UNKNOWN = Reason("language_unknown", "The shop does not write in {language}.", "invalid")
 
 _NUMBERS: Final = 4
 """How many numbers an order may try before a clash is a failure; two share one once in 70,000 million pairs."""
 
 
-class ShippingRule(msgspec.Struct, frozen=True, kw_only=True):
-    """What shipping costs, in minor units: `fee` an order, nothing from `free_from` on (0: never free)."""
-
-    fee: int = 495
-    free_from: int = 5000
-
-    def cost(self, goods: Money) -> Money:
-        """What the shipping of these goods costs."""
-        free = 0 < self.free_from <= goods.amount
-        return Money(0 if free else self.fee, goods.currency)
-
-
 class Details(msgspec.Struct, frozen=True, kw_only=True):
-    """What a customer tells at checkout; `email` may be None for an account, whose own is taken."""
+    """What a customer tells at checkout.
+
+    Attributes:
+        email: may be None for an account, whose own is taken.
+        accept_prices: whatever it costs now.
+        shipping_method: its code; None takes the shop's first.
+        quote_id: what was quoted is what shall hold.
+        terms_version: the terms that were read; None: those of now.
+        language: None: the cart's, else the shop's first.
+    """
 
     email: str | None
     ship_to: Address
     payment_method: str
     accept_prices: bool = False
     currency: str | None = None
+    shipping_method: str | None = None
+    quote_id: UUID | None = None
+    terms_version: str | None = None
+    language: str | None = None
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,12 +99,45 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True):
 
     order_id: UUID
     number: str
-    goods: Money
-    shipping: Money
-    total: Money
+    priced: Priced
 
 
 Keep = Callable[[Placed], Idempotency | None]
+QuoteKeep = Callable[[QuoteState], Idempotency | None]
+
+
+async def quote(
+    shop: Shop, *, cart_id: UUID, country: str, cause: Meta, keep: QuoteKeep = lambda _: None
+) -> tuple[QuoteState, Committed]:
+    """What the cart would come to, sent to this country, by each method.
+
+    Raises `Rejected` (cart_empty, not_available, coupon_not_applicable, no_shipping_there …).
+    """
+    check_shape("country", country, "country")
+    quote_id = uuid4()
+
+    async def handler(work: Work) -> QuoteState:
+        cart = _ready(await work.load(CART, cart_id), None)
+        settings = await shop.terms.in_unit(work)
+        promotions = await coupons.in_unit(work, cart.coupons)
+        work.begin(QUOTE, quote_id)
+        await work.load(QUOTE, quote_id)
+        offers = await shop.offers.offers(list(cart.items), cart.currency)
+        goods = _goods(cart, offers, promotions, settings, accept_prices=True)
+        command = MakeQuote(
+            quote_id=quote_id,
+            cart_id=cart_id,
+            quoted=_quoted(goods, country, settings, promotions, work),
+            at=work.now,
+            expires_at=work.now + timedelta(minutes=settings.quote_minutes),
+        )
+        work.decide(QUOTE, quote_id, command)
+        made = work.state(QUOTE, quote_id)
+        assert made is not None, "a quote was made"
+        work.unit.idempotency = keep(made)
+        return made
+
+    return await shop.run("ordering", cause, handler)
 
 
 async def place(
@@ -80,13 +146,12 @@ async def place(
     cart_id: UUID,
     customer_id: UUID | None,
     details: Details,
-    shipping: ShippingRule,
     cause: Meta,
     keep: Keep = lambda _: None,
 ) -> tuple[Placed, Committed]:
     """Turns the cart into an order: CartCheckedOut and OrderCreated commit together, once for each filling.
 
-    Raises `Rejected` (cart_empty, cart_checked_out, not_available, price_changed, email_needed …).
+    Raises `Rejected` (cart_empty, cart_checked_out, not_available, price_changed, quote_changed, coupon_used_up …).
     """
     email = None if details.email is None else check_email("email", details.email)
     address = _checked(details.ship_to)
@@ -94,22 +159,48 @@ async def place(
         if customer_id is None:
             raise EMAIL_NEEDED(field="email")
         email = await _own_email(shop, customer_id)
+    codes: tuple[str, ...] = ()
 
     async def attempt(clashes: int) -> tuple[Placed, Committed]:
         async def handler(work: Work) -> Placed:
+            nonlocal codes
             cart = _ready(await work.load(CART, cart_id), details.currency)
+            settings = await shop.terms.in_unit(work)
+            promotions = await coupons.in_unit(work, cart.coupons)
+            codes = cart.coupons
+            quoted = None
+            if details.quote_id is not None:
+                quoted = standing(await work.load(QUOTE, details.quote_id), cart_id, work.now).quoted
             order_id = order_id_of(cart_id, cart.attempts + 1)
             subject = customer_id or order_id
             work.begin(ORDER, order_id)
             await work.load(ORDER, order_id)
-            # The key is at hand only until something else is awaited.
+            # The keys are at hand only until something else is awaited.
             offers, _ = await asyncio.gather(
-                shop.offers.offers(list(cart.items), cart.currency), shop.vault.key_for(subject)
+                shop.offers.offers(list(cart.items), cart.currency),
+                shop.vault.key_for(subject)
+                if cart.note is None or cart.subject == subject
+                else shop.vault.key_for_many([subject, cart.subject]),
             )
-            lines = _lines(list(cart.items.values()), offers.get, accept_prices=details.accept_prices)
+            accepted = details.accept_prices or quoted is not None
+            goods = _goods(cart, offers, promotions, settings, accept_prices=accepted)
+            by = _chosen(goods, address.country, details.shipping_method, settings)
+            priced = price(goods, by, address.country, settings)
+            if quoted is not None and not details.accept_prices:
+                _check_quote(quoted, priced, address.country, settings)
+            if details.terms_version not in (None, settings.terms_version):
+                raise TERMS_CHANGED(given=details.terms_version, now=settings.terms_version)
             number = order_number(order_id if clashes == 0 else stream_id("order number", order_id, clashes))
-            goods = Money(sum(line.total.amount for line in lines), cart.currency)
-            fee = shipping.cost(goods)
+            agreement = priced.agreement(cart.coupons, settings, _language(details.language, cart, settings))
+            if promotions:
+                holder = coupons.holder_of(shop.vault, customer_id, email)
+                agreement = replace(agreement, coupon_holder=holder)
+                coupons.use(work, promotions, holder)
+            agreement = replace(agreement, quote_id=details.quote_id, payment_seconds=settings.payment_seconds)
+            seal, note = shop.vault.seal, None
+            if cart.note is not None:
+                words = shop.vault.unseal(cart.note, cart_id, "note")
+                note = seal(subject, "OrderCreated", order_id, "note", words)
             meta = replace(cause, correlation=str(order_id))
             check_out = CheckOutCart(
                 cart_id=cart_id, order_id=order_id, order_number=number, attempt=cart.attempts + 1, at=work.now
@@ -121,18 +212,20 @@ async def place(
                 attempt=cart.attempts + 1,
                 customer_id=customer_id,
                 subject=subject,
-                lines=tuple(lines),
-                shipping=fee,
+                lines=priced.lines,
+                shipping=priced.shipping,
                 country=address.country,
-                email=shop.vault.seal(subject, "OrderCreated", order_id, "email", email),
-                ship_to=shop.vault.seal(subject, "OrderCreated", order_id, "ship_to", msgspec.to_builtins(address)),
+                email=seal(subject, "OrderCreated", order_id, "email", email),
+                ship_to=seal(subject, "OrderCreated", order_id, "ship_to", msgspec.to_builtins(address)),
                 payment_method=details.payment_method,
                 at=work.now,
+                agreement=agreement,
+                note=note,
             )
             work.decide(CART, cart_id, check_out, meta)
             work.decide(ORDER, order_id, place_order, meta)
             work.unit.claims.append(Claim("order_number", number.encode(), order_id))
-            placed = Placed(order_id=order_id, number=number, goods=goods, shipping=fee, total=goods + fee)
+            placed = Placed(order_id=order_id, number=number, priced=priced)
             work.unit.idempotency = keep(placed)
             return placed
 
@@ -144,6 +237,8 @@ async def place(
         except Taken:
             if clashes == _NUMBERS - 1:
                 raise
+        except LimitReached as reached:
+            raise coupons.used_up(reached.name, codes) or reached from None
     raise AssertionError
 
 
@@ -157,12 +252,34 @@ def _ready(cart: CartState | None, currency: str | None) -> CartState:
     return cart
 
 
-def _lines(
-    items: Sequence[CartItem], offer_of: Callable[[str], Offer | None], *, accept_prices: bool
-) -> list[OrderLine]:
-    """One line an item, at the price of now. Raises `Rejected` where stock or price are not what the cart showed."""
-    lines, short, changed = [], [], []
-    for number, item in enumerate(items, 1):
+def _goods(
+    cart: CartState,
+    offers: Mapping[str, Offer],
+    promotions: Mapping[str, Promotion],
+    settings: ShopSettings,
+    *,
+    accept_prices: bool,
+) -> Goods:
+    """The cart's items, less what its codes take off, by the settings of now. Raises `Rejected`."""
+    if cart.currency not in settings.currencies:
+        raise CURRENCY_NOT_SOLD(currency=cart.currency)
+    if len(cart.items) > settings.max_items:
+        raise CART_FULL(most=settings.max_items)
+    for item in cart.items.values():
+        if item.quantity > settings.max_units:
+            raise TOO_MANY_UNITS(sku=item.sku, most=settings.max_units, quantity=item.quantity)
+    items = _items(list(cart.items.values()), offers.get, accept_prices=accept_prices)
+    for code, promotion in promotions.items():
+        why = why_not(promotion, items, cart.currency, len(promotions))
+        if why is not None:
+            raise COUPON_NOT_APPLICABLE(code=code, why=why)
+    return price_goods(items, cart.currency, promotions)
+
+
+def _items(items: Sequence[CartItem], offer_of: Callable[[str], Offer | None], *, accept_prices: bool) -> list[Item]:
+    """One item each, at the price of now. Raises `Rejected` where stock or price are not what the cart showed."""
+    priced, short, changed = [], [], []
+    for item in items:
         offer = offer_of(item.sku)
         if offer is None or offer.price is None or offer.available < item.quantity:
             available = offer.available if offer is not None and offer.price is not None else 0
@@ -177,21 +294,107 @@ def _lines(
                     "now": offer.price.amount,
                 }
             )
-        lines.append(
-            OrderLine(
-                line=number,
+        priced.append(
+            Item(
                 sku=item.sku,
                 title=offer.title,
                 quantity=item.quantity,
                 unit_price=offer.price,
-                total=offer.price * item.quantity,
+                tax_class=offer.tax_class,
+                weight=offer.weight,
             )
         )
     if short:
         raise NOT_AVAILABLE(items=short)
     if changed and not accept_prices:
         raise PRICE_CHANGED(items=changed)
-    return lines
+    return priced
+
+
+def _chosen(goods: Goods, country: str, method: str | None, settings: ShopSettings) -> Offered:
+    there = offered(settings, country, goods)
+    if method is None:
+        return there[0]
+    for one in there:
+        if one.method.code == method:
+            return one
+    raise NO_SUCH_METHOD(field="shipping_method", country=country, method=method)
+
+
+def _language(wanted: str | None, cart: CartState, settings: ShopSettings) -> str:
+    if wanted is not None and wanted not in settings.languages:
+        raise LANGUAGE_UNKNOWN(field="language", language=wanted)
+    language = wanted or cart.language
+    return language if language in settings.languages else settings.languages[0]
+
+
+# --- quotes ----------------------------------------------------------------------------------------
+
+
+def _quoted(
+    goods: Goods, country: str, settings: ShopSettings, promotions: Mapping[str, Promotion], work: Work
+) -> Quoted:
+    methods = []
+    for one in offered(settings, country, goods):
+        priced = price(goods, one, country, settings)
+        methods.append(
+            QuotedMethod(
+                code=one.method.code,
+                name=one.method.name,
+                earliest=arrival(work.now.date(), one.method.min_days),
+                latest=arrival(work.now.date(), one.method.max_days),
+                shipping=priced.shipping,
+                shipping_discount=priced.shipping_discount,
+                tax=priced.tax,
+                total=priced.total,
+            )
+        )
+    return Quoted(
+        country=country,
+        currency=goods.currency,
+        lines=priced.lines,
+        goods=priced.goods,
+        discount=priced.discount,
+        tax_inclusive=priced.tax_inclusive,
+        coupons=tuple(
+            QuotedCoupon(code=code, name=one.name, discount=Money(goods.by_code[code], goods.currency))
+            for code, one in promotions.items()
+        ),
+        methods=tuple(methods),
+        terms_version=settings.terms_version,
+    )
+
+
+def _check_quote(quoted: Quoted, priced: Priced, country: str, settings: ShopSettings) -> None:
+    """Raises `Rejected` (quote_changed) with every figure that is not what was quoted."""
+    method = next((one for one in quoted.methods if one.code == priced.method), None)
+    was: dict[str, Any] = {"country": quoted.country, "terms_version": quoted.terms_version}
+    now: dict[str, Any] = {"country": country, "terms_version": settings.terms_version}
+    was |= _figures(quoted.lines)
+    now |= _figures(priced.lines)
+    for name in ("shipping", "shipping_discount", "tax", "total"):
+        was[name] = None if method is None else getattr(method, name).amount
+        now[name] = getattr(priced, name).amount
+    differences = [
+        {"what": name, "was": was.get(name), "now": now.get(name)}
+        for name in dict.fromkeys((*was, *now))
+        if was.get(name) != now.get(name)
+    ]
+    if differences:
+        raise QUOTE_CHANGED(currency=quoted.currency, differences=differences)
+
+
+def _figures(lines: Sequence[OrderLine]) -> dict[str, int]:
+    found = {}
+    for line in lines:
+        found[f"{line.sku} quantity"] = line.quantity
+        found[f"{line.sku} unit_price"] = line.unit_price.amount
+        found[f"{line.sku} discount"] = line.discount.amount if line.discount is not None else 0
+        found[f"{line.sku} tax"] = line.tax.amount if line.tax is not None else 0
+    return found
+
+
+# --- the buyer -------------------------------------------------------------------------------------
 
 
 def _checked(address: Address) -> Address:

@@ -5,9 +5,23 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from uuid import UUID
 
+from emporium.application.coupons import give_back
 from emporium.application.ports import Meta
 from emporium.application.work import Work
-from emporium.domain import cart, category, customer, order, payment, product, shipment, stock, warehouse
+from emporium.domain import (
+    cart,
+    category,
+    customer,
+    order,
+    payment,
+    product,
+    promotion,
+    quote,
+    shipment,
+    shop_settings,
+    stock,
+    warehouse,
+)
 from emporium.domain.base import Aggregate, Command
 from emporium.domain.cart import CART, CartItem
 from emporium.domain.category import CATEGORIES, categories_id
@@ -15,6 +29,8 @@ from emporium.domain.customer import CUSTOMER
 from emporium.domain.order import ORDER
 from emporium.domain.payment import PAYMENT, payment_id_of
 from emporium.domain.product import PRODUCT
+from emporium.domain.promotion import PROMOTIONS, promotions_id
+from emporium.domain.quote import QUOTE
 from emporium.domain.reservation import (
     RESERVATION,
     Allocation,
@@ -25,6 +41,7 @@ from emporium.domain.reservation import (
     reservation_id_of,
 )
 from emporium.domain.shipment import SHIPMENT, shipment_id_of
+from emporium.domain.shop_settings import SHOP_SETTINGS, shop_settings_id
 from emporium.domain.stock import STOCK, ReleaseUnits, ReserveUnits, ShipUnits, TakeBackUnits, stock_id_of
 from emporium.domain.warehouse import WAREHOUSES, warehouses_id
 
@@ -87,6 +104,18 @@ def _warehouses(_: Any) -> UUID:
     return warehouses_id()
 
 
+def _settings(_: Any) -> UUID:
+    return shop_settings_id()
+
+
+def _promotions(_: Any) -> UUID:
+    return promotions_id()
+
+
+def _quote(command: Any) -> UUID:
+    return command.quote_id  # type: ignore[no-any-return]
+
+
 ROUTES: Final[dict[type[Command], Route]] = {
     product.CreateProduct: (PRODUCT, _product),
     product.UpdateProduct: (PRODUCT, _product),
@@ -115,6 +144,15 @@ ROUTES: Final[dict[type[Command], Route]] = {
     cart.ExpireCart: (CART, _by_cart),
     cart.MergeCart: (CART, _by_cart),
     cart.TakeOverItems: (CART, _by_cart),
+    cart.AddCartCoupon: (CART, _by_cart),
+    cart.RemoveCartCoupon: (CART, _by_cart),
+    cart.ChangeCartNote: (CART, _by_cart),
+    cart.ChooseCartLanguage: (CART, _by_cart),
+    shop_settings.ChangeShopSettings: (SHOP_SETTINGS, _settings),
+    promotion.CreatePromotion: (PROMOTIONS, _promotions),
+    promotion.ChangePromotion: (PROMOTIONS, _promotions),
+    promotion.EndPromotion: (PROMOTIONS, _promotions),
+    quote.MakeQuote: (QUOTE, _quote),
     order.PlaceOrder: (ORDER, _by_order),
     order.RecordPayment: (ORDER, _by_order),
     order.RecordReservation: (ORDER, _by_order),
@@ -123,7 +161,6 @@ ROUTES: Final[dict[type[Command], Route]] = {
     order.CompleteOrder: (ORDER, _by_order),
     order.FailOrder: (ORDER, _by_order),
     order.RequestCancellation: (ORDER, _by_order),
-    order.ConfirmCancellation: (ORDER, _by_order),
     order.RefuseCancellation: (ORDER, _by_order),
     order.ReturnLines: (ORDER, _by_order),
     order.WriteOffParcel: (ORDER, _by_order),
@@ -239,14 +276,24 @@ async def _return(work: Work, command: ReturnUnits, cause: Meta) -> None:
 async def _fail_and_reopen(work: Work, command: FailAndReopen, cause: Meta) -> None:
     state = await work.load(ORDER, command.order_id)
     fail = order.FailOrder(order_id=command.order_id, reason=command.reason, detail=command.detail)
-    if not work.decide(ORDER, command.order_id, fail, cause) or state is None or state.cart_id is None:
+    if not work.decide(ORDER, command.order_id, fail, cause) or state is None:
+        return
+    give_back(work, state)
+    if state.cart_id is None:
         return
     there = await work.load(CART, state.cart_id)
     cart_id = there.into if there is not None and there.into is not None else state.cart_id
     await work.load(CART, cart_id)
     items = tuple(CartItem(sku=line.sku, quantity=line.quantity, unit_price=line.unit_price) for line in state.lines)
-    reopen = cart.ReopenCart(cart_id=cart_id, order_id=command.order_id, items=items)
+    coupons = () if state.agreement is None else state.agreement.coupons
+    reopen = cart.ReopenCart(cart_id=cart_id, order_id=command.order_id, items=items, coupons=coupons)
     work.decide(CART, cart_id, reopen, cause)
+
+
+async def _confirm_cancellation(work: Work, command: order.ConfirmCancellation, cause: Meta) -> None:
+    state = await work.load(ORDER, command.order_id)
+    if work.decide(ORDER, command.order_id, command, cause) and state is not None:
+        give_back(work, state)
 
 
 HANDLERS: Final[dict[type[Command], tuple[str, Handler]]] = {
@@ -255,6 +302,7 @@ HANDLERS: Final[dict[type[Command], tuple[str, Handler]]] = {
     ShipReservation: ("inventory", _ship),
     ReturnUnits: ("inventory", _return),
     FailAndReopen: ("ordering", _fail_and_reopen),
+    order.ConfirmCancellation: ("ordering", _confirm_cancellation),
 }
 """The commands that touch several streams of one log."""
 

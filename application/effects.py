@@ -24,6 +24,7 @@ from emporium.application.ports import (
     Vault,
 )
 from emporium.application.schedules import TimeLimits
+from emporium.application.terms import Terms, fresh_shop
 from emporium.domain import cart, order, payment, shipment
 from emporium.domain.base import Command, Money
 from emporium.domain.cart import CART
@@ -82,6 +83,7 @@ class Effects:
         limits: TimeLimits,
         *,
         automatic: bool,
+        terms: Terms | None = None,
     ) -> None:
         self._ordering = logs["ordering"]
         self._payments = logs["payments"]
@@ -92,6 +94,7 @@ class Effects:
         self._clock = clock
         self._limits = limits
         self._automatic = automatic
+        self._terms = terms or Terms(fresh_shop(cart_days=limits.cart / timedelta(days=1)))
         self.performers: Final[dict[str, dict[str, Perform]]] = {
             "payments": {
                 "effect.charge": self.charge,
@@ -276,10 +279,11 @@ class Effects:
         if state is None or not state.items:
             return Finished()
         now = self._clock.following(task.due)
-        over = state.touched_at + self._limits.cart
+        limit = timedelta(days=(await self._terms.now(self._ordering)).cart_days)
+        over = state.touched_at + limit
         if over > now:
             return Retry(over - now, failed=False)
-        return Finished([cart.ExpireCart(cart_id=task.stream, untouched_since=now - self._limits.cart, at=now)])
+        return Finished([cart.ExpireCart(cart_id=task.stream, untouched_since=now - limit, at=now)])
 
     async def unshipped(self, task: Task) -> Finished | Retry | Park:
         """Nobody shipped the order in time: cancel it, so that stock and money go back."""

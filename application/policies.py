@@ -83,7 +83,12 @@ def _row(statuses: tuple[str, ...], otherwise: Reaction | None = None, **cells: 
 
 
 def _request_payment(event: order.OrderCreated, state: None, _: OrderState) -> Sequence[Command]:
-    return [payment.RequestPayment(order_id=event.order_id, amount=event.total, method=event.payment_method)]
+    time_limit = None if event.agreement is None else event.agreement.payment_seconds
+    return [
+        payment.RequestPayment(
+            order_id=event.order_id, amount=event.total, method=event.payment_method, time_limit=time_limit
+        )
+    ]
 
 
 def _cancel_payment(event: order.OrderCancelled | order.OrderFailed, *_: object) -> Sequence[Command]:

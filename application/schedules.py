@@ -19,8 +19,8 @@ class TimeLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How long things may take.
 
     Attributes:
-        payment: until a payment without an answer is given up.
-        cart: until an untouched cart expires.
+        payment: until a payment without an answer is given up, where its order names no other time.
+        cart: until an untouched cart expires, where the shop's settings say nothing else.
         unshipped: until a confirmed order that nobody ships is cancelled.
         tracking: between two looks at a parcel on its way.
     """
@@ -37,14 +37,20 @@ def _task(new: NewEvent, kind: str, stream: UUID, after: timedelta, part: object
     return Task(stream_id("task", kind, stream, part), kind, new.at + after, stream, data, cause)
 
 
-def scheduler(limits: TimeLimits) -> Schedule:
-    """The function that names the tasks of an event."""
+def scheduler(limits: TimeLimits, cart_limit: Callable[[], timedelta] | None = None) -> Schedule:
+    """The function that names the tasks of an event.
+
+    Args:
+        cart_limit: until an untouched cart expires, as the settings say now; without it, as the limits say.
+    """
     now = timedelta(0)
+    cart_left = cart_limit or (lambda: limits.cart)
 
     def charge(new: NewEvent, event: payment.PaymentRequested, _: State | None) -> Iterable[Task]:
         order_id = str(event.order_id)
         yield _task(new, "effect.charge", new.stream, now, order_id=order_id)
-        yield _task(new, "effect.payment_deadline", new.stream, limits.payment, order_id=order_id)
+        after = limits.payment if event.time_limit is None else timedelta(seconds=event.time_limit)
+        yield _task(new, "effect.payment_deadline", new.stream, after, order_id=order_id)
 
     def refund(new: NewEvent, event: payment.RefundRequested, _: State | None) -> Iterable[Task]:
         data = {"order_id": str(event.order_id), "refund_id": str(event.refund_id)}
@@ -68,7 +74,7 @@ def scheduler(limits: TimeLimits) -> Schedule:
 
     def expiry(new: NewEvent, event: Any, before: State | None) -> Iterable[Task]:
         if not isinstance(before, cart.CartState) or not before.items:
-            yield _task(new, "timer.cart_expiry", new.stream, limits.cart)
+            yield _task(new, "timer.cart_expiry", new.stream, cart_left())
 
     table: Final[dict[type, Callable[[NewEvent, Any, State | None], Iterable[Task]]]] = {
         payment.PaymentRequested: charge,

@@ -20,6 +20,7 @@ from emporium.application.ports import (
     Vault,
 )
 from emporium.application.schedules import TimeLimits
+from emporium.application.terms import Terms
 from emporium.application.work import Committed, Schedule, Work, execute
 from emporium.domain.base import Command, Money
 
@@ -29,13 +30,18 @@ R = TypeVar("R")
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a SKU can be had for now: its price (None where it has none in this currency) and available units."""
+    """What a SKU can be had for now: its price (None where it has none in this currency) and available units.
+
+    Taxed as its `tax_class` says; one unit weighs `weight` grams.
+    """
 
     sku: str
     product_id: UUID
     title: str
     price: Money | None
     available: int
+    tax_class: str = "standard"
+    weight: int = 0
 
 
 class Offers(Protocol):
@@ -66,6 +72,7 @@ class Shop(msgspec.Struct, frozen=True, kw_only=True):
         leases: by context, in the context's database.
         schedule: which tasks an event makes necessary.
         currency: of prices and carts unless another is asked for.
+        terms: the shop's settings.
     """
 
     logs: Mapping[str, EventLog]
@@ -80,6 +87,7 @@ class Shop(msgspec.Struct, frozen=True, kw_only=True):
     limits: TimeLimits
     currency: str = "GBP"
     traces: Traces | None = None
+    terms: Terms = msgspec.field(default_factory=Terms)
 
     async def execute(
         self,

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final, TypeVar, cast
 from uuid import UUID
 
-from emporium.application.ports import Clock, Conflict, EventLog, Meta, NewEvent, Task, Unit
+from emporium.application.ports import Clock, Conflict, Counter, EventLog, Meta, NewEvent, Task, Unit
 from emporium.domain.base import Aggregate, Command, Event, Rejected, State
 
 __all__ = ["Committed", "Schedule", "Work", "execute"]
@@ -136,6 +136,14 @@ class Work:
     def expect(self, stream: UUID) -> None:
         """The decision stands only while this stream, which was loaded, does not move."""
         self._entries[stream].expected = True
+
+    def count(self, name: str, by: int, limit: int) -> None:
+        """Adds to a counter with the commit, which raises LimitReached where that leaves 0..limit."""
+        for place, one in enumerate(self.unit.counters):
+            if one.name == name:
+                self.unit.counters[place] = Counter(name, one.by + by, min(one.limit, limit))
+                return
+        self.unit.counters.append(Counter(name, by, limit))
 
     def decide(
         self, aggregate: Aggregate[S], stream: UUID, command: Command, cause: Meta | None = None

@@ -8,10 +8,13 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from emporium.domain.base import Aggregate, Command, Event, Money, Reason, State, check_quantity, stream_id
+from emporium.domain.base import Aggregate, Command, Event, Money, Reason, Sealed, State, check_quantity, stream_id
+from emporium.domain.text import check_shape
 
 MAX_ITEMS: Final = 200
 MAX_UNITS: Final = 10_000
+MAX_COUPONS: Final = 5
+NOTE_MOST: Final = 500
 
 OPEN, MERGED = "open", "merged"
 
@@ -76,7 +79,7 @@ class CartCleared(Event, frozen=True, kw_only=True):
 
 
 class CartCheckedOut(Event, frozen=True, kw_only=True):
-    """The items became the order; the cart is empty. Appended together with OrderCreated."""
+    """The items became the order, with the codes and the note; the cart is empty. Appended with OrderCreated."""
 
     cart_id: UUID
     order_id: UUID
@@ -86,11 +89,12 @@ class CartCheckedOut(Event, frozen=True, kw_only=True):
 
 
 class CartReopened(Event, frozen=True, kw_only=True):
-    """The order failed and its items are back. Appended together with OrderFailed."""
+    """The order failed; its items, codes and note are back. Appended together with OrderFailed."""
 
     cart_id: UUID
     order_id: UUID
     items: tuple[CartItem, ...]
+    coupons: tuple[str, ...] = ()
 
 
 class CartExpired(Event, frozen=True, kw_only=True):
@@ -109,11 +113,49 @@ class CartMerged(Event, frozen=True, kw_only=True):
 
 
 class CartItemsTakenOver(Event, frozen=True, kw_only=True):
-    """The items of an anonymous cart came in at log-in: of each SKU the larger quantity stays."""
+    """The items of an anonymous cart came in at log-in: of each SKU the larger quantity stays.
+
+    Its codes come in beside those that are there; its note and language where there was none.
+    """
 
     cart_id: UUID
     source: UUID
     items: tuple[CartItem, ...]
+    at: datetime
+    coupons: tuple[str, ...] = ()
+    note: Sealed | None = None
+    language: str | None = None
+
+
+class CartCouponAdded(Event, frozen=True, kw_only=True):
+    """A coupon code is to be used at checkout."""
+
+    cart_id: UUID
+    code: str
+    at: datetime
+
+
+class CartCouponRemoved(Event, frozen=True, kw_only=True):
+    """The code is not to be used after all."""
+
+    cart_id: UUID
+    code: str
+    at: datetime
+
+
+class CartNoteChanged(Event, frozen=True, kw_only=True):
+    """The buyer's words to the shop are these now; None: there are none."""
+
+    cart_id: UUID
+    note: Sealed | None
+    at: datetime
+
+
+class CartLanguageChosen(Event, frozen=True, kw_only=True):
+    """In which language the buyer wants to be written to."""
+
+    cart_id: UUID
+    language: str
     at: datetime
 
 
@@ -129,6 +171,9 @@ class CartState(State, frozen=True, kw_only=True):
         last_order: the number of the order that emptied it, None once it has been filled again.
         failed: the orders whose items came back.
         into: the customer's cart that took the items over, where it was merged.
+        coupons: the codes to use, in the order in which they came.
+        note: sealed for the customer, for an anonymous cart for the cart itself.
+        ordered_note: the note that went with the last order, which comes back if that fails.
     """
 
     cart_id: UUID
@@ -141,6 +186,15 @@ class CartState(State, frozen=True, kw_only=True):
     last_order: str | None = None
     failed: frozenset[UUID] = frozenset()
     into: UUID | None = None
+    coupons: tuple[str, ...] = ()
+    note: Sealed | None = None
+    ordered_note: Sealed | None = None
+    language: str | None = None
+
+    @property
+    def subject(self) -> UUID:
+        """Whose key seals the note."""
+        return self.customer_id or self.cart_id
 
 
 # --- commands --------------------------------------------------------------------------------------
@@ -191,6 +245,7 @@ class ReopenCart(Command, frozen=True, kw_only=True):
     cart_id: UUID
     order_id: UUID
     items: tuple[CartItem, ...]
+    coupons: tuple[str, ...] = ()
 
 
 class ExpireCart(Command, frozen=True, kw_only=True):
@@ -218,6 +273,35 @@ class TakeOverItems(Command, frozen=True, kw_only=True):
     items: tuple[CartItem, ...]
     currency: str
     at: datetime
+    coupons: tuple[str, ...] = ()
+    note: Sealed | None = None
+    language: str | None = None
+
+
+class AddCartCoupon(Command, frozen=True, kw_only=True):
+    """The handler has seen that the code can be used."""
+
+    cart_id: UUID
+    code: str
+    at: datetime
+
+
+class RemoveCartCoupon(Command, frozen=True, kw_only=True):
+    cart_id: UUID
+    code: str
+    at: datetime
+
+
+class ChangeCartNote(Command, frozen=True, kw_only=True):
+    cart_id: UUID
+    note: Sealed | None
+    at: datetime
+
+
+class ChooseCartLanguage(Command, frozen=True, kw_only=True):
+    cart_id: UUID
+    language: str
+    at: datetime
 
 
 # --- reasons ---------------------------------------------------------------------------------------
@@ -231,6 +315,8 @@ CART_FULL = Reason("cart_full", "A cart holds at most {most} different items.")
 WRONG_ATTEMPT = Reason("wrong_attempt", "The cart's next checkout is attempt {next}, not {attempt}.")
 CART_NOT_ANONYMOUS = Reason("cart_not_anonymous", "A customer's cart cannot go into another one.")
 TOO_MANY_UNITS = Reason("too_many_units", "A cart holds at most {most} units of {sku}, not {quantity}.", "invalid")
+COUPON_NOT_IN_CART = Reason("coupon_not_in_cart", "The code {code} is not in the cart.", "missing")
+TOO_MANY_COUPONS = Reason("too_many_coupons", "A cart takes at most {most} codes.")
 CART_CURRENCY = Reason("cart_currency", "The cart is in {cart}, the price in {price}.", "invalid")
 
 
@@ -252,7 +338,15 @@ def decide(command: Command, cart: CartState | None) -> Sequence[Event]:
                 return []
             fits = all(item.unit_price.currency == cart.currency for item in command.items) or not cart.items
             items = command.items if fits else ()
-            return [CartReopened(cart_id=cart.cart_id, order_id=command.order_id, items=items)]
+            coupons = tuple(code for code in command.coupons if code not in cart.coupons) if items else ()
+            return [
+                CartReopened(
+                    cart_id=cart.cart_id,
+                    order_id=command.order_id,
+                    items=items,
+                    coupons=coupons[: MAX_COUPONS - len(cart.coupons)],
+                )
+            ]
         case ExpireCart():
             if not cart.items or cart.status == MERGED or cart.touched_at > command.untouched_since:
                 return []
@@ -295,6 +389,26 @@ def decide(command: Command, cart: CartState | None) -> Sequence[Event]:
                     at=command.at,
                 )
             ]
+        case AddCartCoupon():
+            if command.code in cart.coupons:
+                return []
+            if len(cart.coupons) >= MAX_COUPONS:
+                raise TOO_MANY_COUPONS(most=MAX_COUPONS)
+            code = check_shape("code", command.code, "code")
+            return [CartCouponAdded(cart_id=cart.cart_id, code=code, at=command.at)]
+        case RemoveCartCoupon():
+            if command.code not in cart.coupons:
+                raise COUPON_NOT_IN_CART(code=command.code)
+            return [CartCouponRemoved(cart_id=cart.cart_id, code=command.code, at=command.at)]
+        case ChangeCartNote():
+            if command.note is None and cart.note is None:
+                return []
+            return [CartNoteChanged(cart_id=cart.cart_id, note=command.note, at=command.at)]
+        case ChooseCartLanguage():
+            if command.language == cart.language:
+                return []
+            language = check_shape("language", command.language, "language")
+            return [CartLanguageChosen(cart_id=cart.cart_id, language=language, at=command.at)]
         case _:
             raise TypeError(f"a cart does not know {type(command).__name__}")
 
@@ -334,7 +448,17 @@ def _add(command: AddCartItem, cart: CartState | None) -> Sequence[Event]:
 def _take_over(command: TakeOverItems, cart: CartState | None) -> Sequence[Event]:
     if not command.items:
         return []
-    taken = CartItemsTakenOver(cart_id=command.cart_id, source=command.source, items=command.items, at=command.at)
+    there = cart.coupons if cart is not None else ()
+    coupons = tuple(code for code in command.coupons if code not in there)[: MAX_COUPONS - len(there)]
+    taken = CartItemsTakenOver(
+        cart_id=command.cart_id,
+        source=command.source,
+        items=command.items,
+        at=command.at,
+        coupons=coupons,
+        note=command.note if cart is None or cart.note is None else None,
+        language=command.language if cart is None or cart.language is None else None,
+    )
     if cart is None:
         opened = CartOpened(
             cart_id=command.cart_id, customer_id=command.customer_id, currency=command.currency, at=command.at
@@ -377,15 +501,47 @@ def evolve(cart: CartState | None, event: Event) -> CartState:
             rest = {sku: item for sku, item in cart.items.items() if sku != event.sku}
             return replace(cart, items=rest, touched_at=event.at)
         case CartCleared() | CartExpired():
-            return replace(cart, items={}, touched_at=event.at)
+            return replace(cart, items={}, coupons=(), note=None, touched_at=event.at)
         case CartCheckedOut():
-            return replace(cart, items={}, attempts=event.attempt, last_order=event.order_number, touched_at=event.at)
+            return replace(
+                cart,
+                items={},
+                coupons=(),
+                note=None,
+                ordered_note=cart.note,
+                attempts=event.attempt,
+                last_order=event.order_number,
+                touched_at=event.at,
+            )
         case CartReopened():
-            return _filled(replace(cart, failed=cart.failed | {event.order_id}), _larger(cart.items, event.items))
+            back = replace(
+                cart,
+                failed=cart.failed | {event.order_id},
+                coupons=cart.coupons + event.coupons,
+                note=cart.note or (cart.ordered_note if event.items else None),
+            )
+            return _filled(back, _larger(cart.items, event.items))
         case CartMerged():
-            return replace(cart, items={}, status=MERGED, into=event.into, touched_at=event.at)
+            return replace(cart, items={}, coupons=(), note=None, status=MERGED, into=event.into, touched_at=event.at)
         case CartItemsTakenOver():
-            return _filled(replace(cart, touched_at=event.at), _larger(cart.items, event.items))
+            more = replace(
+                cart,
+                coupons=cart.coupons + event.coupons,
+                note=cart.note or event.note,
+                language=cart.language or event.language,
+                touched_at=event.at,
+            )
+            return _filled(more, _larger(cart.items, event.items))
+        case CartCouponAdded():
+            return replace(cart, coupons=(*cart.coupons, event.code), touched_at=event.at)
+        case CartCouponRemoved():
+            return replace(
+                cart, coupons=tuple(code for code in cart.coupons if code != event.code), touched_at=event.at
+            )
+        case CartNoteChanged():
+            return replace(cart, note=event.note, touched_at=event.at)
+        case CartLanguageChosen():
+            return replace(cart, language=event.language, touched_at=event.at)
         case _:
             raise TypeError(f"a cart does not know {type(event).__name__}")
 
@@ -420,6 +576,10 @@ CART: Final = Aggregate(
         CartExpired,
         CartMerged,
         CartItemsTakenOver,
+        CartCouponAdded,
+        CartCouponRemoved,
+        CartNoteChanged,
+        CartLanguageChosen,
     ),
     decide=decide,
     evolve=evolve,

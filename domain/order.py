@@ -114,7 +114,7 @@ class Short(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderCreated(Event, frozen=True, kw_only=True):
-    """An order was placed; status pending. `subject` is whose key seals its personal data."""
+    """An order was placed; status pending. `subject` is whose key seals its personal data, `note` too (the buyer's)."""
 
     order_id: UUID
     number: str
@@ -133,6 +133,7 @@ class OrderCreated(Event, frozen=True, kw_only=True):
     channel: str = "web"
     placed_at: datetime
     agreement: Agreement | None = None
+    note: Sealed | None = None
 
 
 class OrderPaid(Event, frozen=True, kw_only=True):
@@ -367,6 +368,7 @@ class PlaceOrder(Command, frozen=True, kw_only=True):
     channel: str = "web"
     at: datetime
     agreement: Agreement | None = None
+    note: Sealed | None = None
 
 
 class RecordPayment(Command, frozen=True, kw_only=True):
@@ -604,6 +606,7 @@ def _place(command: PlaceOrder, order: OrderState | None) -> Sequence[Event]:
             channel=command.channel,
             placed_at=command.at,
             agreement=command.agreement,
+            note=command.note,
         )
     ]
 

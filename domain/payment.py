@@ -26,13 +26,17 @@ def closing_refund_id_of(order_id: UUID) -> UUID:
 
 
 class PaymentRequested(Event, frozen=True, kw_only=True):
-    """The provider shall be asked for the money. `key` is the idempotency key of the charge."""
+    """The provider shall be asked for the money. `key` is the idempotency key of the charge.
+
+    `time_limit` is how many seconds an answer is waited for; None: as long as the program's settings say.
+    """
 
     payment_id: UUID
     order_id: UUID
     amount: Money
     method: str
     key: str
+    time_limit: float | None = None
 
 
 class PaymentProcessed(Event, frozen=True, kw_only=True):
@@ -157,6 +161,7 @@ class RequestPayment(Command, frozen=True, kw_only=True):
     order_id: UUID
     amount: Money
     method: str
+    time_limit: float | None = None
 
 
 class RecordCharge(Command, frozen=True, kw_only=True):
@@ -296,6 +301,7 @@ def _request(command: RequestPayment, payment: PaymentState | None) -> Sequence[
         amount=command.amount,
         method=command.method,
         key=f"charge-{payment_id}",
+        time_limit=command.time_limit,
     )
     if command.amount.amount > 0:
         return [requested]

@@ -36,6 +36,9 @@ NAME_MOST: Final = 60
 VALUE_MOST: Final = 500
 ALT_MOST: Final = 500
 
+WEIGHT: Final = "weight_g"
+"""The attribute that says what a unit weighs, in grams."""
+
 DRAFT, PUBLISHED, ARCHIVED = "draft", "published", "archived"
 
 AttributeValue = str | int | float | bool

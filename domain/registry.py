@@ -11,6 +11,7 @@ from emporium.domain.order import ORDER
 from emporium.domain.payment import PAYMENT
 from emporium.domain.product import PRODUCT
 from emporium.domain.promotion import PROMOTIONS
+from emporium.domain.quote import QUOTE
 from emporium.domain.reservation import RESERVATION
 from emporium.domain.shipment import SHIPMENT
 from emporium.domain.shop_settings import SHOP_SETTINGS
@@ -42,6 +43,7 @@ AGGREGATES: Final[tuple[Aggregate[Any], ...]] = (
     CUSTOMER,
     SHOP_SETTINGS,
     PROMOTIONS,
+    QUOTE,
 )
 
 SCHEMAS: Final[dict[type[Event], int]] = {}

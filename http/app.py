@@ -24,9 +24,11 @@ from emporium.http.pages import Documents, PageController
 from emporium.http.payments import PaymentController
 from emporium.http.problems import answer_to
 from emporium.http.products import ProductController
+from emporium.http.promotions import PromotionController
 from emporium.http.request import Request, refuse_unknown_parameters
 from emporium.http.services import Services
 from emporium.http.shipments import ShipmentController
+from emporium.http.shop_settings import ShopSettingsController
 
 __all__ = ["create_app"]
 
@@ -44,6 +46,8 @@ _API: Final = (
             PaymentController,
             InventoryController,
             ShipmentController,
+            ShopSettingsController,
+            PromotionController,
         ],
     ),
     HealthController,

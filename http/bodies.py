@@ -13,7 +13,20 @@ from emporium.domain.base import MAX_QUANTITY
 from emporium.domain.cart import MAX_UNITS
 from emporium.http.problems import KINDS, Wrong
 
-__all__ = ["Body", "CartQuantity", "Code", "Currency", "Line", "Quantity", "Reference", "Sku", "Text", "decode"]
+__all__ = [
+    "Body",
+    "CartQuantity",
+    "Code",
+    "Country",
+    "Currency",
+    "Language",
+    "Line",
+    "Quantity",
+    "Reference",
+    "Sku",
+    "Text",
+    "decode",
+]
 
 _WRONG_PLACES: Final = 50
 """The most wrong fields that one answer lists."""
@@ -30,6 +43,8 @@ _NO_CONTROLS: Final = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
 Sku = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="A SKU.", examples=["MUG-01-BLUE"])]
 Code = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$", description="A short code.")]
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$", description="ISO 4217.", examples=["GBP"])]
+Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}$", description="ISO 3166 alpha-2.", examples=["GB"])]
+Language = Annotated[str, Meta(pattern=r"^[a-z]{2}(-[A-Z]{2})?$", description="ISO 639-1.", examples=["en"])]
 Quantity = Annotated[int, Meta(ge=1, le=MAX_QUANTITY)]
 CartQuantity = Annotated[int, Meta(ge=1, le=MAX_UNITS)]
 Line = Annotated[str, Meta(min_length=1, max_length=200, pattern=_NO_CONTROLS)]
@@ -81,7 +96,7 @@ def _errors(value: Any, kind: Any, pointer: str) -> Iterator[Wrong]:
         yield from _struct_errors(value, bare, pointer)
         return
     if origin in (UnionType, Union) and value is not None:
-        [other] = [one for one in arguments if one is not NoneType]
+        [other] = [one for one in arguments if one not in (NoneType, msgspec.UnsetType)]
         yield from _errors(value, other, pointer)
         return
     inside = False

@@ -7,14 +7,16 @@ from uuid import UUID, uuid4
 import msgspec
 from litestar import Controller, delete, get, patch, post
 from litestar.params import JSONBody, PathParameter
+from msgspec import UNSET, Meta, UnsetType
 
 from emporium.application import carts
 from emporium.application.carts import CartView
-from emporium.application.ports import Meta
+from emporium.application.ports import Meta as Cause
 from emporium.application.work import Committed
 from emporium.domain.base import Money
-from emporium.domain.cart import CART_EMPTY, ClearCart, RemoveCartItem, cart_id_of
-from emporium.http.bodies import Body, CartQuantity, Currency, Sku
+from emporium.domain.cart import CART_EMPTY, NOTE_MOST, ClearCart, RemoveCartCoupon, RemoveCartItem, cart_id_of
+from emporium.domain.promotion import code_of
+from emporium.http.bodies import Body, CartQuantity, Currency, Language, Sku
 from emporium.http.caching import tagged
 from emporium.http.consistency import includes, token_after
 from emporium.http.idempotency import Answer, once
@@ -41,6 +43,22 @@ class ChangeItem(Body, frozen=True, kw_only=True):
     quantity: CartQuantity
 
 
+CouponCode = Annotated[str, PathParameter(max_length=64, description="A coupon code in the cart.")]
+
+
+class UseCoupon(Body, frozen=True, kw_only=True):
+    """A coupon code; upper and lower case are the same."""
+
+    code: Annotated[str, Meta(pattern=r"^ *[A-Za-z0-9][A-Za-z0-9_-]{0,31} *$", examples=["WELCOME"])]
+
+
+class ChangeCart(Body, frozen=True, kw_only=True):
+    """What the buyer wants to tell the shop (null: nothing), and in which language to be written to."""
+
+    note: Annotated[str, Meta(min_length=1, max_length=NOTE_MOST)] | UnsetType | None = UNSET
+    language: Language | UnsetType = UNSET
+
+
 class ItemAdded(msgspec.Struct, frozen=True, omit_defaults=True):
     """The item as it is now, and how many items the cart holds. `cart_token` names an anonymous cart: keep it."""
 
@@ -50,6 +68,13 @@ class ItemAdded(msgspec.Struct, frozen=True, omit_defaults=True):
     unit_price: Money
     items: int
     cart_token: str | None = None
+
+
+class CouponInCart(msgspec.Struct, frozen=True, kw_only=True):
+    """A code that is in the cart now."""
+
+    cart_id: UUID
+    code: str
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -72,7 +97,7 @@ async def owner_of(request: Request) -> Owner:
     return Owner(cart, None, "anonymous" if cart is None else f"guest:{cart}")
 
 
-def _cause(request: Request, owner: Owner, cart: UUID) -> Meta:
+def _cause(request: Request, owner: Owner, cart: UUID) -> Cause:
     return request.cause(owner.actor if owner.cart is not None else f"guest:{cart}", cart)
 
 
@@ -90,7 +115,7 @@ class CartController(Controller):
 
     @get("/", opt={"tagged": True, "cart": True})
     async def show(self, request: Request) -> Reply[CartView]:
-        """The cart, each item with its price when it was added, its price of now and how many can be had."""
+        """The cart, each item with what changed since it was added and how many can be had; what the codes take off."""
         await includes(request)
         owner = await owner_of(request)
         view = await carts.view(request.services.shop, owner.cart, request.services.shop.currency)
@@ -144,6 +169,39 @@ class CartController(Controller):
         owner, cart = await self._cart(request)
         shop = request.services.shop
         command = RemoveCartItem(cart_id=cart, sku=sku, at=shop.clock.now())
+        committed = await shop.execute(command, _cause(request, owner, cart))
+        return Reply.of(await carts.view(shop, cart, shop.currency), 200, _written(request, committed))
+
+    @patch("/", opt={"cart": True})
+    async def choose(self, request: Request, data: JSONBody[ChangeCart]) -> Reply[CartView]:
+        """Sets the note to the shop, or the language in which the buyer wants to be written to."""
+        owner, cart = await self._cart(request)
+        shop = request.services.shop
+        cause = _cause(request, owner, cart)
+        _, committed = await carts.choose(shop, cart_id=cart, note=data.note, language=data.language, cause=cause)
+        return Reply.of(await carts.view(shop, cart, shop.currency), 200, _written(request, committed))
+
+    @post("/coupons", status_code=201, opt={"idempotent": True, "cart": True})
+    async def use_coupon(self, request: Request, data: JSONBody[UseCoupon]) -> Reply[CouponInCart]:
+        """Puts a coupon code into the cart. What it takes off is shown with the cart and in quotes."""
+        owner, cart = await self._cart(request)
+        shop, code = request.services.shop, code_of(data.code)
+        return await once(
+            request,
+            "ordering",
+            owner.actor,
+            lambda _: Answer.of(CouponInCart(cart_id=cart, code=code), location="/api/v1/cart"),
+            lambda keep: carts.add_coupon(
+                shop, cart_id=cart, code=code, cause=_cause(request, owner, cart), keep=lambda: keep(None)
+            ),
+        )
+
+    @delete("/coupons/{code:str}", status_code=200, opt={"cart": True})
+    async def leave_coupon(self, request: Request, code: CouponCode) -> Reply[CartView]:
+        """Takes a coupon code out."""
+        owner, cart = await self._cart(request)
+        shop = request.services.shop
+        command = RemoveCartCoupon(cart_id=cart, code=code_of(code), at=shop.clock.now())
         committed = await shop.execute(command, _cause(request, owner, cart))
         return Reply.of(await carts.view(shop, cart, shop.currency), 200, _written(request, committed))
 

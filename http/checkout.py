@@ -1,10 +1,12 @@
-"""/api/v1/checkout: an order number at once; what happens to the order is told at /api/v1/orders/{number}."""
+"""/api/v1/checkout: quotes, and an order number at once; the rest is told at /api/v1/orders/{number}."""
 
+from datetime import date, datetime
 from typing import Annotated
+from uuid import UUID
 
 import msgspec
-from litestar import Controller, post
-from litestar.params import JSONBody
+from litestar import Controller, get, post
+from litestar.params import JSONBody, PathParameter
 from msgspec import Meta
 
 from emporium.application import checkout
@@ -13,7 +15,9 @@ from emporium.application.ports import Address
 from emporium.domain.base import Money
 from emporium.domain.cart import CART_EMPTY
 from emporium.domain.order import PENDING
-from emporium.http.bodies import Body, Code, Currency, Line
+from emporium.domain.quote import NO_SUCH_QUOTE, QUOTE, QuoteState
+from emporium.http.bodies import Body, Code, Country, Currency, Language, Line
+from emporium.http.caching import tagged
 from emporium.http.cart import owner_of
 from emporium.http.idempotency import Answer, once
 from emporium.http.reply import Reply
@@ -29,7 +33,13 @@ class ShippingAddress(Body, frozen=True, kw_only=True):
     lines: Annotated[list[Line], Meta(min_length=1, max_length=4)]
     city: Line
     postcode: Annotated[str, Meta(min_length=1, max_length=20)]
-    country: Annotated[str, Meta(pattern=r"^[A-Z]{2}$", examples=["GB"])]
+    country: Country
+
+
+class AskQuote(Body, frozen=True, kw_only=True):
+    """Where the parcels would go."""
+
+    country: Country
 
 
 class CheckOut(Body, frozen=True, kw_only=True):
@@ -38,26 +48,95 @@ class CheckOut(Body, frozen=True, kw_only=True):
     Attributes:
         email: where the shop writes to; an account's own where it is left out.
         payment_method: a payment method of the provider; the sandbox knows `pm_ok`, `pm_declined` …
-        accept_prices: take the prices of now also where they differ from those in the cart.
+        quote_id: a quote that was accepted: the order is placed only if all is still as it says.
+        shipping_method: the code of one of the quote's methods; the first where it is left out.
+        accept_prices: take the prices of now also where they differ from those in the cart, or in the quote.
         currency: only a check: the cart's own.
+        terms_version: the version of the terms that was read; refused where there is a newer one.
+        language: in which to write to the buyer; the cart's, else the shop's first where it is left out.
     """
 
     shipping_address: ShippingAddress
     email: Annotated[str, Meta(min_length=3, max_length=254)] | None = None
     payment_method: Code = "pm_ok"
+    quote_id: UUID | None = None
+    shipping_method: Code | None = None
     accept_prices: bool = False
     currency: Currency | None = None
+    terms_version: Annotated[str, Meta(min_length=1, max_length=40)] | None = None
+    language: Language | None = None
 
 
 class Accepted(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The order that was placed. `order_token` (header Order-Token) lets a guest see it: keep it."""
+    """The order that was placed.
+
+    Attributes:
+        goods: the lines before any discount.
+        tax: of everything; contained in the prices where `tax_inclusive`, else added to them.
+        total: goods − discount + shipping − shipping_discount, and + tax where the prices do not contain it.
+        order_token: (header Order-Token) lets a guest see the order: keep it.
+    """
 
     order_number: str
     status: str
     goods: Money
+    discount: Money
     shipping: Money
+    shipping_discount: Money
+    tax: Money
+    tax_inclusive: bool
     total: Money
+    shipping_method: str
     order_token: str | None = None
+
+
+class QuoteLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of a quote; its tax is that of the total less the discount, `tax_rate` in percent."""
+
+    sku: str
+    title: str
+    quantity: int
+    unit_price: Money
+    total: Money
+    discount: Money
+    tax: Money
+    tax_rate: str
+
+
+class QuoteCoupon(msgspec.Struct, frozen=True, kw_only=True):
+    """A code and what it takes off the goods (nothing, where it pays the shipping)."""
+
+    code: str
+    name: str
+    discount: Money
+
+
+class QuoteMethod(msgspec.Struct, frozen=True, kw_only=True):
+    """A way to send the goods: its price, the days on which they arrive, and what everything comes to with it."""
+
+    code: str
+    name: str
+    earliest: date
+    latest: date
+    shipping: Money
+    shipping_discount: Money
+    tax: Money
+    total: Money
+
+
+class QuoteView(msgspec.Struct, frozen=True, kw_only=True):
+    """What the cart would come to, for as long as the quote stands."""
+
+    quote_id: UUID
+    expires_at: datetime
+    country: str
+    lines: list[QuoteLine]
+    goods: Money
+    discount: Money
+    coupons: list[QuoteCoupon]
+    tax_inclusive: bool
+    methods: list[QuoteMethod]
+    terms_version: str
 
 
 class CheckoutController(Controller):
@@ -66,9 +145,41 @@ class CheckoutController(Controller):
     path = "/checkout"
     tags = ["checkout"]
 
+    @post("/quotes", status_code=201, opt={"idempotent": True, "cart": True})
+    async def ask(self, request: Request, data: JSONBody[AskQuote]) -> Reply[QuoteView]:
+        """Tells what the cart would come to, with taxes and discounts, by each way in which it can be sent."""
+        owner = await owner_of(request)
+        if owner.cart is None:
+            raise CART_EMPTY()
+        cart_id = owner.cart
+        return await once(
+            request,
+            "ordering",
+            owner.actor,
+            lambda made: Answer.of(_quote(made), 201, location=f"/api/v1/checkout/quotes/{made.quote_id}"),
+            lambda keep: checkout.quote(
+                request.services.shop,
+                cart_id=cart_id,
+                country=data.country,
+                cause=request.cause(owner.actor, cart_id),
+                keep=keep,
+            ),
+        )
+
+    @get("/quotes/{quote_id:uuid}", opt={"tagged": True, "cart": True})
+    async def show(
+        self, request: Request, quote_id: Annotated[UUID, PathParameter(description="The quote's id.")]
+    ) -> Reply[QuoteView]:
+        """A quote that was made for the caller's cart."""
+        owner = await owner_of(request)
+        quote, _ = await request.services.shop.logs["ordering"].load(QUOTE, quote_id, fresh=True)
+        if quote is None or quote.cart_id != owner.cart:
+            raise NO_SUCH_QUOTE()
+        return tagged(request, _quote(quote))
+
     @post("/", status_code=202, opt={"idempotent": True, "cart": True})
     async def check_out(self, request: Request, data: JSONBody[CheckOut]) -> Reply[Accepted]:
-        """Makes an order of the cart: all of its items, at the prices of now."""
+        """Makes an order of the cart: all of its items, at the prices of now, or as a quote has them."""
         owner = await owner_of(request)
         if owner.cart is None:
             raise CART_EMPTY()
@@ -79,12 +190,15 @@ class CheckoutController(Controller):
             payment_method=data.payment_method,
             accept_prices=data.accept_prices,
             currency=data.currency,
+            shipping_method=data.shipping_method,
+            quote_id=data.quote_id,
+            terms_version=data.terms_version,
+            language=data.language,
         )
 
         def answer(placed: Placed) -> Answer:
-            content = Accepted(placed.number, PENDING, placed.goods, placed.shipping, placed.total)
             guest = placed.order_id if owner.customer is None else None
-            return Answer.of(content, 202, location=f"/api/v1/orders/{placed.number}", order=guest)
+            return Answer.of(_accepted(placed), 202, location=f"/api/v1/orders/{placed.number}", order=guest)
 
         return await once(
             request,
@@ -96,8 +210,52 @@ class CheckoutController(Controller):
                 cart_id=cart_id,
                 customer_id=owner.customer,
                 details=details,
-                shipping=services.shipping,
                 cause=request.cause(owner.actor, cart_id),
                 keep=keep,
             ),
         )
+
+
+def _accepted(placed: Placed) -> Accepted:
+    priced = placed.priced
+    return Accepted(
+        placed.number,
+        PENDING,
+        priced.goods,
+        priced.discount,
+        priced.shipping,
+        priced.shipping_discount,
+        priced.tax,
+        priced.tax_inclusive,
+        priced.total,
+        priced.method,
+    )
+
+
+def _quote(made: QuoteState) -> QuoteView:
+    quoted = made.quoted
+    nothing = Money(0, quoted.currency)
+    return QuoteView(
+        quote_id=made.quote_id,
+        expires_at=made.expires_at,
+        country=quoted.country,
+        lines=[
+            QuoteLine(
+                sku=line.sku,
+                title=line.title,
+                quantity=line.quantity,
+                unit_price=line.unit_price,
+                total=line.total,
+                discount=line.discount or nothing,
+                tax=line.tax or nothing,
+                tax_rate=line.tax_rate or "0",
+            )
+            for line in quoted.lines
+        ],
+        goods=quoted.goods,
+        discount=quoted.discount,
+        coupons=[QuoteCoupon(code=one.code, name=one.name, discount=one.discount) for one in quoted.coupons],
+        tax_inclusive=quoted.tax_inclusive,
+        methods=[msgspec.convert(one, QuoteMethod, from_attributes=True) for one in quoted.methods],
+        terms_version=quoted.terms_version,
+    )

@@ -9,7 +9,6 @@ from litestar.types import Receive, Scope, Send
 
 from emporium.application.bootstrap import Doors, Opened
 from emporium.application.carts import RecentOffers
-from emporium.application.checkout import ShippingRule
 from emporium.application.ports import Unavailable
 from emporium.http.app import create_app
 from emporium.http.edge import Edge
@@ -43,7 +42,6 @@ async def open_services(opened: Opened, doors: Doors) -> AsyncIterator[Services]
             cart_tokens=doors.cart_tokens,
             order_tokens=doors.order_tokens,
             secret=doors.secret,
-            shipping=ShippingRule(fee=opened.settings.shipping_fee, free_from=opened.settings.free_shipping_from),
             media=doors.media,
             limiter=_limiter(opened, doors),
             cares=_cares(opened),

@@ -7,7 +7,6 @@ from uuid import UUID
 
 import msgspec
 
-from emporium.application.checkout import ShippingRule
 from emporium.application.shop import Offers, Shop
 from emporium.http.limits import Limiter, Networks
 from emporium.projections.consistency import Waiter
@@ -106,7 +105,6 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
         recent: offers up to three seconds old, for putting something into a cart.
         cart_tokens: name anonymous carts; order_tokens: guests' orders. Each with a secret of its own.
         secret: at least 32 bytes that all gateways share; keys the hashes of idempotent requests.
-        shipping: what an order's shipping costs.
         limiter: admits callers, or refuses them for a while.
         ready: what stands in the way of being ready, by name; empty where nothing does.
     """
@@ -119,7 +117,6 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     cart_tokens: Tokens
     order_tokens: Tokens
     secret: bytes
-    shipping: ShippingRule
     media: Media
     limiter: Limiter
     cares: Cares = Cares()

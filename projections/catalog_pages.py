@@ -53,7 +53,9 @@ CREATE TABLE variants (
     product_id uuid NOT NULL,
     title text NOT NULL,
     published boolean NOT NULL,
-    prices jsonb NOT NULL
+    prices jsonb NOT NULL,
+    tax_class text NOT NULL,
+    weight bigint NOT NULL
 ) WITH (fillfactor = 70);
 -- A row for each currency in which a published product has a price.
 CREATE TABLE listing (
@@ -97,6 +99,8 @@ CREATE INDEX IF NOT EXISTS listing_newest ON listing (currency, published_at DES
 CREATE INDEX IF NOT EXISTS listing_category ON listing (category_id, currency, title_key, product_id);
 """
 
+_HEAVIEST: Final = 10**9
+
 # --- fold ------------------------------------------------------------------------------------------
 
 _STATE: Final = msgspec.json.Encoder()
@@ -120,6 +124,8 @@ class _Variant(msgspec.Struct):
     title: str
     published: bool
     prices: Mapping[str, Money]
+    tax_class: str
+    weight: int
 
 
 class _Listed(msgspec.Struct):
@@ -255,7 +261,15 @@ async def _write_variants(
 ) -> None:
     """A SKU belongs to one product at a time, but may leave one and join another within a batch."""
     rows = [
-        _Variant(sku, state.product_id, state.title, state.status == p.PUBLISHED, variant.prices)
+        _Variant(
+            sku,
+            state.product_id,
+            state.title,
+            state.status == p.PUBLISHED,
+            variant.prices,
+            state.tax_class,
+            _weight(state),
+        )
         for state in states
         for sku, variant in state.variants.items()
     ]
@@ -267,9 +281,16 @@ async def _write_variants(
     await tables.write(
         "INSERT INTO variants SELECT * FROM json_populate_recordset(NULL::variants, %s)"
         " ON CONFLICT (sku) DO UPDATE SET product_id = excluded.product_id, title = excluded.title,"
-        " published = excluded.published, prices = excluded.prices",
+        " published = excluded.published, prices = excluded.prices, tax_class = excluded.tax_class,"
+        " weight = excluded.weight",
         rows,
     )
+
+
+def _weight(state: p.ProductState) -> int:
+    """One unit's, in grams; 0 where the attribute is no number that a weight can be."""
+    given = state.attributes.get(p.WEIGHT)
+    return round(given) if isinstance(given, int | float) and 0 <= given <= _HEAVIEST else 0
 
 
 def _product(state: p.ProductState, published_at: datetime | None, one: Recorded) -> _Product:
@@ -325,7 +346,7 @@ _MOVES: Final[tuple[type[Event], ...]] = tuple(
 
 CATALOG_PAGES: Final = ReadModel(
     name="catalog_pages",
-    version=1,
+    version=2,
     logs={"catalog": (*p.PRODUCT.events, *_CATEGORY_EVENTS), "inventory": _MOVES},
     ddl=DDL,
     indexes=INDEXES,
@@ -415,13 +436,18 @@ class PriceChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OfferRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What a SKU can be had for: price in minor units (None without one in the currency asked for), units."""
+    """What a SKU can be had for: price in minor units (None without one in the currency asked for), units.
+
+    `weight` is one unit's, in grams.
+    """
 
     sku: str
     product_id: UUID
     title: str
     price: int | None
     available: int
+    tax_class: str
+    weight: int
 
 
 _SORTS: Final[dict[str, tuple[str, str, str, type[tuple[Any, ...]]]]] = {
@@ -573,7 +599,7 @@ async def offers(connection: Connection, skus: Sequence[str], currency: str) -> 
     async with connection.cursor(row_factory=class_row(OfferRow)) as found:
         await found.execute(
             "SELECT v.sku, v.product_id, v.title, (v.prices -> %s ->> 'amount')::bigint AS price,"
-            " coalesce(s.available, 0) AS available FROM rm_catalog_pages.variants v"
+            " coalesce(s.available, 0) AS available, v.tax_class, v.weight FROM rm_catalog_pages.variants v"
             " LEFT JOIN rm_catalog_pages.stock s USING (sku) WHERE v.sku = ANY(%s) AND v.published",
             [currency, list(skus)],
         )

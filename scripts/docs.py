@@ -25,6 +25,7 @@ _NAMES: Final[dict[type[mi.Type], str]] = {
     mi.BoolType: "yes/no",
     mi.BytesType: "bytes (base64)",
     mi.DateTimeType: "time (UTC)",
+    mi.DateType: "date",
     mi.FloatType: "number",
     mi.IntType: "whole number",
     mi.NoneType: "nothing",

@@ -16,6 +16,7 @@ _SIMPLE: dict[type[mi.Type], st.SearchStrategy[Any]] = {
     mi.BoolType: st.booleans(),
     mi.NoneType: st.none(),
     mi.UUIDType: st.uuids(),
+    mi.DateType: st.dates(),
     mi.DateTimeType: st.datetimes(timezones=st.just(UTC)),
 }
 

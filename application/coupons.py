@@ -1,0 +1,77 @@
+"""Coupon codes in use: which can be used now, and the counters that hold their limits against everybody at once."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+from uuid import UUID
+
+from emporium.application.ports import Vault
+from emporium.application.work import Work
+from emporium.domain.base import Reason, Rejected
+from emporium.domain.order import OrderState
+from emporium.domain.promotion import PROMOTIONS, Promotion, PromotionsState, promotions_id
+
+__all__ = ["COUPON_UNKNOWN", "COUPON_USED_UP", "active", "give_back", "holder_of", "in_unit", "use", "used_up"]
+
+COUPON_UNKNOWN = Reason("coupon_unknown", "The code {code} cannot be used.", "invalid")
+COUPON_USED_UP = Reason("coupon_used_up", "The code {code} was used as often as it can be.")
+
+_UNLIMITED: Final = 2**53
+
+
+def holder_of(vault: Vault, customer_id: UUID | None, email: str) -> str:
+    """Who uses a code, for its limit per customer: the account, of a guest a keyed hash of the address."""
+    if customer_id is not None:
+        return str(customer_id)
+    return vault.fingerprint("coupon", email.casefold()).hex()[:32]
+
+
+async def in_unit(work: Work, codes: Sequence[str]) -> Mapping[str, Promotion]:
+    """The promotions of these codes, on which a unit of the ordering log relies. Raises Rejected (coupon_unknown)."""
+    if not codes:
+        return {}
+    state = await work.load(PROMOTIONS, promotions_id())
+    work.expect(promotions_id())
+    return {code: active(state, code, work) for code in codes}
+
+
+def active(state: PromotionsState | None, code: str, work: Work) -> Promotion:
+    """The promotion of a code at the unit's time. Raises Rejected (coupon_unknown)."""
+    promotion = None if state is None else state.active(code, work.now)
+    if promotion is None:
+        raise COUPON_UNKNOWN(code=code)
+    return promotion
+
+
+def use(work: Work, promotions: Mapping[str, Promotion], holder: str) -> None:
+    """Counts one use of each code with the commit, which raises LimitReached where one was used up."""
+    for code, promotion in promotions.items():
+        work.count(_all(code), 1, promotion.limit or _UNLIMITED)
+        work.count(_one(code, holder), 1, promotion.per_customer or _UNLIMITED)
+
+
+def used_up(name: str, codes: Sequence[str]) -> Rejected | None:
+    """What a counter's limit means to a customer; None for a counter that is no code's."""
+    for code in codes:
+        if name == _all(code):
+            return COUPON_USED_UP(code=code, by="all")
+        if name.startswith(_one(code, "")):
+            return COUPON_USED_UP(code=code, by="this customer")
+    return None
+
+
+def give_back(work: Work, order: OrderState) -> None:
+    """The order came to nothing: its codes can be used once more, with the commit that says so."""
+    agreed = order.agreement
+    if agreed is None or agreed.coupon_holder is None:
+        return
+    for code in agreed.coupons:
+        work.count(_all(code), -1, _UNLIMITED)
+        work.count(_one(code, agreed.coupon_holder), -1, _UNLIMITED)
+
+
+def _all(code: str) -> str:
+    return f"coupon/{code}"
+
+
+def _one(code: str, holder: str) -> str:
+    return f"coupon/{code}/{holder}"

@@ -44,7 +44,12 @@ ROUTES: Final = {
     "POST /api/v1/cart/items": ANYONE,
     "PATCH /api/v1/cart/items/{sku}": ANYONE,
     "DELETE /api/v1/cart/items/{sku}": ANYONE,
+    "PATCH /api/v1/cart": ANYONE,
+    "POST /api/v1/cart/coupons": ANYONE,
+    "DELETE /api/v1/cart/coupons/{code}": ANYONE,
     "POST /api/v1/checkout": ANYONE,
+    "POST /api/v1/checkout/quotes": ANYONE,
+    "GET /api/v1/checkout/quotes/{quote_id}": ANYONE,
     "GET /api/v1/orders": SIGNED_IN,
     "GET /api/v1/orders/{number}": ANYONE,
     "GET /api/v1/orders/{number}/timeline": ANYONE,
@@ -58,6 +63,14 @@ ROUTES: Final = {
     "GET /api/v1/shipments/{number}": "warehouse",
     "POST /api/v1/shipments/{number}/parcels/{parcel}/ship": "warehouse",
     "POST /api/v1/shipments/{number}/parcels/{parcel}/deliver": "warehouse",
+    "GET /api/v1/admin/settings": "",
+    "PATCH /api/v1/admin/settings": "",
+    "GET /api/v1/admin/settings/history": "",
+    "GET /api/v1/admin/promotions": "catalog_manager",
+    "POST /api/v1/admin/promotions": "catalog_manager",
+    "GET /api/v1/admin/promotions/{code}": "catalog_manager",
+    "PUT /api/v1/admin/promotions/{code}": "catalog_manager",
+    "DELETE /api/v1/admin/promotions/{code}": "catalog_manager",
 }
 
 CALLERS: Final = ("nobody", *ROLES)

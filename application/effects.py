@@ -20,10 +20,11 @@ from emporium.application.ports import (
     Outcome,
     Provider,
     ProviderDown,
+    ProviderPaused,
     Task,
     Vault,
 )
-from emporium.application.schedules import TimeLimits
+from emporium.application.schedules import ASKING, TimeLimits
 from emporium.application.terms import Terms, fresh_shop
 from emporium.domain import cart, order, payment, shipment
 from emporium.domain.base import Command, Money
@@ -70,6 +71,13 @@ def backoff(attempts: int) -> timedelta:
     return timedelta(seconds=min(_FIRST_RETRY * 2 ** min(attempts, 20), _LONGEST_RETRY))
 
 
+def _unanswered(task: Task, down: ProviderDown) -> Retry:
+    """Who was not even asked gets no worse for it."""
+    if isinstance(down, ProviderPaused):
+        return Retry(timedelta(seconds=down.after), str(down), failed=False)
+    return Retry(backoff(task.attempts), str(down))
+
+
 class Effects:
     """All effects and timers of the saga, by the task kinds that `schedules` makes."""
 
@@ -99,6 +107,9 @@ class Effects:
             "payments": {
                 "effect.charge": self.charge,
                 "effect.payment_deadline": self.payment_deadline,
+                "effect.await_action": self.await_action,
+                "effect.capture": self.capture,
+                "effect.void": self.void,
                 "effect.refund": self.refund,
             },
             "shipping": {
@@ -127,14 +138,48 @@ class Effects:
                 outcome = await self._provider.find_charge(state.key, state.order_id)
                 if wanted and outcome.status == "unknown":
                     outcome = await self._charge(state, now)
+            if not wanted and outcome.status == "requires_action":
+                outcome = await self._give_up(state, outcome, now)
         except ProviderDown as down:
-            return Retry(backoff(task.attempts), str(down))
+            return _unanswered(task, down)
+        if wanted and outcome.status == "requires_action":
+            return Finished([self._require_action(state, outcome, now)])
         settled = _settled(state.order_id, outcome)
         if settled is not None:
             return Finished([settled])
         if wanted or (now < task.due + _LATE_CHECKS and task.attempts < 40):
             return Retry(backoff(task.attempts), f"the provider says {outcome.status}")
         return Finished()
+
+    def _require_action(self, state: payment.PaymentState, outcome: Outcome, at: datetime) -> Command:
+        kind = "unknown" if outcome.action is None else outcome.action.kind
+        return payment.RequireAction(order_id=state.order_id, kind=kind, until=at + self._limits.action)
+
+    async def _give_up(self, state: payment.PaymentState, outcome: Outcome, at: datetime) -> Outcome:
+        """Takes back the wish to be paid, so that the customer cannot pay any more; what became of it."""
+        return await self._provider.void(f"void-{state.payment_id}", outcome.reference or "", at)
+
+    async def await_action(self, task: Task) -> Finished | Retry | Park:
+        """Asks whether the customer has done what the provider wants; once the time is over, gives it up."""
+        state, _ = await self._payments.load(PAYMENT, task.stream)
+        if state is None or state.action_until is None:
+            return Retry(backoff(task.attempts), "the payment is not seen yet")
+        if state.reference is not None:
+            return Finished()
+        now = self._clock.following(task.due)
+        over = state.status != payment.REQUESTED or now >= state.action_until
+        try:
+            outcome = await self._provider.find_charge(state.key, state.order_id)
+            if over and outcome.status == "requires_action":
+                outcome = await self._give_up(state, outcome, now)
+        except ProviderDown as down:
+            return _unanswered(task, down)
+        if outcome.status == "voided" or (over and outcome.status == "unknown"):
+            return Finished([payment.TimeOutPayment(order_id=state.order_id)])
+        settled = _settled(state.order_id, outcome)
+        if settled is not None:
+            return Finished([settled])
+        return Retry(ASKING, f"the provider says {outcome.status}", failed=False)
 
     async def _charge(self, state: payment.PaymentState, at: datetime) -> Outcome:
         if state.amount is None:
@@ -150,12 +195,55 @@ class Effects:
                 return Finished()
         if state is None:
             return Finished()
+        if state.action is not None:
+            return Finished()  # the customer has a time limit of its own
+        now = self._clock.following(task.due)
         try:
             outcome = await self._provider.find_charge(state.key, state.order_id)
         except ProviderDown as down:
-            return Retry(backoff(task.attempts), str(down))
+            return _unanswered(task, down)
+        if outcome.status == "requires_action":
+            return Finished([self._require_action(state, outcome, now)])
         settled = _settled(state.order_id, outcome)
         return Finished([settled or payment.TimeOutPayment(order_id=state.order_id)])
+
+    async def capture(self, task: Task) -> Finished | Retry | Park:
+        """Takes the secured funds; where the provider refuses, lets them go."""
+        state, _ = await self._payments.load(PAYMENT, task.stream)
+        if state is None or state.reference is None or state.amount is None:
+            return Retry(backoff(task.attempts), "the capture is not seen yet")
+        if state.captured or state.voided or state.voiding is not None:
+            return Finished()
+        at = self._clock.following(task.due)
+        try:
+            outcome = await self._provider.capture(f"capture-{state.payment_id}", state.reference, state.amount, at)
+            if outcome.status == "declined":
+                # Refused, yet perhaps still held: the customer's money must not stay blocked.
+                outcome = await self._provider.void(f"void-{state.payment_id}", state.reference, at)
+        except ProviderDown as down:
+            return _unanswered(task, down)
+        return self._let_go_or_taken(task, state.order_id, outcome, "capture_refused")
+
+    async def void(self, task: Task) -> Finished | Retry | Park:
+        """Lets the secured funds go; where they were taken first, they are refunded instead."""
+        state, _ = await self._payments.load(PAYMENT, task.stream)
+        if state is None or state.reference is None:
+            return Retry(backoff(task.attempts), "the void is not seen yet")
+        if state.captured or state.voided:
+            return Finished()
+        try:
+            at = self._clock.following(task.due)
+            outcome = await self._provider.void(f"void-{state.payment_id}", state.reference, at)
+        except ProviderDown as down:
+            return _unanswered(task, down)
+        return self._let_go_or_taken(task, state.order_id, outcome, "")
+
+    def _let_go_or_taken(self, task: Task, order_id: UUID, outcome: Outcome, reason: str) -> Finished | Retry:
+        if outcome.status == "voided":
+            return Finished([payment.RecordVoid(order_id=order_id, reason=reason)])
+        if outcome.status == "succeeded" and outcome.captured:
+            return Finished([payment.RecordCapture(order_id=order_id)])
+        return Retry(backoff(task.attempts), f"the provider says {outcome.status}")
 
     async def refund(self, task: Task) -> Finished | Retry | Park:
         """Gives the money back."""
@@ -165,6 +253,8 @@ class Effects:
             return Retry(backoff(task.attempts), "the refund is not seen yet")
         if state.refunds[refund_id].status != "requested":
             return Finished()
+        if not state.captured:
+            return Retry(ASKING, "the money is not taken yet", failed=False)
         key = f"refund-{refund_id}"
         try:
             outcome = Outcome("unknown")
@@ -175,7 +265,7 @@ class Effects:
                 at = self._clock.following(task.due)
                 outcome = await self._provider.refund(key, state.reference, amount, at)
         except ProviderDown as down:
-            return Retry(backoff(task.attempts), str(down))
+            return _unanswered(task, down)
         if outcome.status == "succeeded":
             done = payment.RecordRefund(
                 order_id=state.order_id, refund_id=refund_id, reference=outcome.reference or key
@@ -299,6 +389,6 @@ class Effects:
 def _settled(order_id: UUID, outcome: Outcome) -> Command | None:
     if outcome.status == "succeeded" and outcome.reference is not None:
         return payment.RecordCharge(order_id=order_id, reference=outcome.reference, captured=outcome.captured)
-    if outcome.status == "declined":
-        return payment.RecordDecline(order_id=order_id, code=outcome.code or "declined")
+    if outcome.status in ("declined", "voided"):
+        return payment.RecordDecline(order_id=order_id, code=outcome.code or outcome.status)
     return None

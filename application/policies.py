@@ -95,6 +95,10 @@ def _cancel_payment(event: order.OrderCancelled | order.OrderFailed, *_: object)
     return [payment.CancelPayment(order_id=event.order_id, reason=event.reason)]
 
 
+def _capture(event: reservation.StockReserved, state: payment.PaymentState, _: OrderState) -> Sequence[Command]:
+    return [] if state.captured else [payment.RequestCapture(order_id=event.order_id)]
+
+
 def _refund_shortage(event: reservation.StockReservationFailed, *_: object) -> Sequence[Command]:
     return [payment.CancelPayment(order_id=event.order_id, reason="out_of_stock")]
 
@@ -153,6 +157,13 @@ PAYMENTS: Final = Policy(
             new=Later("the reservation was tried for a processed payment that is not seen here yet"),
             requested=Later("the reservation was tried for a processed payment that is not seen here yet"),
             processed=_refund_shortage,
+        ),
+        reservation.StockReserved: _row(
+            _PAYMENT,
+            _NO_MONEY,
+            new=Later("the stock was reserved for a processed payment that is not seen here yet"),
+            requested=Later("the stock was reserved for a processed payment that is not seen here yet"),
+            processed=_capture,
         ),
         order.OrderReturned: _row(
             _PAYMENT, _NO_MONEY, new=_NOT_PAID_YET, requested=_NOT_PAID_YET, processed=_refund_return

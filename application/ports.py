@@ -14,6 +14,7 @@ import msgspec
 from emporium.domain.base import Aggregate, Event, Money, Sealed, State
 
 __all__ = [
+    "BadNotice",
     "Booked",
     "Carrier",
     "Cause",
@@ -32,13 +33,20 @@ __all__ = [
     "Media",
     "MediaFile",
     "Meta",
+    "MethodRefused",
     "NewEvent",
+    "NextAction",
+    "Notice",
+    "Notices",
     "Outcome",
     "Overloaded",
     "Provider",
+    "ProviderDown",
+    "ProviderPaused",
     "ProviderRecord",
     "Recorded",
     "Restored",
+    "SavedMethod",
     "Superseded",
     "Taken",
     "Task",
@@ -518,24 +526,69 @@ class Cause(msgspec.Struct, frozen=True):
     retry: bool
 
 
+class NextAction(msgspec.Struct, frozen=True):
+    """What the customer must do before the provider decides. Never stored: it may hold a secret.
+
+    Attributes:
+        kind: `redirect` (send the customer to `url`) or `sdk` (give `client_secret` to the provider's script).
+    """
+
+    kind: str
+    url: str | None = None
+    client_secret: str | None = None
+
+
 class Outcome(msgspec.Struct, frozen=True):
     """What the provider knows of a payment or refund.
 
     Attributes:
-        status: `succeeded`, `declined`, `pending` or `unknown` (never heard of it).
+        status: `succeeded`, `declined`, `pending`, `requires_action` (the customer must do something), `voided`
+            (let go, nothing was taken) or `unknown` (never heard of it).
         reference: the provider's own id.
         code: the reason of a decline.
         captured: whether the money was taken, not only authorised.
+        action: what the customer must do.
     """
 
     status: str
     reference: str | None = None
     code: str | None = None
     captured: bool = True
+    action: NextAction | None = None
 
 
 class ProviderDown(Exception):
     """No usable answer (time-out, 5xx, garbage): what happened is not known until the provider is asked."""
+
+
+class ProviderPaused(ProviderDown):
+    """The provider was not even asked, because it did not answer before; after `after` seconds it will be."""
+
+    def __init__(self, text: str, after: float) -> None:
+        super().__init__(text)
+        self.after = after
+
+
+class SavedMethod(msgspec.Struct, frozen=True):
+    """A payment method that the provider keeps for a customer.
+
+    Attributes:
+        token: what `charge` takes as method; worth nothing without our key to the provider.
+        expires: `2030-12`, None where it does not expire.
+    """
+
+    token: str
+    brand: str
+    last_four: str
+    expires: str | None
+
+
+class MethodRefused(Exception):  # noqa: N818
+    """The provider does not keep this payment method; `code` is its reason."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(f"the provider refuses the payment method: {code}")
+        self.code = code
 
 
 class Provider(Protocol):
@@ -544,7 +597,25 @@ class Provider(Protocol):
     `at` is the business time, for the provider's record; when a call is repeated the first one stands.
     """
 
-    async def charge(self, key: str, order: UUID, amount: Money, method: str, at: datetime) -> Outcome: ...
+    async def charge(self, key: str, order: UUID, amount: Money, method: str, at: datetime) -> Outcome:
+        """Takes the money, or only secures it where the provider is set up so (`Outcome.captured`)."""
+        ...
+
+    async def capture(self, key: str, reference: str, amount: Money, at: datetime) -> Outcome:
+        """Takes what was secured; `declined` or `voided` where it cannot be taken any more."""
+        ...
+
+    async def void(self, key: str, reference: str, at: datetime) -> Outcome:
+        """Lets go what was secured or waits for the customer: `voided`, or `succeeded` where it was taken first."""
+        ...
+
+    async def save_method(self, key: str, customer: UUID, method: str) -> SavedMethod:
+        """Keeps a method (a token from the provider's script) for the customer. Raises MethodRefused."""
+        ...
+
+    async def forget_method(self, token: str) -> None:
+        """The opposite of save_method; of an unknown token nothing."""
+        ...
 
     async def refund(self, key: str, reference: str, amount: Money, at: datetime) -> Outcome: ...
 
@@ -559,23 +630,63 @@ class Booked(msgspec.Struct, frozen=True):
     """Money that the provider has moved.
 
     Attributes:
-        key: the idempotency key of the call.
+        key: the idempotency key of the call, where the provider tells it.
         order: whose charge it is; None for a refund.
         amount: negative for a refund.
         at: the business time.
+        reference: the provider's id, that of an `Outcome`.
     """
 
     key: str
     order: UUID | None
     amount: Money
     at: datetime
+    reference: str = ""
 
 
 class ProviderRecord(Protocol):
     """The provider's own record, to reconcile with."""
 
-    def booked(self) -> AsyncIterator[Booked]:
-        """All charges that succeeded, then all refunds. Raises ProviderDown."""
+    def booked(self, since: datetime | None = None, until: datetime | None = None) -> AsyncIterator[Booked]:
+        """Charges whose money was taken, then refunds, of [since, until). Raises ProviderDown."""
+        ...
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """What the provider tells by itself (a webhook).
+
+    Attributes:
+        id: the same whenever the same notice is sent again.
+        kind: `charge`, `refund` or `dispute`.
+        outcome: as if the provider had been asked; of a dispute `status` is open, won or lost, `code` its
+            reason and `reference` its id.
+        order: whose; None where the provider did not say.
+        refund: our id of the refund.
+        charge: the provider's id of the payment that a dispute is about.
+    """
+
+    id: str
+    kind: str
+    outcome: Outcome
+    amount: Money
+    order: UUID | None = None
+    refund: UUID | None = None
+    charge: str | None = None
+
+
+class BadNotice(Exception):  # noqa: N818
+    """A webhook whose signature, time or body is not right."""
+
+
+class Notices(Protocol):
+    """Reads a provider's webhooks."""
+
+    def read(self, body: bytes, signature: str, now: datetime) -> Notice | None:
+        """The notice; None for one that says nothing which matters here. Raises BadNotice."""
+        ...
+
+    async def order_of(self, charge: str) -> UUID | None:
+        """Whose payment it is, by the provider's id; None where it is not ours. Raises ProviderDown."""
         ...
 
 

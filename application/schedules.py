@@ -12,7 +12,7 @@ from emporium.application.work import Schedule
 from emporium.domain import cart, order, payment, shipment
 from emporium.domain.base import State, stream_id
 
-__all__ = ["TimeLimits", "scheduler"]
+__all__ = ["ASKING", "TimeLimits", "scheduler"]
 
 
 class TimeLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,15 +20,21 @@ class TimeLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         payment: until a payment without an answer is given up, where its order names no other time.
+        action: until a customer of whom the provider wants something (3-D Secure) has not done it.
         cart: until an untouched cart expires, where the shop's settings say nothing else.
         unshipped: until a confirmed order that nobody ships is cancelled.
         tracking: between two looks at a parcel on its way.
     """
 
     payment: timedelta = timedelta(minutes=15)
+    action: timedelta = timedelta(minutes=15)
     cart: timedelta = timedelta(days=30)
     unshipped: timedelta = timedelta(days=30)
     tracking: timedelta = timedelta(seconds=5)
+
+
+ASKING: Final = timedelta(seconds=3)
+"""Between two questions whether the customer has done what the provider wants; webhooks tell sooner."""
 
 
 def _task(new: NewEvent, kind: str, stream: UUID, after: timedelta, part: object = "", **data: Any) -> Task:
@@ -51,6 +57,15 @@ def scheduler(limits: TimeLimits, cart_limit: Callable[[], timedelta] | None = N
         yield _task(new, "effect.charge", new.stream, now, order_id=order_id)
         after = limits.payment if event.time_limit is None else timedelta(seconds=event.time_limit)
         yield _task(new, "effect.payment_deadline", new.stream, after, order_id=order_id)
+
+    def act(new: NewEvent, event: payment.PaymentActionRequired, _: State | None) -> Iterable[Task]:
+        yield _task(new, "effect.await_action", new.stream, ASKING, order_id=str(event.order_id))
+
+    def capture(new: NewEvent, event: payment.CaptureRequested, _: State | None) -> Iterable[Task]:
+        yield _task(new, "effect.capture", new.stream, now, order_id=str(event.order_id))
+
+    def void(new: NewEvent, event: payment.VoidRequested, _: State | None) -> Iterable[Task]:
+        yield _task(new, "effect.void", new.stream, now, order_id=str(event.order_id))
 
     def refund(new: NewEvent, event: payment.RefundRequested, _: State | None) -> Iterable[Task]:
         data = {"order_id": str(event.order_id), "refund_id": str(event.refund_id)}
@@ -78,6 +93,9 @@ def scheduler(limits: TimeLimits, cart_limit: Callable[[], timedelta] | None = N
 
     table: Final[dict[type, Callable[[NewEvent, Any, State | None], Iterable[Task]]]] = {
         payment.PaymentRequested: charge,
+        payment.PaymentActionRequired: act,
+        payment.CaptureRequested: capture,
+        payment.VoidRequested: void,
         payment.RefundRequested: refund,
         shipment.ShipmentPrepared: book,
         shipment.ParcelPacked: hand_over,

@@ -1,6 +1,7 @@
-"""The payment of one order: requested, processed or failed, cancelled, captured, voided, refunded."""
+"""The payment of one order: requested, processed or failed, cancelled, captured, voided, refunded, disputed."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -65,13 +66,41 @@ class PaymentCancelled(Event, frozen=True, kw_only=True):
     reason: str
 
 
+class PaymentActionRequired(Event, frozen=True, kw_only=True):
+    """The customer must do something (3-D Secure) before the provider decides, and has until `until`.
+
+    What to do is asked from the provider when it is shown: it may hold a secret that opens the payment.
+    """
+
+    payment_id: UUID
+    order_id: UUID
+    kind: str
+    until: datetime
+
+
 class LatePaymentReceived(Event, frozen=True, kw_only=True):
-    """Money came after the payment had failed or was cancelled; it is refunded."""
+    """Money came (or was secured) after the payment had failed or was cancelled; it goes back."""
 
     payment_id: UUID
     order_id: UUID
     amount: Money
     reference: str
+    captured: bool = True
+
+
+class CaptureRequested(Event, frozen=True, kw_only=True):
+    """The provider shall take the secured funds."""
+
+    payment_id: UUID
+    order_id: UUID
+
+
+class VoidRequested(Event, frozen=True, kw_only=True):
+    """The provider shall let the secured funds go."""
+
+    payment_id: UUID
+    order_id: UUID
+    reason: str
 
 
 class PaymentCaptured(Event, frozen=True, kw_only=True):
@@ -121,6 +150,26 @@ class RefundFailed(Event, frozen=True, kw_only=True):
     code: str
 
 
+class DisputeOpened(Event, frozen=True, kw_only=True):
+    """The cardholder wants money back through the bank, which takes it until the dispute is closed."""
+
+    payment_id: UUID
+    order_id: UUID
+    dispute_id: str
+    amount: Money
+    reason: str
+
+
+class DisputeClosed(Event, frozen=True, kw_only=True):
+    """The bank has decided: where it was `won` the money came back, else the cardholder keeps it."""
+
+    payment_id: UUID
+    order_id: UUID
+    dispute_id: str
+    amount: Money
+    won: bool
+
+
 # --- state -----------------------------------------------------------------------------------------
 
 
@@ -132,8 +181,22 @@ class Refund(msgspec.Struct, frozen=True):
     status: str
 
 
+class Dispute(msgspec.Struct, frozen=True):
+    """A dispute and how it stands: open, won or lost."""
+
+    amount: int
+    reason: str
+    status: str
+
+
 class PaymentState(State, frozen=True, kw_only=True):
-    """What a payment remembers. `received` is what came in, in minor units."""
+    """What a payment remembers.
+
+    Attributes:
+        received: what came in, in minor units.
+        action: what the customer must do, until `action_until`; None where nothing is waited for.
+        capturing: secured funds shall be taken; voiding: why they shall be let go.
+    """
 
     payment_id: UUID
     order_id: UUID
@@ -147,11 +210,24 @@ class PaymentState(State, frozen=True, kw_only=True):
     captured: bool = False
     voided: bool = False
     refunds: dict[UUID, Refund] = {}
+    action: str | None = None
+    action_until: datetime | None = None
+    capturing: bool = False
+    voiding: str | None = None
+    disputes: dict[str, Dispute] = {}
 
     @property
     def left(self) -> int:
-        """What can still be given back, in minor units: received less refunds requested or done."""
-        return self.received - sum(r.amount for r in self.refunds.values() if r.status != "failed")
+        """What can still be given back, in minor units: received less refunds requested or done, and disputes
+        unless they were won."""
+        refunds = sum(r.amount for r in self.refunds.values() if r.status != "failed")
+        return self.received - refunds - sum(d.amount for d in self.disputes.values() if d.status != "won")
+
+    @property
+    def held(self) -> bool:
+        """Whether money is secured that was not taken (nor, so it must have been, given back in part)."""
+        untouched = not any(r.status == "done" for r in self.refunds.values())
+        return self.received > 0 and not self.captured and untouched
 
 
 # --- commands --------------------------------------------------------------------------------------
@@ -175,6 +251,14 @@ class RecordDecline(Command, frozen=True, kw_only=True):
     code: str
 
 
+class RequireAction(Command, frozen=True, kw_only=True):
+    """The provider waits for the customer, who has until `until`."""
+
+    order_id: UUID
+    kind: str
+    until: datetime
+
+
 class TimeOutPayment(Command, frozen=True, kw_only=True):
     order_id: UUID
 
@@ -186,11 +270,19 @@ class CancelPayment(Command, frozen=True, kw_only=True):
     reason: str
 
 
+class RequestCapture(Command, frozen=True, kw_only=True):
+    """What the money is for is certain: take what is only secured."""
+
+    order_id: UUID
+
+
 class RecordCapture(Command, frozen=True, kw_only=True):
     order_id: UUID
 
 
 class RecordVoid(Command, frozen=True, kw_only=True):
+    """The secured funds are let go; `reason` where nobody here asked for it."""
+
     order_id: UUID
     reason: str = ""
 
@@ -212,6 +304,16 @@ class RecordRefundFailure(Command, frozen=True, kw_only=True):
     order_id: UUID
     refund_id: UUID
     code: str
+
+
+class RecordDispute(Command, frozen=True, kw_only=True):
+    """What the provider says of a dispute: `status` is open, won or lost."""
+
+    order_id: UUID
+    dispute_id: str
+    amount: Money
+    reason: str
+    status: str
 
 
 # --- reasons ---------------------------------------------------------------------------------------
@@ -242,18 +344,27 @@ def decide(command: Command, payment: PaymentState | None) -> Sequence[Event]:
             return _fail(payment, command.code)
         case TimeOutPayment():
             return _fail(payment, "timed_out")
+        case RequireAction():
+            if payment.reference is not None or payment.action_until is not None or payment.amount is None:
+                return []
+            # Also where the payment is not wanted any more: the customer must be kept from paying.
+            return [
+                PaymentActionRequired(
+                    payment_id=payment.payment_id, order_id=payment.order_id, kind=command.kind, until=command.until
+                )
+            ]
+        case RequestCapture():
+            if payment.captured or payment.voided or payment.capturing or payment.voiding is not None:
+                return []
+            if payment.status != PROCESSED:
+                raise NOT_AUTHORISED()
+            return [CaptureRequested(payment_id=payment.payment_id, order_id=payment.order_id)]
         case RecordCapture():
-            if payment.captured:
-                return []
-            if payment.status != PROCESSED or payment.voided or payment.amount is None:
-                raise NOT_AUTHORISED()
-            return [PaymentCaptured(payment_id=payment.payment_id, order_id=payment.order_id, amount=payment.amount)]
+            return _captured(payment)
         case RecordVoid():
-            if payment.voided:
-                return []
-            if payment.status != PROCESSED or payment.captured or payment.left != payment.received:
-                raise NOT_AUTHORISED()
-            return [_void(payment, command.reason)]
+            return _voided(payment, command.reason)
+        case RecordDispute():
+            return _dispute(command, payment)
         case RequestRefund():
             return _refund(payment, command.refund_id, command.amount, command.reason)
         case RecordRefund():
@@ -322,6 +433,8 @@ def _cancel(command: CancelPayment, payment: PaymentState | None) -> Sequence[Ev
     if payment.status == PROCESSED and payment.received == 0 and not payment.voided:
         # Nothing was due, so no refund will tell that the payment has ended.
         return [_void(payment, command.reason)]
+    if payment.held:
+        return _let_go(payment, command.reason)
     if payment.left <= 0:
         return []
     return _refund(
@@ -333,9 +446,77 @@ def _void(payment: PaymentState, reason: str) -> PaymentVoided:
     return PaymentVoided(payment_id=payment.payment_id, order_id=payment.order_id, reason=reason)
 
 
-def _charged(command: RecordCharge, payment: PaymentState) -> Sequence[Event]:
-    if payment.reference is not None or payment.amount is None:
+def _let_go(payment: PaymentState, reason: str) -> Sequence[Event]:
+    if payment.voiding is not None:
         return []
+    return [VoidRequested(payment_id=payment.payment_id, order_id=payment.order_id, reason=reason)]
+
+
+def _captured(payment: PaymentState) -> Sequence[Event]:
+    if payment.captured:
+        return []
+    reason = payment.voiding or "late_payment"
+    if payment.amount is None or (payment.received == 0 and not payment.voided) or payment.amount.amount == 0:
+        raise NOT_AUTHORISED()
+    captured = PaymentCaptured(payment_id=payment.payment_id, order_id=payment.order_id, amount=payment.amount)
+    if not payment.voided and payment.voiding is None:
+        return [captured]
+    # They were to be let go, or said to be, but had been taken: then they go back.
+    return [captured, *_cancel(CancelPayment(order_id=payment.order_id, reason=reason), evolve(payment, captured))]
+
+
+def _voided(payment: PaymentState, reason: str) -> Sequence[Event]:
+    if payment.voided:
+        return []
+    if not payment.held:
+        raise NOT_AUTHORISED()
+    # What was promised from these funds cannot come from them any more.
+    unpaid = [
+        RefundFailed(
+            payment_id=payment.payment_id,
+            order_id=payment.order_id,
+            refund_id=refund_id,
+            amount=Money(refund.amount, _currency(payment)),
+            code="payment_voided",
+        )
+        for refund_id, refund in payment.refunds.items()
+        if refund.status == "requested"
+    ]
+    return [*unpaid, _void(payment, payment.voiding or reason)]
+
+
+def _dispute(command: RecordDispute, payment: PaymentState) -> Sequence[Event]:
+    known = payment.disputes.get(command.dispute_id)
+    events: list[Event] = []
+    if known is None:
+        events.append(
+            DisputeOpened(
+                payment_id=payment.payment_id,
+                order_id=payment.order_id,
+                dispute_id=command.dispute_id,
+                amount=command.amount,
+                reason=command.reason,
+            )
+        )
+    if command.status != "open" and (known is None or known.status == "open"):
+        events.append(
+            DisputeClosed(
+                payment_id=payment.payment_id,
+                order_id=payment.order_id,
+                dispute_id=command.dispute_id,
+                amount=command.amount,
+                won=command.status == "won",
+            )
+        )
+    return events
+
+
+def _charged(command: RecordCharge, payment: PaymentState) -> Sequence[Event]:
+    if payment.amount is None:
+        return []
+    if payment.reference is not None:
+        held = command.captured and command.reference == payment.reference and not payment.captured
+        return _captured(payment) if held else []
     if payment.status == REQUESTED:
         return [
             PaymentProcessed(
@@ -346,21 +527,23 @@ def _charged(command: RecordCharge, payment: PaymentState) -> Sequence[Event]:
                 captured=command.captured,
             )
         ]
-    return [
-        LatePaymentReceived(
-            payment_id=payment.payment_id,
-            order_id=payment.order_id,
-            amount=payment.amount,
-            reference=command.reference,
-        ),
-        RefundRequested(
-            payment_id=payment.payment_id,
-            order_id=payment.order_id,
-            refund_id=closing_refund_id_of(payment.order_id),
-            amount=payment.amount,
-            reason="late_payment",
-        ),
-    ]
+    late = LatePaymentReceived(
+        payment_id=payment.payment_id,
+        order_id=payment.order_id,
+        amount=payment.amount,
+        reference=command.reference,
+        captured=command.captured,
+    )
+    if not command.captured:
+        return [late, *_let_go(payment, "late_payment")]
+    back = RefundRequested(
+        payment_id=payment.payment_id,
+        order_id=payment.order_id,
+        refund_id=closing_refund_id_of(payment.order_id),
+        amount=payment.amount,
+        reason="late_payment",
+    )
+    return [late, back]
 
 
 def _fail(payment: PaymentState, code: str) -> Sequence[Event]:
@@ -426,7 +609,7 @@ def evolve(payment: PaymentState | None, event: Event) -> PaymentState:
         raise ValueError("a payment begins with PaymentRequested or PaymentCancelled")
     match event:
         case PaymentCancelled():
-            return replace(payment, status=CANCELLED, code=event.reason)
+            return replace(payment, status=CANCELLED, code=event.reason, action=None)
         case PaymentProcessed():
             return replace(
                 payment,
@@ -434,15 +617,31 @@ def evolve(payment: PaymentState | None, event: Event) -> PaymentState:
                 reference=event.reference,
                 received=event.amount.amount,
                 captured=event.captured,
+                action=None,
             )
         case PaymentFailed():
-            return replace(payment, status=FAILED, code=event.code)
+            return replace(payment, status=FAILED, code=event.code, action=None)
+        case PaymentActionRequired():
+            kind = event.kind if payment.status == REQUESTED else None
+            return replace(payment, action=kind, action_until=event.until)
         case LatePaymentReceived():
-            return replace(payment, reference=event.reference, received=event.amount.amount, captured=True)
+            return replace(payment, reference=event.reference, received=event.amount.amount, captured=event.captured)
+        case CaptureRequested():
+            return replace(payment, capturing=True)
+        case VoidRequested():
+            return replace(payment, voiding=event.reason)
         case PaymentCaptured():
-            return replace(payment, captured=True)
+            return replace(
+                payment, captured=True, capturing=False, voiding=None, voided=False, received=event.amount.amount
+            )
         case PaymentVoided():
-            return replace(payment, voided=True, received=0)
+            return replace(payment, voided=True, received=0, capturing=False, voiding=None)
+        case DisputeOpened():
+            return _set_dispute(payment, event.dispute_id, Dispute(event.amount.amount, event.reason, "open"))
+        case DisputeClosed():
+            reason = payment.disputes[event.dispute_id].reason
+            status = "won" if event.won else "lost"
+            return _set_dispute(payment, event.dispute_id, Dispute(event.amount.amount, reason, status))
         case RefundRequested():
             return _set_refund(payment, event.refund_id, Refund(event.amount.amount, event.reason, "requested"))
         case PaymentRefunded():
@@ -456,6 +655,10 @@ def evolve(payment: PaymentState | None, event: Event) -> PaymentState:
 
 def _set_refund(payment: PaymentState, refund_id: UUID, refund: Refund) -> PaymentState:
     return replace(payment, refunds={**payment.refunds, refund_id: refund})
+
+
+def _set_dispute(payment: PaymentState, dispute_id: str, dispute: Dispute) -> PaymentState:
+    return replace(payment, disputes={**payment.disputes, dispute_id: dispute})
 
 
 PAYMENT: Final = Aggregate(
@@ -473,6 +676,11 @@ PAYMENT: Final = Aggregate(
         RefundRequested,
         PaymentRefunded,
         RefundFailed,
+        PaymentActionRequired,
+        CaptureRequested,
+        VoidRequested,
+        DisputeOpened,
+        DisputeClosed,
     ),
     decide=decide,
     evolve=evolve,

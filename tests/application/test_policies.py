@@ -28,6 +28,7 @@ EXPECTED: dict[str, str] = {
     "payments OrderCancelled": "CancelPayment CancelPayment CancelPayment - -",
     "payments OrderFailed": "CancelPayment CancelPayment CancelPayment - -",
     "payments StockReservationFailed": "later later CancelPayment - -",
+    "payments StockReserved": "later later RequestCapture - -",
     "payments OrderReturned": "later later RequestRefund - -",
     "payments GoodwillGranted": "later later RequestRefund - -",
     # inventory:                   new    reserved    failed  cancelled  released

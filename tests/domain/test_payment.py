@@ -15,7 +15,11 @@ from emporium.domain.payment import (
     REFUND_TOO_HIGH,
     REQUESTED,
     CancelPayment,
+    CaptureRequested,
+    DisputeClosed,
+    DisputeOpened,
     LatePaymentReceived,
+    PaymentActionRequired,
     PaymentCancelled,
     PaymentCaptured,
     PaymentFailed,
@@ -26,18 +30,22 @@ from emporium.domain.payment import (
     RecordCapture,
     RecordCharge,
     RecordDecline,
+    RecordDispute,
     RecordRefund,
     RecordRefundFailure,
     RecordVoid,
     RefundFailed,
     RefundRequested,
+    RequestCapture,
     RequestPayment,
     RequestRefund,
+    RequireAction,
     TimeOutPayment,
+    VoidRequested,
     closing_refund_id_of,
     payment_id_of,
 )
-from tests.domain.spec import gbp, given, uid
+from tests.domain.spec import NOW, gbp, given, uid
 
 ORDER, REFUND = uid(1), uid(2)
 PAYMENT, CLOSING = payment_id_of(ORDER), closing_refund_id_of(ORDER)
@@ -207,17 +215,19 @@ def test_held_funds_are_captured_or_let_go() -> None:
     given(ASKED, HELD, VOIDED).when(VOID).then()
 
 
-def test_what_was_captured_cannot_be_let_go_nor_the_other_way_round() -> None:
+def test_what_was_captured_cannot_be_let_go() -> None:
     given(ASKED, PAID).when(VOID).rejected(NOT_AUTHORISED)
     given(ASKED, HELD, CAPTURED).when(VOID).rejected(NOT_AUTHORISED)
-    given(ASKED, HELD, VOIDED).when(CAPTURE).rejected(NOT_AUTHORISED)
     for status in (REQUESTED, FAILED, CANCELLED):
         given(*STATES[status]).when(VOID).rejected(NOT_AUTHORISED)
         given(*STATES[status]).when(CAPTURE).rejected(NOT_AUTHORISED)
 
 
-def test_funds_that_are_being_refunded_are_not_let_go_as_well() -> None:
-    given(ASKED, HELD, refund_requested(400)).when(VOID).rejected(NOT_AUTHORISED)
+def test_funds_that_are_let_go_pay_no_refund_any_more() -> None:
+    impossible = RefundFailed(
+        payment_id=PAYMENT, order_id=ORDER, refund_id=REFUND, amount=gbp(400), code="payment_voided"
+    )
+    given(ASKED, HELD, refund_requested(400)).when(VOID).then(impossible, VOIDED).leads_to(left=0)
     given(ASKED, HELD, refund_requested(400), refund_failed(400)).when(VOID).then(VOIDED)
 
 
@@ -232,6 +242,102 @@ def test_a_payment_of_nothing_that_is_not_wanted_any_more_is_voided_once() -> No
     voided = PaymentVoided(payment_id=PAYMENT, order_id=ORDER, reason=CANCEL.reason)
     given(*free).when(CANCEL).then(voided)
     given(*free, voided).when(CANCEL).then()
+
+
+TAKE = CaptureRequested(payment_id=PAYMENT, order_id=ORDER)
+LET_GO = VoidRequested(payment_id=PAYMENT, order_id=ORDER, reason="out_of_stock")
+
+
+def test_held_funds_are_taken_once_the_order_is_certain() -> None:
+    ask = RequestCapture(order_id=ORDER)
+    given(ASKED, HELD).when(ask).then(TAKE).leads_to(capturing=True)
+    given(ASKED, HELD, TAKE).when(ask).then()
+    given(ASKED, HELD, TAKE).when(CAPTURE).then(CAPTURED).leads_to(captured=True, capturing=False)
+    for nothing_to_take in ((PAID,), (HELD, VOIDED), (HELD, LET_GO), (HELD, CAPTURED)):
+        given(ASKED, *nothing_to_take).when(ask).then()
+    given(ASKED).when(ask).rejected(NOT_AUTHORISED)
+
+
+def test_held_funds_of_an_order_that_came_to_nothing_are_let_go_instead_of_refunded() -> None:
+    given(ASKED, HELD).when(CANCEL).then(LET_GO).leads_to(voiding="out_of_stock", left=1_500)
+    given(ASKED, HELD, LET_GO).when(CANCEL).then()
+    given(ASKED, HELD, TAKE).when(CANCEL).then(LET_GO)
+    let_go = PaymentVoided(payment_id=PAYMENT, order_id=ORDER, reason="out_of_stock")
+    given(ASKED, HELD, LET_GO).when(VOID).then(let_go).leads_to(voided=True, voiding=None, left=0)
+
+
+def test_funds_that_were_taken_before_they_could_be_let_go_go_back() -> None:
+    given(ASKED, HELD, TAKE, LET_GO).when(CAPTURE).then(CAPTURED, CLOSING_REFUND).leads_to(captured=True, left=0)
+
+
+def test_funds_that_were_taken_although_they_were_said_to_be_let_go_go_back() -> None:
+    given(ASKED, HELD, VOIDED).when(CAPTURE).then(CAPTURED, LATE_REFUND).leads_to(captured=True, left=0)
+    given(ASKED, HELD, VOIDED, CAPTURED, LATE_REFUND).when(CAPTURE).then()
+
+
+def test_funds_held_too_late_are_let_go() -> None:
+    held = RecordCharge(order_id=ORDER, reference="ch_1", captured=False)
+    late = LatePaymentReceived(payment_id=PAYMENT, order_id=ORDER, amount=gbp(1_500), reference="ch_1", captured=False)
+    let_go = VoidRequested(payment_id=PAYMENT, order_id=ORDER, reason="late_payment")
+    given(ASKED, DECLINED).when(held).then(late, let_go)
+    gone = PaymentVoided(payment_id=PAYMENT, order_id=ORDER, reason="late_payment")
+    given(ASKED, DECLINED, late, let_go).when(VOID).then(gone).leads_to(status=FAILED, left=0)
+
+
+def test_news_that_held_funds_were_taken_may_come_from_anywhere_and_twice() -> None:
+    given(ASKED, HELD).when(CHARGE).then(CAPTURED)
+    given(ASKED, HELD, CAPTURED).when(CHARGE).then()
+    given(ASKED, HELD, VOIDED).when(CHARGE).then(CAPTURED, LATE_REFUND)
+    other = RecordCharge(order_id=ORDER, reference="ch_2")
+    given(ASKED, HELD).when(other).then()
+    given(ASKED, PAID).when(RecordCharge(order_id=ORDER, reference="ch_1", captured=False)).then()
+
+
+# --- what the customer must do ---------------------------------------------------------------------
+
+WISH = RequireAction(order_id=ORDER, kind="redirect", until=NOW)
+WISHED = PaymentActionRequired(payment_id=PAYMENT, order_id=ORDER, kind="redirect", until=NOW)
+
+
+def test_the_provider_waits_for_the_customer() -> None:
+    given(ASKED).when(WISH).then(WISHED).leads_to(status=REQUESTED, action="redirect", action_until=NOW)
+    given(ASKED, WISHED).when(WISH).then()
+    given(ASKED, WISHED).when(CHARGE).then(PAID).leads_to(status=PROCESSED, action=None)
+    given(ASKED, WISHED).when(TimeOutPayment(order_id=ORDER)).leads_to(status=FAILED, action=None)
+    given(*STATES[PROCESSED]).when(WISH).then()
+    given(STOPPED).when(WISH).then()
+
+
+def test_a_provider_that_waits_for_a_customer_who_shall_not_pay_any_more_is_remembered() -> None:
+    for status in (FAILED, CANCELLED):
+        given(*STATES[status]).when(WISH).then(WISHED).leads_to(status=status, action=None, action_until=NOW)
+        given(*STATES[status], WISHED).when(WISH).then()
+
+
+# --- disputes --------------------------------------------------------------------------------------
+
+
+def dispute(status: str) -> RecordDispute:
+    return RecordDispute(order_id=ORDER, dispute_id="dp_1", amount=gbp(1_500), reason="fraudulent", status=status)
+
+
+OPENED = DisputeOpened(payment_id=PAYMENT, order_id=ORDER, dispute_id="dp_1", amount=gbp(1_500), reason="fraudulent")
+WON = DisputeClosed(payment_id=PAYMENT, order_id=ORDER, dispute_id="dp_1", amount=gbp(1_500), won=True)
+LOST = DisputeClosed(payment_id=PAYMENT, order_id=ORDER, dispute_id="dp_1", amount=gbp(1_500), won=False)
+
+
+def test_a_dispute_is_recorded_in_whatever_order_it_is_told() -> None:
+    given(ASKED, PAID).when(dispute("open")).then(OPENED).leads_to(left=0)
+    given(ASKED, PAID, OPENED).when(dispute("open")).then()
+    given(ASKED, PAID, OPENED).when(dispute("won")).then(WON).leads_to(left=1_500)
+    given(ASKED, PAID).when(dispute("lost")).then(OPENED, LOST).leads_to(left=0)
+    given(ASKED, PAID, OPENED, LOST).when(dispute("open")).then()
+    given(ASKED, PAID, OPENED, LOST).when(dispute("won")).then()
+
+
+def test_disputed_money_is_not_refunded_as_well() -> None:
+    given(ASKED, PAID, OPENED).when(ask_refund(1)).rejected(REFUND_TOO_HIGH, left=0, amount=1)
+    given(ASKED, PAID, OPENED).when(CANCEL).then()
 
 
 # --- refunds ---------------------------------------------------------------------------------------

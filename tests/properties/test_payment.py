@@ -12,6 +12,7 @@ from emporium.domain.payment import (
     CancelPayment,
     LatePaymentReceived,
     PaymentCancelled,
+    PaymentCaptured,
     PaymentFailed,
     PaymentProcessed,
     PaymentRefunded,
@@ -25,9 +26,11 @@ from emporium.domain.payment import (
     RecordVoid,
     RefundFailed,
     RefundRequested,
+    RequestCapture,
     RequestPayment,
     RequestRefund,
     TimeOutPayment,
+    VoidRequested,
     closing_refund_id_of,
 )
 from tests.domain.spec import fold, gbp, uid
@@ -52,6 +55,7 @@ COMMANDS = st.sampled_from(
     [
         *(REQUEST, PAID, HELD, RecordCharge(order_id=ORDER, reference="ch_2"), DECLINED, CANCELLED),
         *(TimeOutPayment(order_id=ORDER), RecordCapture(order_id=ORDER), RecordVoid(order_id=ORDER)),
+        RequestCapture(order_id=ORDER),
         *(
             RequestRefund(order_id=ORDER, refund_id=refund_id, amount=gbp(pence), reason="returned")
             for refund_id in REFUNDS
@@ -99,6 +103,8 @@ class PaymentMachine(RuleBasedStateMachine):
                     received = event.amount.amount
                 case PaymentVoided():
                     received = 0
+                case PaymentCaptured():
+                    received = event.amount.amount
                 case RefundRequested():
                     assert event.refund_id not in promised
                     promised[event.refund_id] = event.amount.amount
@@ -123,7 +129,10 @@ class PaymentMachine(RuleBasedStateMachine):
         for number, event in enumerate(self.story):
             if isinstance(event, LatePaymentReceived):
                 back = self.story[number + 1]
-                assert isinstance(back, RefundRequested) and back.amount == event.amount
+                if event.captured:
+                    assert isinstance(back, RefundRequested) and back.amount == event.amount
+                else:
+                    assert isinstance(back, VoidRequested)
 
     def teardown(self) -> None:
         assert fold(PAYMENT, self.story) == self.payment

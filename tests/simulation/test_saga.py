@@ -27,7 +27,7 @@ from tests.support.memory import ManualClock, MemoryCarrier, MemoryLog, MemoryPr
 SPACE = UUID("00000000-0000-4000-8000-000000000002")
 SKUS = ("MUG", "TEA", "CUP")
 WAREHOUSES = ("LON", "BER")
-METHODS = ("pm_ok", "pm_ok", "pm_ok", "pm_ok", "pm_declined", "pm_never")
+METHODS = ("pm_ok", "pm_ok", "pm_ok", "pm_ok", "pm_declined", "pm_never", "pm_3ds")
 
 
 class Simulation:
@@ -108,6 +108,11 @@ class Simulation:
         except Rejected as rejected:
             assert rejected.code == "too_late_to_cancel"
 
+    def authenticate_one(self) -> None:
+        """A customer may do what the provider wants, whether or not it still matters."""
+        if self.provider.charges:
+            self.provider.authenticate(self.random.choice(list(self.provider.charges)))
+
     async def void_one(self) -> None:
         try:
             await self.run("payments", payment.RecordVoid(order_id=self.random.choice(self.orders), reason="let_go"))
@@ -124,6 +129,8 @@ class Simulation:
         await runner.step()
         for running in list(runner._running):
             await running
+        if self.random.random() < 0.2:
+            self.authenticate_one()
         self.clock.advance(timedelta(milliseconds=self.random.randint(0, 300)))
 
     async def settle(self) -> None:
@@ -209,6 +216,66 @@ async def check(simulation: Simulation) -> None:
             kind, _, cause = recorded.meta.causation.partition(":")
             assert kind in ("request", "timer", "event")
             assert kind != "event" or cause in known
+
+
+@pytest.mark.parametrize("seed", range(30))
+async def test_where_money_is_only_secured_it_is_taken_for_what_is_shipped_and_let_go_else(seed: int) -> None:
+    simulation = Simulation(seed, faults=0.2)
+    simulation.provider.captures = False
+    await simulation.stock()
+    for number in range(12):
+        await simulation.place(number)
+        for _ in range(simulation.random.randint(0, 30)):
+            await simulation.step()
+        if simulation.random.random() < 0.4:
+            await simulation.cancel_one()
+    await simulation.settle()
+    simulation.clock.advance(timedelta(hours=1))
+    await simulation.settle()
+    for order_id in simulation.orders:
+        state, _ = await simulation.logs["ordering"].load(ORDER, order_id)
+        paid, _ = await simulation.logs["payments"].load(PAYMENT, payment_id_of(order_id))
+        assert state is not None and paid is not None
+        outcomes = [outcome for one, _, outcome in simulation.provider.charges.values() if one == order_id]
+        taken = any(outcome.status == "succeeded" and outcome.captured for outcome in outcomes)
+        held = any(outcome.status == "succeeded" and not outcome.captured for outcome in outcomes)
+        back = [amount for reference, amount in simulation.provider.refunds.values() if reference == paid.reference]
+        assert not held, "the customer's money stays blocked"
+        if state.status == order.FULFILLED:
+            assert taken or state.total.amount == 0
+            assert not back
+        else:
+            assert not taken or [amount.amount for amount in back] == [state.total.amount]
+            assert paid.left == 0
+        assert paid.status != payment.REQUESTED
+    for log in simulation.logs.values():
+        assert not [task for task in log.tasks.values() if task.parked]
+
+
+async def test_an_order_whose_secured_money_cannot_be_taken_is_stopped_unless_the_goods_have_left() -> None:
+    stopped = refused = 0
+    for seed in range(20):
+        simulation = Simulation(seed, faults=0.1)
+        simulation.provider.captures = False
+        simulation.provider.refuses_captures = True
+        await simulation.stock()
+        for number in range(12):
+            await simulation.place(number)
+            for _ in range(simulation.random.randint(0, 30)):
+                await simulation.step()
+        await simulation.settle()
+        simulation.clock.advance(timedelta(hours=1))
+        await simulation.settle()
+        for order_id in simulation.orders:
+            state, _ = await simulation.logs["ordering"].load(ORDER, order_id)
+            paid, _ = await simulation.logs["payments"].load(PAYMENT, payment_id_of(order_id))
+            assert state is not None and paid is not None
+            assert paid.left == 0
+            stopped += state.status == order.CANCELLED and paid.voided
+            refused += paid.voided
+        assert not [task for log in simulation.logs.values() for task in log.tasks.values() if task.parked]
+    assert stopped > 0
+    assert refused > 20
 
 
 async def test_an_order_whose_payment_is_let_go_still_ends() -> None:

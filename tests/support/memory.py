@@ -12,9 +12,11 @@ from emporium.application.ports import (
     Conflict,
     Label,
     LimitReached,
+    NextAction,
     Outcome,
     ProviderDown,
     Recorded,
+    SavedMethod,
     Superseded,
     Taken,
     Task,
@@ -212,6 +214,7 @@ class MemoryProvider:
         self.charges: dict[str, tuple[UUID, Money, Outcome]] = {}
         self.refunds: dict[str, tuple[str, Money]] = {}
         self.captures = True
+        self.refuses_captures = False
         self.refuses_refunds = False
         self._trouble = trouble or (lambda: None)
 
@@ -221,6 +224,8 @@ class MemoryProvider:
             if method == "pm_never":
                 raise ProviderDown("no answer")
             outcome = Outcome("succeeded", key, captured=self.captures)
+            if method == "pm_3ds":
+                outcome = Outcome("requires_action", key, captured=False, action=NextAction("redirect", "https://x"))
             if method == "pm_declined":
                 outcome = Outcome("declined", code="card_declined")
             self.charges[key] = order, amount, outcome
@@ -230,6 +235,38 @@ class MemoryProvider:
     async def find_charge(self, key: str, order: UUID) -> Outcome:
         self._trouble()
         return self.charges[key][2] if key in self.charges else Outcome("unknown")
+
+    def authenticate(self, key: str) -> None:
+        """The customer does what the provider wants."""
+        order, amount, outcome = self.charges[key]
+        if outcome.status == "requires_action":
+            self.charges[key] = order, amount, Outcome("succeeded", key, captured=self.captures)
+
+    async def capture(self, key: str, reference: str, amount: Money, at: datetime) -> Outcome:
+        self._trouble()
+        order, amount, outcome = self.charges[reference]
+        if outcome.status == "succeeded" and not outcome.captured:
+            if self.refuses_captures:
+                return Outcome("declined", reference, "expired")
+            outcome = Outcome("succeeded", reference)
+            self.charges[reference] = order, amount, outcome
+        self._trouble()
+        return outcome
+
+    async def void(self, key: str, reference: str, at: datetime) -> Outcome:
+        self._trouble()
+        order, amount, outcome = self.charges[reference]
+        if outcome.status == "requires_action" or (outcome.status == "succeeded" and not outcome.captured):
+            outcome = Outcome("voided", reference, captured=False)
+            self.charges[reference] = order, amount, outcome
+        self._trouble()
+        return outcome
+
+    async def save_method(self, key: str, customer: UUID, method: str) -> SavedMethod:
+        raise NotImplementedError
+
+    async def forget_method(self, token: str) -> None:
+        raise NotImplementedError
 
     async def refund(self, key: str, reference: str, amount: Money, at: datetime) -> Outcome:
         self._trouble()

@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any, Final, Literal, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 from uuid import UUID
 
 import msgspec
 
-from emporium.application.ports import Booked, Outcome, ProviderDown
+from emporium.application.ports import Booked, MethodRefused, NextAction, Outcome, ProviderDown, SavedMethod
 from emporium.domain.base import Money
 
 from .http_client import HttpClient
@@ -18,6 +18,7 @@ __all__ = ["HttpProvider", "MonthTotals"]
 _OK: Final = 200
 _DECLINED: Final = 402
 _REFUSED: Final = 422
+_LIVE: Final = ("succeeded", "authorised", "pending", "requires_action")
 
 
 class MonthTotals(msgspec.Struct, frozen=True):
@@ -36,10 +37,12 @@ class _Known(msgspec.Struct):
     key: str
     amount: int
     currency: str
-    status: Literal["succeeded", "declined", "pending"]
+    status: Literal["succeeded", "authorised", "declined", "pending", "requires_action", "voided"]
     code: str | None
     at: datetime | None = None
     order: str | None = None
+    taken_at: datetime | None = None
+    action: str | None = None
 
 
 class _Refusal(msgspec.Struct):
@@ -57,6 +60,7 @@ _T = TypeVar("_T")
 _encode: Final = msgspec.json.Encoder().encode
 _known: Final = msgspec.json.Decoder(_Known)
 _refusal: Final = msgspec.json.Decoder(_Refusal)
+_saved: Final = msgspec.json.Decoder(SavedMethod)
 _found: Final = msgspec.json.Decoder(_Found)
 _totals: Final = msgspec.json.Decoder(list[MonthTotals])
 
@@ -66,11 +70,14 @@ class HttpProvider:
 
     Args:
         base_url: `http://host:port`.
+        capture: whether a charge takes the money at once; else it only secures it.
         timeout: seconds to connect, and again to answer.
         connections: the most calls at once; more wait for their turn.
     """
 
-    def __init__(self, base_url: str, *, timeout: float = 5.0, connections: int = 64) -> None:
+    def __init__(self, base_url: str, *, capture: bool = True, timeout: float = 5.0, connections: int = 64) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._capture = capture
         self._client = HttpClient(base_url, timeout, connections)
 
     async def charge(self, key: str, order: UUID, amount: Money, method: str, at: datetime) -> Outcome:
@@ -84,8 +91,30 @@ class HttpProvider:
                 "currency": amount.currency,
                 "method": method,
                 "metadata": {"order": str(order), "at": at},
+                "capture": self._capture,
             },
         )
+
+    async def capture(self, key: str, reference: str, amount: Money, at: datetime) -> Outcome:
+        """Takes what was secured. Raises ProviderDown."""
+        return await self._step("capture", key, reference, at)
+
+    async def void(self, key: str, reference: str, at: datetime) -> Outcome:
+        """Lets go what was secured or waits. Raises ProviderDown."""
+        return await self._step("void", key, reference, at)
+
+    async def save_method(self, key: str, customer: UUID, method: str) -> SavedMethod:
+        """Keeps a method for the customer. Raises MethodRefused, ProviderDown."""
+        wish = {"customer": str(customer), "method": method}
+        status, body = await self._client.call("POST", "/v1/methods", key, _encode(wish))
+        if status == _REFUSED:
+            raise MethodRefused(_decode(_refusal, body).code)
+        if status != _OK:
+            raise _unusable(status, body)
+        return _decode(_saved, body)
+
+    async def forget_method(self, token: str) -> None:
+        """Nothing: the sandbox keeps no methods, a token says all that there is."""
 
     async def refund(self, key: str, reference: str, amount: Money, at: datetime) -> Outcome:
         """Gives `amount` of a charge back. Raises ProviderDown, also while the charge is pending."""
@@ -101,14 +130,14 @@ class HttpProvider:
         found = await self._find(f"/v1/charges?key={quote(key)}&order={order}")
         # A decline under another key says nothing of this one: it may still be on its way.
         candidates = [charge for charge in found if charge.key == key] or [
-            charge for status in ("succeeded", "pending") for charge in found if charge.status == status
+            charge for status in _LIVE for charge in found if charge.status == status
         ]
-        return _outcome(candidates[0]) if candidates else Outcome("unknown")
+        return self._outcome(candidates[0]) if candidates else Outcome("unknown")
 
     async def find_refund(self, key: str, reference: str) -> Outcome:
         """The refund with this key. Raises ProviderDown."""
         found = await self._find(f"/v1/refunds?key={quote(key)}&charge={quote(reference)}")
-        return next((_outcome(refund) for refund in found if refund.key == key), Outcome("unknown"))
+        return next((self._outcome(refund) for refund in found if refund.key == key), Outcome("unknown"))
 
     async def summary(self) -> list[MonthTotals]:
         """The provider's own totals, by month and currency. Raises ProviderDown."""
@@ -117,16 +146,19 @@ class HttpProvider:
             raise _unusable(status, body)
         return _decode(_totals, body)
 
-    async def booked(self) -> AsyncIterator[Booked]:
-        """All charges that succeeded, then all refunds. Raises ProviderDown."""
+    async def booked(self, since: datetime | None = None, until: datetime | None = None) -> AsyncIterator[Booked]:
+        """Charges whose money was taken, then refunds, of [since, until). Raises ProviderDown."""
+        times = {name: at.isoformat() for name, at in (("since", since), ("until", until)) if at is not None}
         for target, sign in (("/v1/charges", 1), ("/v1/refunds", -1)):
             after: str | None = ""
             while after is not None:
-                found = await self._page(f"{target}?after={after}" if after else target)
+                query = urlencode(times | ({"after": after} if after else {}))
+                found = await self._page(f"{target}?{query}" if query else target)
                 for known in found.data:
-                    if known.status == "succeeded" and known.at is not None:
+                    at = known.taken_at or known.at
+                    if known.status == "succeeded" and at is not None:
                         order = None if known.order is None else UUID(known.order)
-                        yield Booked(known.key, order, Money(sign * known.amount, known.currency), known.at)
+                        yield Booked(known.key, order, Money(sign * known.amount, known.currency), at, known.id)
                 after = found.next
 
     async def aclose(self) -> None:
@@ -140,7 +172,7 @@ class HttpProvider:
             # An answer to another call must never pass for the answer to this one.
             if (known.key, known.amount, known.currency) != (key, amount.amount, amount.currency):
                 raise ProviderDown(f"the provider answered for {known.key!r} when asked for {key!r}")
-            return _outcome(known)
+            return self._outcome(known)
         if status == _REFUSED:
             refusal = _decode(_refusal, body)
             # The key stands for another call: only asking the provider tells what has happened.
@@ -148,6 +180,25 @@ class HttpProvider:
                 raise ProviderDown(f"the provider knows the key {key!r} for something else")
             return Outcome("declined", code=refusal.code)
         raise _unusable(status, body)
+
+    async def _step(self, step: str, key: str, reference: str, at: datetime) -> Outcome:
+        target = f"/v1/charges/{quote(reference, safe='')}/{step}"
+        status, body = await self._client.call("POST", target, key, _encode({"metadata": {"at": at}}))
+        if status == _REFUSED:
+            return Outcome("declined", reference, _decode(_refusal, body).code, captured=False)
+        if status != _OK:
+            raise _unusable(status, body)
+        known = _decode(_known, body)
+        if known.id != reference:
+            raise ProviderDown(f"the provider answered for {known.id!r} when asked for {reference!r}")
+        return self._outcome(known)
+
+    def _outcome(self, known: _Known) -> Outcome:
+        status = "succeeded" if known.status == "authorised" else known.status
+        action = None
+        if known.status == "requires_action":
+            action = NextAction("redirect", None if known.action is None else self._base_url + known.action)
+        return Outcome(status, known.id, known.code, captured=known.status == "succeeded", action=action)
 
     async def _find(self, target: str) -> list[_Known]:
         return (await self._page(target)).data
@@ -157,10 +208,6 @@ class HttpProvider:
         if status != _OK:
             raise _unusable(status, body)
         return _decode(_found, body)
-
-
-def _outcome(known: _Known) -> Outcome:
-    return Outcome(known.status, known.id, known.code, captured=known.status == "succeeded")
 
 
 def _decode(decoder: "msgspec.json.Decoder[_T]", body: bytes) -> _T:

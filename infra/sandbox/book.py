@@ -20,7 +20,8 @@ _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS charges (
     id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, order_id TEXT NOT NULL, amount INTEGER NOT NULL,
     currency TEXT NOT NULL, method TEXT NOT NULL, code TEXT, settles REAL NOT NULL,
-    refunded INTEGER NOT NULL DEFAULT 0, at INTEGER NOT NULL);
+    refunded INTEGER NOT NULL DEFAULT 0, at INTEGER NOT NULL,
+    taken INTEGER, voided INTEGER, waits INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS charges_by_order ON charges (order_id);
 CREATE TABLE IF NOT EXISTS refunds (
     id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, charge INTEGER NOT NULL, amount INTEGER NOT NULL,
@@ -30,6 +31,16 @@ CREATE TABLE IF NOT EXISTS parcels (
     lost INTEGER NOT NULL, handed_over INTEGER);
 CREATE TABLE IF NOT EXISTS attempts (key TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
 """
+
+_ADDED: Final = """
+ALTER TABLE charges ADD COLUMN taken INTEGER;
+ALTER TABLE charges ADD COLUMN voided INTEGER;
+ALTER TABLE charges ADD COLUMN waits INTEGER NOT NULL DEFAULT 0;
+UPDATE charges SET taken = at WHERE code IS NULL;
+"""
+"""For a file from before charges could wait, be taken later or be let go."""
+
+_TAKEN: Final = "code IS NULL AND voided IS NULL AND taken IS NOT NULL AND settles <= ?"
 
 _PAGE: Final = 1000
 _NO_TEXT: Final = b""
@@ -81,6 +92,20 @@ class _ChargeRequest(msgspec.Struct, forbid_unknown_fields=True):
     currency: _Currency
     method: str
     metadata: _Metadata
+    capture: bool = True
+
+
+class _Step(msgspec.Struct, forbid_unknown_fields=True):
+    metadata: _Metadata = _Metadata()
+
+
+class _Authentication(msgspec.Struct, forbid_unknown_fields=True):
+    success: bool
+
+
+class _MethodRequest(msgspec.Struct, forbid_unknown_fields=True):
+    customer: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    method: str
 
 
 class _RefundRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -119,6 +144,8 @@ class _Charge(msgspec.Struct, gc=False):
     status: str
     code: str | None
     at: str
+    taken_at: str | None = None
+    action: str | None = None
 
 
 class _Refund(msgspec.Struct, gc=False):
@@ -145,6 +172,9 @@ def problem(status: int, code: str, text: str) -> Answer:
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode_charge: Final = msgspec.json.Decoder(_ChargeRequest).decode
+_decode_step: Final = msgspec.json.Decoder(_Step).decode
+_decode_authentication: Final = msgspec.json.Decoder(_Authentication).decode
+_decode_method: Final = msgspec.json.Decoder(_MethodRequest).decode
 _decode_refund: Final = msgspec.json.Decoder(_RefundRequest).decode
 _decode_parcel: Final = msgspec.json.Decoder(_ParcelRequest).decode
 _decode_handover: Final = msgspec.json.Decoder(_Handover).decode
@@ -174,9 +204,15 @@ class Book:
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute("PRAGMA wal_autocheckpoint = 4000")
         self._db.executescript(_SCHEMA)
+        if not any(name == "taken" for _, name, *_ in self._db.execute("PRAGMA table_info(charges)")):
+            self._db.executescript(_ADDED)
         self._run = self._db.execute
         self._operations: dict[str, Callable[[Call], Answer]] = {
             "charge": self._charge,
+            "capture": self._capture,
+            "void": self._void,
+            "authenticate": self._authenticate,
+            "save_method": self._save_method,
             "refund": self._refund,
             "charges": self._charges,
             "refunds": self._refunds,
@@ -235,32 +271,89 @@ class Book:
         order = wish.metadata.order
         if order is None:
             raise _Problem(400, "bad_request", "metadata.order is missing")
-        script = METHODS.get(wish.method)
-        if script is None:
-            raise _Problem(422, "method_unknown", f"there is no payment method {wish.method[:100]}")
+        script = _script(wish.method)
         fault = self._scripted("charge " + key, script)
         if fault is not None and fault.before:
             return Answer(500, fault=fault)
         at = self._milliseconds(wish.metadata.at)
         settles = self._now() + script.settles if script.settles else 0.0
+        code = None if script.waits else script.code
+        taken = at if wish.capture and not script.waits and code is None else None
+        # What waits for the customer remembers whether it shall be taken then: 1 yes, 2 no.
+        waits = (1 if wish.capture else 2) if script.waits else 0
         done = self._run(
-            "INSERT INTO charges (key, order_id, amount, currency, method, code, settles, at) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
-            (key, order, wish.amount, wish.currency, wish.method, script.code, settles, at),
+            "INSERT INTO charges (key, order_id, amount, currency, method, code, settles, at, taken, waits) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
+            (key, order, wish.amount, wish.currency, wish.method, code, settles, at, taken, waits),
         )
-        if done.rowcount == 1:
-            number = done.lastrowid
+        if done.rowcount == 1 and done.lastrowid is not None:
+            charge = _known(
+                self._now(), done.lastrowid, key, order, wish.amount, wish.currency, wish.method, code, settles, at,
+                taken, None, waits,
+            )  # fmt: skip
         else:
-            number, at, *before = self._run(
-                "SELECT id, at, order_id, amount, currency, method FROM charges WHERE key = ?", (key,)
+            before = self._run(
+                "SELECT order_id, amount, currency, method FROM charges WHERE key = ?", (key,)
             ).fetchone()
-            if before != [order, wish.amount, wish.currency, wish.method]:
+            if before != (order, wish.amount, wish.currency, wish.method):
                 raise _Problem(422, "idempotency_conflict", "this key was used for another charge")
-        status = "declined" if script.code else "pending" if script.settles else "succeeded"
-        charge = _Charge(
-            f"ch_{number:010}", key, order, wish.amount, wish.currency, wish.method, status, script.code, _text(at)
-        )
-        return Answer(402 if script.code else 200, _encode(charge), fault, script.delay, script.twice)
+            (charge,) = self._found("key = ?", (key,))
+        status = 402 if charge.status == "declined" else 200
+        return Answer(status, _encode(charge), fault, script.delay, script.twice)
+
+    def _found(self, condition: str, values: Iterable[Any], more: str = "") -> list[_Charge]:
+        rows = self._run(
+            "SELECT id, key, order_id, amount, currency, method, code, settles, at, taken, voided, waits FROM charges "
+            f"WHERE {condition} {more}",
+            tuple(values),
+        ).fetchall()
+        now = self._now()
+        return [_known(now, *row) for row in rows]
+
+    def _one_charge(self, call: Call) -> _Charge:
+        found = self._found("id = ?", (_number(call.target, "ch_"),))
+        if not found:
+            raise _Problem(404, "charge_unknown", f"there is no charge {call.target}")
+        return found[0]
+
+    def _capture(self, call: Call) -> Answer:
+        _key(call)
+        at = self._milliseconds(_decode_step(call.body).metadata.at)
+        charge = self._one_charge(call)
+        if charge.status == "authorised":
+            if code := _script(charge.method).capture_code:
+                raise _Problem(422, code, "what was secured cannot be taken")
+            self._run("UPDATE charges SET taken = ? WHERE id = ?", (at, _number(charge.id, "ch_")))
+        return Answer(200, _encode(self._one_charge(call)))
+
+    def _void(self, call: Call) -> Answer:
+        _key(call)
+        at = self._milliseconds(_decode_step(call.body).metadata.at)
+        charge = self._one_charge(call)
+        if charge.status in ("authorised", "requires_action", "pending"):
+            self._run("UPDATE charges SET voided = ? WHERE id = ?", (at, _number(charge.id, "ch_")))
+        return Answer(200, _encode(self._one_charge(call)))
+
+    def _authenticate(self, call: Call) -> Answer:
+        success = _decode_authentication(call.body).success
+        charge = self._one_charge(call)
+        if charge.status == "requires_action":
+            code = _script(charge.method).code if success else "authentication_failed"
+            self._run(
+                "UPDATE charges SET code = ?, taken = iif(waits = 1 AND ? IS NULL, ?, NULL), waits = 0 WHERE id = ?",
+                (code, code, int(self._now() * 1000), _number(charge.id, "ch_")),
+            )
+        return Answer(200, _encode(self._one_charge(call)))
+
+    def _save_method(self, call: Call) -> Answer:
+        _key(call)
+        wish = _decode_method(call.body)
+        script = _script(wish.method)
+        if script.code and not script.waits:
+            raise _Problem(422, script.code, "this method is not kept")
+        token = f"{wish.method.partition(_OF)[0]}{_OF}{wish.customer}"
+        saved = {"token": token, "brand": "sandbox", "last_four": "4242", "expires": "2099-12"}
+        return Answer(200, _encode(saved))
 
     def _refund(self, call: Call) -> Answer:
         key = _key(call)
@@ -278,14 +371,18 @@ class Book:
 
     def _new_refund(self, key: str, number: int, wish: _RefundRequest) -> tuple[Any, ...]:
         charge = self._run(
-            "SELECT amount, currency, refunded, code, settles FROM charges WHERE id = ?", (number,)
+            "SELECT amount, currency, refunded, code IS NOT NULL OR voided IS NOT NULL, settles, taken, waits "
+            "FROM charges WHERE id = ?",
+            (number,),
         ).fetchone()
         if charge is None:
             raise _Problem(422, "charge_unknown", f"there is no charge {wish.charge}")
-        amount, currency, refunded, declined, settles = charge
+        amount, currency, refunded, gone, settles, taken, waits = charge
         code = None
-        if declined:
+        if gone:
             code = "charge_not_refundable"
+        elif waits or taken is None:
+            raise _Problem(409, "charge_not_captured", "the charge was not taken yet: let it go, or take it first")
         elif settles > self._now():
             raise _Problem(409, "charge_pending", "the charge is pending: refund it once it has succeeded")
         elif currency != wish.currency:
@@ -302,28 +399,21 @@ class Book:
         return done.lastrowid, at, number, wish.amount, wish.currency, code
 
     def _charges(self, call: Call) -> Answer:
-        query = _query(call, "key", "order", "day", "after")
-        condition, values = _of_day(query)
+        query = _query(call, "key", "order", "day", "since", "until", "after")
+        condition, values = self._of_time(query, "coalesce(taken, at)")
         if "key" in query or "order" in query:
             condition = "key = ? OR order_id = ?"
             values = [query.get("key"), query.get("order")]
         after = _number(query["after"], "ch_") if "after" in query else 0
-        rows = self._run(
-            "SELECT id, key, order_id, amount, currency, method, code, settles, at FROM charges "
-            f"WHERE id > ? AND ({condition}) ORDER BY id LIMIT ?",
-            [after, *values, _PAGE],
-        ).fetchall()
-        now = self._now()
+        rows = self._found(f"id > ? AND ({condition})", (after, *values), f"ORDER BY id LIMIT {_PAGE}")
         found = []
-        for number, key, order, amount, currency, method, code, settles, at in rows:
-            status = "declined" if code else "pending" if settles > now else "succeeded"
-            charge = _Charge(f"ch_{number:010}", key, order, amount, currency, method, status, code, _text(at))
-            found += [charge, charge] if "order" in query and METHODS[method].twice else [charge]
+        for charge in rows:
+            found += [charge, charge] if "order" in query and _script(charge.method).twice else [charge]
         return Answer(200, _encode({"data": found, "next": found[-1].id if len(rows) == _PAGE else None}))
 
     def _refunds(self, call: Call) -> Answer:
-        query = _query(call, "key", "charge", "day", "after")
-        condition, values = _of_day(query)
+        query = _query(call, "key", "charge", "day", "since", "until", "after")
+        condition, values = self._of_time(query, "at")
         if "key" in query:
             condition, values = "key = ?", [query["key"]]
         elif "charge" in query:
@@ -346,10 +436,10 @@ class Book:
     def _summary(self, call: Call) -> Answer:
         _query(call)
         rows = self._run(
-            "SELECT strftime('%Y-%m', at / 1000, 'unixepoch') AS month, currency, "
+            "SELECT strftime('%Y-%m', moved / 1000, 'unixepoch') AS month, currency, "
             "  count(charged), coalesce(sum(charged), 0), count(refunded), coalesce(sum(refunded), 0) FROM ("
-            "  SELECT at, currency, amount AS charged, NULL AS refunded FROM charges "
-            "    WHERE code IS NULL AND settles <= ? "
+            "  SELECT taken AS moved, currency, amount AS charged, NULL AS refunded FROM charges "
+            f"    WHERE {_TAKEN} "
             "  UNION ALL SELECT at, currency, NULL, amount FROM refunds WHERE code IS NULL) "
             "GROUP BY 1, 2 ORDER BY 1, 2",
             (self._now(),),
@@ -417,13 +507,14 @@ class Book:
     def _state(self, call: Call) -> Answer:
         _query(call)
         orders: dict[str, dict[str, int]] = {}
-        names = ("charges", "charged", "declined", "pending", "refunds", "refunded", "parcels")
+        names = ("charges", "charged", "declined", "pending", "held", "refunds", "refunded", "parcels")
         now = self._now()
         for sql, values in (
             (
-                "SELECT order_id, sum(code IS NULL AND settles <= ?) AS charges, "
-                "  sum(iif(code IS NULL AND settles <= ?, amount, 0)) AS charged, "
-                "  sum(code IS NOT NULL) AS declined, sum(settles > ?) AS pending FROM charges GROUP BY 1",
+                f"SELECT order_id, sum({_TAKEN}) AS charges, sum(iif({_TAKEN}, amount, 0)) AS charged, "
+                "  sum(code IS NOT NULL) AS declined, sum(settles > ? AND voided IS NULL) AS pending, "
+                "  sum(code IS NULL AND voided IS NULL AND (waits > 0 OR taken IS NULL)) AS held "
+                "FROM charges GROUP BY 1",
                 (now, now, now),
             ),
             (
@@ -440,6 +531,19 @@ class Book:
         totals = {name: sum(counts[name] for counts in orders.values()) for name in names}
         charged_twice = sorted(order for order, counts in orders.items() if counts["charges"] > 1)
         return Answer(200, _encode({**totals, "charged_twice": charged_twice, "orders": orders}))
+
+    def _of_time(self, query: dict[str, str], column: str) -> tuple[str, list[Any]]:
+        if "day" in query:
+            start = datetime.combine(date.fromisoformat(query["day"]), datetime.min.time(), UTC)
+            since, until = start, start + timedelta(days=1)
+            return f"{column} >= ? AND {column} < ?", [self._milliseconds(since), self._milliseconds(until)]
+        conditions: list[str] = ["1"]
+        values: list[Any] = []
+        for name, sign in (("since", ">="), ("until", "<")):
+            if name in query:
+                conditions.append(f"{column} {sign} ?")
+                values.append(self._milliseconds(datetime.fromisoformat(query[name])))
+        return " AND ".join(conditions), values
 
     def _milliseconds(self, at: datetime | None) -> int:
         if at is None:
@@ -475,9 +579,31 @@ def _query(call: Call, *known: str) -> dict[str, str]:
     return query
 
 
-def _of_day(query: dict[str, str]) -> tuple[str, list[Any]]:
-    if "day" not in query:
-        return "1", []
-    start = datetime.combine(date.fromisoformat(query["day"]), datetime.min.time(), UTC)
-    first = (start - _EPOCH) // _MILLISECOND
-    return "at >= ? AND at < ?", [first, first + 86_400_000]
+_OF: Final = "@"
+"""Between a method and the customer for whom it is kept."""
+
+
+def _script(method: str) -> Script:
+    script = METHODS.get(method.partition(_OF)[0])
+    if script is None:
+        raise _Problem(422, "method_unknown", f"there is no payment method {method[:100]}")
+    return script
+
+
+def _known(
+    now: float, number: int, key: str, order: str, amount: int, currency: str, method: str, code: str | None,
+    settles: float, at: int, taken: int | None, voided: int | None, waits: int,
+) -> _Charge:  # fmt: skip
+    name, action = f"ch_{number:010}", None
+    if voided is not None:
+        status = "voided"
+    elif code is not None:
+        status = "declined"
+    elif waits:
+        status, action = "requires_action", f"/v1/charges/{name}/authenticate"
+    elif settles > now:
+        status = "pending"
+    else:
+        status = "authorised" if taken is None else "succeeded"
+    taken_at = _text(taken) if status == "succeeded" and taken is not None else None
+    return _Charge(name, key, order, amount, currency, method, status, code, _text(at), taken_at, action)

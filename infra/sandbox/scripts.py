@@ -34,6 +34,8 @@ class Script(msgspec.Struct, frozen=True):
         settles: seconds for which a charge stays pending.
         twice: the answer is sent twice and the charge is found twice.
         lost: the parcel never arrives.
+        waits: a charge waits until the customer has authenticated; only then `code` counts.
+        capture_code: the reason why what was secured cannot be taken.
     """
 
     fault: Fault | None = None
@@ -43,6 +45,8 @@ class Script(msgspec.Struct, frozen=True):
     settles: float = 0.0
     twice: bool = False
     lost: bool = False
+    waits: bool = False
+    capture_code: str | None = None
 
 
 METHODS: Final = {
@@ -58,6 +62,9 @@ METHODS: Final = {
     "pm_never": Script(fault=Fault.TIMEOUT_BEFORE, times=inf),
     "pm_late": Script(settles=1.0),
     "pm_pending_forever": Script(settles=inf),
+    "pm_3ds": Script(waits=True),
+    "pm_3ds_declined": Script(waits=True, code="card_declined"),
+    "pm_capture_refused": Script(capture_code="authorisation_expired"),
 }
 """What the provider does, by the payment method of a charge."""
 

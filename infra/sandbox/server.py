@@ -29,6 +29,10 @@ _STATUS_LINES: Final = {
 _ROUTES: Final = {
     ("POST", "/v1/charges"): "charge",
     ("GET", "/v1/charges"): "charges",
+    ("POST", "/v1/charges/*/capture"): "capture",
+    ("POST", "/v1/charges/*/void"): "void",
+    ("POST", "/v1/charges/*/authenticate"): "authenticate",
+    ("POST", "/v1/methods"): "save_method",
     ("POST", "/v1/refunds"): "refund",
     ("GET", "/v1/refunds"): "refunds",
     ("GET", "/v1/summary"): "summary",
@@ -39,6 +43,10 @@ _ROUTES: Final = {
     ("POST", "/debug/faults"): "faults",
     ("GET", "/health"): "health",
 }
+
+
+_NAMED: Final = ("/v1/parcels/", "/v1/charges/")
+"""Where the next part of the path names one thing."""
 
 
 class _Order(msgspec.Struct, forbid_unknown_fields=True):
@@ -106,9 +114,10 @@ class Sandbox:
         """Takes a request in."""
         path, _, query = target.partition("?")
         name = ""
-        if path.startswith("/v1/parcels/"):
-            name, _, rest = path[12:].partition("/")
-            path = f"/v1/parcels/*/{rest}" if rest else "/v1/parcels/*"
+        for place in _NAMED:
+            if path.startswith(place):
+                name, _, rest = path[len(place) :].partition("/")
+                path = f"{place}*/{rest}" if rest else f"{place}*"
         operation = _ROUTES.get((method, path))
         if operation is None:
             connection.send(problem(404, "not_found", f"there is no {method} {path[:200]}"))

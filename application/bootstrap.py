@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import psycopg
@@ -14,13 +14,14 @@ import psycopg
 from emporium.application.effects import Effects
 from emporium.application.housekeeping import Chore, Housekeeping
 from emporium.application.policies import POLICIES
-from emporium.application.ports import Clock, Media, ProviderRecord
+from emporium.application.ports import Clock, Media, Notices, ProviderRecord
 from emporium.application.runner import BATCH, Follower, ProcessManager, TaskRunner
 from emporium.application.schedules import TimeLimits, scheduler
 from emporium.application.shop import Offer, Shop
 from emporium.application.terms import Terms, fresh_shop
 from emporium.domain.base import Money
 from emporium.domain.registry import AGGREGATES, LOGS, SCHEMAS, UPCASTERS
+from emporium.infra.breaker import Breaker
 from emporium.infra.carrier_http import HttpCarrier
 from emporium.infra.clock import SystemClock
 from emporium.infra.eventstore import (
@@ -50,6 +51,9 @@ from emporium.projections import catalog_pages, saga_monitor
 from emporium.projections.engine import Engine
 from emporium.projections.generations import MIGRATIONS as PROJECTION_MIGRATIONS
 from emporium.projections.registry import MODELS
+
+if TYPE_CHECKING:
+    from emporium.infra.provider_stripe import StripeProvider
 
 __all__ = [
     "Doors",
@@ -107,6 +111,7 @@ def limits_of(settings: Settings) -> TimeLimits:
     """The time limits of the saga."""
     return TimeLimits(
         payment=timedelta(seconds=settings.payment_timeout_s),
+        action=timedelta(seconds=settings.payment_action_timeout_s),
         cart=timedelta(days=settings.cart_expiry_days),
         unshipped=timedelta(days=settings.reservation_expiry_days),
         tracking=timedelta(seconds=settings.tracking_interval_s),
@@ -164,6 +169,18 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     media: Media
 
 
+def _provider(settings: Settings) -> "tuple[HttpProvider | StripeProvider, Notices | None]":
+    """The payment provider, and who reads what it tells by itself. Stripe's SDK is loaded only where it is used."""
+    at_once = settings.payment_capture == "at_once"
+    if settings.payment_provider == "sandbox" or settings.stripe_api_key is None:
+        return HttpProvider(settings.provider_url or NOWHERE, capture=at_once), None
+    from emporium.infra.provider_stripe import StripeNotices, StripeProvider
+
+    provider = StripeProvider(settings.stripe_api_key, base=settings.stripe_api_base, capture=at_once)
+    secret = settings.stripe_webhook_secret
+    return provider, None if secret is None else StripeNotices(provider, secret)
+
+
 def _masters(settings: Settings) -> Masters:
     """The master keys: of the setting, else of the named file, else of the data folder. Raises MasterKeyError."""
     if settings.master_key is not None:
@@ -214,7 +231,7 @@ async def open_shop(
         database = Database(main_dsn(settings), pool=reads, patience=PATIENCE)
         await database.open()
         stack.push_async_callback(database.close)
-        provider = HttpProvider(settings.provider_url or NOWHERE)
+        provider, notices = _provider(settings)
         stack.push_async_callback(provider.aclose)
         carrier = HttpCarrier(settings.carrier_url or NOWHERE)
         stack.push_async_callback(carrier.aclose)
@@ -235,7 +252,8 @@ async def open_shop(
             clock=clock,
             vault=vault,
             passwords=passwords,
-            provider=provider,
+            provider=Breaker(provider),
+            notices=notices,
             carrier=carrier,
             offers=_CatalogOffers(database),
             schedule=scheduler(time_limits, lambda: timedelta(days=terms.seen.cart_days)),
@@ -287,7 +305,7 @@ def process_managers(
 @asynccontextmanager
 async def provider_record(settings: Settings) -> AsyncIterator[ProviderRecord]:
     """The payment provider's own record, to reconcile with."""
-    provider = HttpProvider(settings.provider_url or NOWHERE)
+    provider, _ = _provider(settings)
     try:
         yield provider
     finally:

@@ -170,8 +170,11 @@ class Effects:
         over = state.status != payment.REQUESTED or now >= state.action_until
         try:
             outcome = await self._provider.find_charge(state.key, state.order_id)
-            if over and outcome.status == "requires_action":
-                outcome = await self._give_up(state, outcome, now)
+            if outcome.status == "declined" or (over and outcome.status == "requires_action"):
+                # The customer holds what it takes to try again: nobody would be waiting for it.
+                after = await self._give_up(state, outcome, now)
+                if outcome.status != "declined" or after.status == "succeeded":
+                    outcome = after
         except ProviderDown as down:
             return _unanswered(task, down)
         if outcome.status == "voided" or (over and outcome.status == "unknown"):

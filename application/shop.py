@@ -15,6 +15,7 @@ from emporium.application.ports import (
     Idempotency,
     Leases,
     Meta,
+    Notices,
     Provider,
     Traces,
     Vault,
@@ -71,6 +72,7 @@ class Shop(msgspec.Struct, frozen=True, kw_only=True):
         logs: one per context.
         leases: by context, in the context's database.
         schedule: which tasks an event makes necessary.
+        notices: reads what the payment provider tells by itself; None where it tells nothing.
         currency: of prices and carts unless another is asked for.
         terms: the shop's settings.
     """
@@ -88,6 +90,7 @@ class Shop(msgspec.Struct, frozen=True, kw_only=True):
     currency: str = "GBP"
     traces: Traces | None = None
     terms: Terms = msgspec.field(default_factory=Terms)
+    notices: Notices | None = None
 
     async def execute(
         self,

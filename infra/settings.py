@@ -170,7 +170,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
 
     # The outside
-    provider_url: Annotated[HttpUrl | None, Meta(description="Payment provider; unset: the embedded sandbox.")] = None
+    payment_provider: Annotated[
+        Literal["sandbox", "stripe"], Meta(description="Who takes the money: `stripe` needs a key and real cards.")
+    ] = "sandbox"
+    payment_capture: Annotated[
+        Literal["at_once", "when_reserved"],
+        Meta(description="When money is taken: at once, or only secured and taken once the stock is reserved."),
+    ] = "at_once"
+    stripe_api_key: Annotated[
+        str | None, Meta(description="Secret API key of Stripe.", extra_json_schema={"secret": True})
+    ] = None
+    stripe_webhook_secret: Annotated[
+        str | None,
+        Meta(
+            description="Signing secret of the webhook endpoint at Stripe; unset: webhooks are refused.",
+            extra_json_schema={"secret": True},
+        ),
+    ] = None
+    stripe_api_base: Annotated[
+        HttpUrl | None, Meta(description="Another address of Stripe's API, for stand-ins in tests.")
+    ] = None
+    provider_url: Annotated[HttpUrl | None, Meta(description="Sandbox payment provider; unset: the embedded one.")] = (
+        None
+    )
     carrier_url: Annotated[HttpUrl | None, Meta(description="Parcel carrier; unset: the embedded sandbox.")] = None
     sandbox_latency_ms: Annotated[
         int, Meta(ge=0, le=60_000, description="How long the embedded sandbox takes for an answer, in milliseconds.")
@@ -187,6 +209,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     payment_timeout_s: Annotated[
         float, Meta(gt=0, le=86_400, description="Seconds after which an unanswered payment counts as failed.")
     ] = 60.0
+    payment_action_timeout_s: Annotated[
+        float,
+        Meta(gt=0, le=86_400, description="Seconds that a customer has for what the bank asks for (3-D Secure)."),
+    ] = 900.0
     cart_expiry_days: Annotated[
         float, Meta(gt=0, le=3650, description="Days after which a cart left alone expires.")
     ] = 30.0
@@ -334,6 +360,8 @@ def _contradictions(settings: Settings) -> list[str]:
             ip_network(part)
         except ValueError:
             problems.append(f"EMPORIUM_TRUSTED_PROXIES must name networks such as 10.0.0.0/8, not {part!r}.")
+    if settings.payment_provider == "stripe" and settings.stripe_api_key is None:
+        problems.append("EMPORIUM_PAYMENT_PROVIDER=stripe needs EMPORIUM_STRIPE_API_KEY.")
     return problems
 
 

@@ -14,7 +14,7 @@ from emporium.domain import order as o
 from emporium.domain import payment as p
 from emporium.domain import reservation as r
 from emporium.domain import shipment as s
-from emporium.domain.base import Event, Sealed
+from emporium.domain.base import Event, Money, Sealed
 from emporium.projections.model import Connection, ReadModel, Tables, canonical
 from emporium.projections.paging import Page, decode_cursor, page_of
 
@@ -23,15 +23,19 @@ __all__ = [
     "Entry",
     "OrderDetail",
     "OrderRow",
+    "Movements",
     "OrderTotals",
     "ParcelView",
+    "PaymentRow",
     "PaymentView",
     "RefundTotals",
+    "movements",
     "order_by_id",
     "order_by_number",
     "order_totals",
     "orders_for_admin",
     "orders_of_customer",
+    "payments",
     "refund_totals",
     "timeline",
 ]
@@ -381,7 +385,11 @@ _FACTS: Final[dict[type[Event], Callable[[Any], dict[str, Any]]]] = {
     p.PaymentProcessed: lambda e: {"amount": e.amount, "captured": e.captured},
     p.PaymentFailed: lambda e: {"code": e.code},
     p.PaymentCancelled: lambda e: {"reason": e.reason},
-    p.LatePaymentReceived: lambda e: {"amount": e.amount},
+    p.PaymentActionRequired: lambda e: {"kind": e.kind, "until": e.until},
+    p.LatePaymentReceived: lambda e: {"amount": e.amount, "captured": e.captured},
+    p.VoidRequested: lambda e: {"reason": e.reason},
+    p.DisputeOpened: lambda e: {"amount": e.amount, "reason": e.reason},
+    p.DisputeClosed: lambda e: {"amount": e.amount, "won": e.won},
     p.PaymentCaptured: lambda e: {"amount": e.amount},
     p.RefundRequested: lambda e: {"amount": e.amount, "refund_id": e.refund_id, "reason": e.reason},
     p.PaymentRefunded: lambda e: {"amount": e.amount, "refund_id": e.refund_id, "reason": e.reason},
@@ -408,15 +416,17 @@ _FACTS: Final[dict[type[Event], Callable[[Any], dict[str, Any]]]] = {
 _COURSE: Final = {
     event.__name__: place
     for place, event in enumerate((
-        o.OrderCreated, p.PaymentRequested, p.PaymentProcessed, p.PaymentFailed, o.OrderPaid,
-        r.StockReserved, r.StockReservationFailed, o.OrderConfirmed, o.OrderStockShort, s.ShipmentPrepared,
+        o.OrderCreated, p.PaymentRequested, p.PaymentActionRequired, p.PaymentProcessed, p.PaymentFailed, o.OrderPaid,
+        r.StockReserved, p.CaptureRequested, r.StockReservationFailed, o.OrderConfirmed, o.OrderStockShort,
+        s.ShipmentPrepared,
         o.OrderCancellationRequested, s.ShipmentCancelled, s.ShipmentCancellationRefused, o.OrderCancelled,
         o.OrderCancellationRefused, s.ParcelLabelled, s.ParcelRefused, s.ParcelPacked, p.PaymentCaptured,
         s.OrderShipped, r.ReservationShipped, o.OrderDispatched, s.ParcelDelivered, s.ParcelLost, s.ParcelReturned,
         s.OrderFulfilled,
         o.OrderCompleted, o.OrderReturned, o.GoodwillGranted, r.ReservationReturned, r.ReservationCancelled,
-        r.StockReleased, p.PaymentCancelled, p.LatePaymentReceived, p.PaymentVoided, p.RefundRequested,
-        p.RefundFailed, p.PaymentRefunded, o.OrderRefunded, o.OrderFailed,
+        r.StockReleased, p.PaymentCancelled, p.LatePaymentReceived, p.VoidRequested, p.PaymentVoided,
+        p.RefundRequested, p.RefundFailed, p.PaymentRefunded, p.DisputeOpened, p.DisputeClosed,
+        o.OrderRefunded, o.OrderFailed,
     ))
 }  # fmt: skip
 """The usual course, which decides between entries of one moment (an import's events share their row's time)."""
@@ -438,7 +448,7 @@ def _entry(log: str, one: Recorded) -> _Entry:
 
 
 ORDER_HISTORY: Final = ReadModel(
-    name="order_history", version=1, logs=LOGS, ddl=DDL, indexes=INDEXES, key=_order_id, pace=0.02, fold=fold
+    name="order_history", version=2, logs=LOGS, ddl=DDL, indexes=INDEXES, key=_order_id, pace=0.02, fold=fold
 )
 
 # --- queries ---------------------------------------------------------------------------------------
@@ -463,10 +473,20 @@ class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
     channel: str
 
 
+class DisputeView(msgspec.Struct, frozen=True, kw_only=True):
+    """A dispute: open, won or lost. The amount is in minor units of the order's currency."""
+
+    dispute_id: str
+    status: str
+    amount: int
+    reason: str
+
+
 class PaymentView(msgspec.Struct, frozen=True, kw_only=True):
     """The payment of an order. Amounts are minor units of the order's currency.
 
     Attributes:
+        status: requested, requires_action (until `action_until`), processed, failed or cancelled.
         received: what came in and was not let go.
         refunded: what went back; `refunding` is on its way, `refund_failed` needs staff.
     """
@@ -481,6 +501,44 @@ class PaymentView(msgspec.Struct, frozen=True, kw_only=True):
     refunding: int
     refund_failed: int
     code: str | None
+    action_until: datetime | None = None
+    disputes: tuple[DisputeView, ...] = ()
+
+
+class PaymentRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment in a list."""
+
+    order_id: UUID
+    number: str
+    currency: str
+    placed_at: datetime
+    changed_at: datetime
+    payment: PaymentView
+
+
+class Capture(msgspec.Struct, frozen=True, kw_only=True):
+    """Money that was secured, or taken."""
+
+    at: datetime
+    amount: Money
+    captured: bool
+
+
+class RefundRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Money that goes back; its status since `at`."""
+
+    refund_id: UUID
+    status: str
+    amount: Money
+    reason: str
+    at: datetime
+
+
+class Movements(msgspec.Struct, frozen=True, kw_only=True):
+    """The money of one payment, by time."""
+
+    captures: list[Capture]
+    refunds: list[RefundRow]
 
 
 class ParcelView(msgspec.Struct, frozen=True, kw_only=True):
@@ -609,6 +667,77 @@ async def _orders(
     return page_of(rows, limit, lambda row: (row.placed_at, row.order_id))
 
 
+async def payments(
+    connection: Connection,
+    *,
+    customer_id: UUID | None = None,
+    status: str | None = None,
+    limit: int = 20,
+    cursor: str | None = None,
+) -> Page[PaymentRow]:
+    """Payments (all, or those of a customer's orders), newest order first. Raises BadCursor.
+
+    Args:
+        status: as in PaymentView.
+    """
+    where = "true" if customer_id is None else "o.customer_id = %(customer_id)s"
+    values: dict[str, Any] = {"customer_id": customer_id, "limit": limit + 1}
+    if status is not None:
+        values["status"] = p.REQUESTED if status == "requires_action" else status
+        where += " AND p.state ->> 'status' = %(status)s"
+        if values["status"] == p.REQUESTED:
+            acting = "" if status == "requires_action" else "NOT "
+            where += f" AND {acting}coalesce(p.state ->> 'action', '') <> ''"
+    if cursor is not None:
+        where += " AND (o.placed_at, o.order_id) < (%(placed_at)s, %(order_id)s)"
+        values["placed_at"], values["order_id"] = decode_cursor(cursor, tuple[datetime, UUID])
+    found = await connection.execute(
+        "SELECT o.order_id, o.number, o.currency, o.placed_at, p.changed_at, p.state::text"
+        " FROM rm_order_history.orders o JOIN rm_order_history.payments p USING (order_id)"
+        f" WHERE {where} ORDER BY o.placed_at DESC, o.order_id DESC LIMIT %(limit)s",
+        values,
+    )
+    rows = [
+        PaymentRow(
+            order_id=order_id,
+            number=number,
+            currency=currency,
+            placed_at=placed_at,
+            changed_at=changed_at,
+            payment=_payment(_PAYMENT_STATE.decode(state)),
+        )
+        for order_id, number, currency, placed_at, changed_at, state in await found.fetchall()
+    ]
+    return page_of(rows, limit, lambda row: (row.placed_at, row.order_id))
+
+
+async def movements(connection: Connection, order_id: UUID) -> Movements:
+    """What was secured, taken and given back of an order's payment."""
+    found = await connection.execute(
+        "SELECT at, name, facts FROM rm_order_history.timeline WHERE order_id = %s AND log = 'payments'"
+        " AND name = ANY(%s) ORDER BY position",
+        [order_id, [p.PaymentProcessed.__name__, p.PaymentCaptured.__name__, p.LatePaymentReceived.__name__]],
+    )
+    captures = [
+        Capture(
+            at=at,
+            amount=Money(facts["amount"]["amount"], facts["amount"]["currency"]),
+            captured=name == p.PaymentCaptured.__name__ or facts["captured"],
+        )
+        for at, name, facts in await found.fetchall()
+    ]
+    found = await connection.execute(
+        "SELECT refund_id, status, amount, currency, reason, at FROM rm_order_history.refunds WHERE order_id = %s"
+        " ORDER BY at, refund_id",
+        [order_id],
+    )
+    refunds = [
+        RefundRow(refund_id=refund_id, status=status, amount=Money(amount, currency), reason=reason, at=at)
+        for refund_id, status, amount, currency, reason, at in await found.fetchall()
+    ]
+    return Movements(captures=captures, refunds=refunds)
+
+
 async def order_by_id(connection: Connection, order_id: UUID) -> OrderDetail | None:
     """One order with all there is to it."""
     return await _detail(connection, "o.order_id = %s", order_id)
@@ -662,8 +791,9 @@ def _payment(state: p.PaymentState) -> PaymentView:
     def amount(status: str) -> int:
         return sum(refund.amount for refund in state.refunds.values() if refund.status == status)
 
+    waits = state.status == p.REQUESTED and state.action is not None
     return PaymentView(
-        status=state.status,
+        status="requires_action" if waits else state.status,
         method=state.method,
         amount=0 if state.amount is None else state.amount.amount,
         received=state.received,
@@ -673,6 +803,11 @@ def _payment(state: p.PaymentState) -> PaymentView:
         refunding=amount("requested"),
         refund_failed=amount("failed"),
         code=state.code,
+        action_until=state.action_until if waits else None,
+        disputes=tuple(
+            DisputeView(dispute_id=name, status=one.status, amount=one.amount, reason=one.reason)
+            for name, one in state.disputes.items()
+        ),
     )
 
 

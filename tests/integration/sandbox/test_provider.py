@@ -194,7 +194,8 @@ async def test_refunds_in_parts_up_to_what_was_charged(provider: HttpProvider, s
     assert (beyond.status, beyond.code) == ("declined", "refund_exceeds_charge")
     assert (await provider.refund("rest", reference, pounds(6), AT)).status == "succeeded"
     assert sandbox.state()["orders"][str(order)] == {
-        "charges": 1, "charged": 1000, "declined": 0, "pending": 0, "held": 0, "refunds": 2, "refunded": 1000, "parcels": 0,
+        "charges": 1, "charged": 1000, "declined": 0, "pending": 0, "held": 0,
+        "refunds": 2, "refunded": 1000, "parcels": 0,
     }  # fmt: skip
 
 

@@ -37,7 +37,7 @@ class Counterpart(Protocol):
 
 
 class Sandboxed:
-    METHODS = {  # noqa: RUF012
+    METHODS = {
         "ok": "pm_ok", "declined": "pm_declined", "3ds": "pm_3ds", "3ds_declined": "pm_3ds_declined",
         "refused_to_keep": "pm_declined",
     }  # fmt: skip
@@ -191,7 +191,7 @@ async def test_a_payment_that_waits_for_the_customer_is_given_up(other: Counterp
 
 
 async def test_refunds_in_parts_are_found_by_their_keys(other: Counterpart, taking: Real) -> None:
-    _, order, outcome = await charged(taking, other.method("ok"))
+    _, _, outcome = await charged(taking, other.method("ok"))
     reference = str(outcome.reference)
     keys = [f"refund-{uuid4()}" for _ in range(2)]
     done = [await taking.refund(key, reference, Money(500, "GBP"), now()) for key in keys]

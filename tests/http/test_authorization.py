@@ -55,7 +55,11 @@ ROUTES: Final = {
     "GET /api/v1/orders/{number}/timeline": ANYONE,
     "POST /api/v1/orders/{number}/cancel": ANYONE,
     "POST /api/v1/orders/{number}/returns": "support warehouse",
+    "GET /api/v1/payments": SIGNED_IN,
     "GET /api/v1/payments/{number}": ANYONE,
+    "POST /api/v1/payments/{number}/refunds": "support",
+    # The provider proves itself by its signature.
+    "POST /api/v1/payments/webhooks/stripe": ANYONE,
     "GET /api/v1/inventory/levels": "warehouse",
     "POST /api/v1/inventory/receive": "warehouse",
     "POST /api/v1/inventory/adjust": "warehouse",

@@ -138,8 +138,9 @@ class ShopSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def tax_rate(self, country: str, category: str) -> str:
         """The rate in percent: the country's for the category, else its standard one, else that of `*`, else 0."""
-        table = {(one.country, one.category): one.rate for one in self.taxes}
-        for place in (country, ANYWHERE):
+        places = (country, ANYWHERE)
+        table = {(one.country, one.category): one.rate for one in self.taxes if one.country in places}
+        for place in places:
             for what in (category, STANDARD):
                 if (place, what) in table:
                     return table[place, what]

@@ -68,11 +68,17 @@ class OrderLineView(msgspec.Struct, frozen=True, kw_only=True):
     quantity: int
     unit_price: Money
     total: Money
+    discount: Money
+    tax: Money
+    tax_rate: str | None
     returned: int
 
 
 class OrderSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """An order in a list. `reason` says why it failed or was cancelled."""
+    """An order in a list. `reason` says why it failed or was cancelled.
+
+    `discount` is that of goods and shipping together, `tax` that of everything.
+    """
 
     order_number: str
     status: str
@@ -80,11 +86,16 @@ class OrderSummary(msgspec.Struct, frozen=True, kw_only=True):
     placed_at: datetime
     changed_at: datetime
     units: int
+    discount: Money
+    tax: Money
     total: Money
 
 
 class OrderView(msgspec.Struct, frozen=True, kw_only=True):
-    """One order with all there is to it. Personal data is `[erased]` where the customer was erased."""
+    """One order with all there is to it. Personal data is `[erased]` where the customer was erased.
+
+    `total` is goods − discount + shipping − shipping_discount, and + tax where the prices do not contain it.
+    """
 
     order_number: str
     status: str
@@ -93,11 +104,19 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     changed_at: datetime
     lines: list[OrderLineView]
     goods: Money
+    discount: Money
     shipping: Money
+    shipping_discount: Money
+    tax: Money
+    tax_inclusive: bool
     total: Money
+    shipping_method: str | None
+    coupons: tuple[str, ...]
+    terms_version: str | None
     payment_method: str
     email: Any
     shipping_address: Any
+    note: Any
     payment: PaymentView | None
     shipment: str | None
     parcels: tuple[ParcelView, ...]
@@ -285,12 +304,15 @@ def _summary(row: OrderRow) -> OrderSummary:
         placed_at=row.placed_at,
         changed_at=row.changed_at,
         units=row.units,
+        discount=Money(row.discount, row.currency),
+        tax=Money(row.tax, row.currency),
         total=Money(row.total, row.currency),
     )
 
 
 def _view(vault: Vault, detail: OrderDetail) -> OrderView:
-    row = detail.order
+    row, agreed = detail.order, detail.agreement
+    nothing = Money(0, row.currency)
 
     def clear(sealed: Sealed | None, field: str) -> Any:
         return None if sealed is None else vault.unseal(sealed, row.order_id, field)
@@ -309,16 +331,27 @@ def _view(vault: Vault, detail: OrderDetail) -> OrderView:
                 quantity=line.quantity,
                 unit_price=line.unit_price,
                 total=line.total,
+                discount=line.discount or nothing,
+                tax=line.tax or nothing,
+                tax_rate=line.tax_rate,
                 returned=detail.returned.get(line.line, 0),
             )
             for line in detail.lines
         ],
         goods=Money(row.goods, row.currency),
+        discount=nothing if agreed is None else agreed.discount,
         shipping=Money(row.shipping, row.currency),
+        shipping_discount=nothing if agreed is None else agreed.shipping_discount,
+        tax=Money(row.tax, row.currency),
+        tax_inclusive=agreed is None or agreed.tax_inclusive,
         total=Money(row.total, row.currency),
+        shipping_method=None if agreed is None else agreed.shipping_method,
+        coupons=() if agreed is None else agreed.coupons,
+        terms_version=None if agreed is None else agreed.terms_version,
         payment_method=detail.payment_method,
         email=clear(detail.email, "email"),
         shipping_address=clear(detail.ship_to, "ship_to"),
+        note=clear(detail.note, "note"),
         payment=detail.payment,
         shipment=detail.shipment,
         parcels=detail.parcels,

@@ -59,13 +59,22 @@ CREATE TABLE orders (
     goods bigint NOT NULL,
     shipping bigint NOT NULL,
     total bigint NOT NULL,
+    discount bigint NOT NULL,
+    tax bigint NOT NULL,
     units bigint NOT NULL,
     country text NOT NULL,
     channel text NOT NULL,
     payment_method text NOT NULL,
     state jsonb NOT NULL
 ) WITH (fillfactor = 70);
-CREATE TABLE contents (order_id uuid PRIMARY KEY, lines jsonb NOT NULL, email jsonb, ship_to jsonb);
+CREATE TABLE contents (
+    order_id uuid PRIMARY KEY,
+    lines jsonb NOT NULL,
+    email jsonb,
+    ship_to jsonb,
+    agreement jsonb,
+    note jsonb
+);
 
 -- From the payments log.
 CREATE TABLE payments (
@@ -143,6 +152,8 @@ class _Order(msgspec.Struct):
     goods: int | None = None
     shipping: int | None = None
     total: int | None = None
+    discount: int | None = None
+    tax: int | None = None
     units: int | None = None
     country: str | None = None
     channel: str | None = None
@@ -154,6 +165,8 @@ class _Contents(msgspec.Struct):
     lines: tuple[o.OrderLine, ...]
     email: Sealed | None
     ship_to: Sealed | None
+    agreement: o.Agreement | None
+    note: Sealed | None
 
 
 class _Payment(msgspec.Struct):
@@ -236,7 +249,9 @@ async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
         if type(event) is o.OrderCreated:
             # The state is stored without what stands in `contents` already; evolve does not look at it.
             states[key] = replace(o.evolve(None, event), lines=(), email=None, ship_to=None)
-            created[key] = _Contents(event.order_id, event.lines, event.email, event.ship_to)
+            created[key] = _Contents(
+                event.order_id, event.lines, event.email, event.ship_to, event.agreement, event.note
+            )
             rows[key] = _new_order(one, event)
             continue
         row = rows.get(key)
@@ -267,6 +282,7 @@ async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
 
 
 def _new_order(one: Recorded, event: o.OrderCreated) -> _Order:
+    agreed = event.agreement
     return _Order(
         order_id=event.order_id,
         reason=None,
@@ -281,6 +297,8 @@ def _new_order(one: Recorded, event: o.OrderCreated) -> _Order:
         goods=event.goods.amount,
         shipping=event.shipping.amount,
         total=event.total.amount,
+        discount=0 if agreed is None else agreed.discount.amount + agreed.shipping_discount.amount,
+        tax=0 if agreed is None else agreed.tax.amount,
         units=sum(line.quantity for line in event.lines),
         country=event.country,
         channel=event.channel,
@@ -455,7 +473,10 @@ ORDER_HISTORY: Final = ReadModel(
 
 
 class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An order in a list. Amounts are minor units of `currency`; `units` counts all lines' units."""
+    """An order in a list. Amounts are minor units of `currency`; `units` counts all lines' units.
+
+    `discount` is that of goods and shipping together; `tax` that of everything.
+    """
 
     order_id: UUID
     number: str
@@ -468,6 +489,8 @@ class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
     goods: int
     shipping: int
     total: int
+    discount: int
+    tax: int
     units: int
     country: str
     channel: str
@@ -565,7 +588,8 @@ class OrderDetail(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         returned: units that came back, by line number.
-        subject, email, ship_to: sealed for `subject`, with the order's id as stream and the
+        agreement: None where nothing was agreed beside goods and shipping.
+        subject, email, ship_to, note: sealed for `subject`, with the order's id as stream and the
             attribute's name as field.
         shipment: the shipment's status, None before there is one.
         tag: changes with every event that changed something here.
@@ -579,6 +603,8 @@ class OrderDetail(msgspec.Struct, frozen=True, kw_only=True):
     subject: UUID
     email: Sealed | None
     ship_to: Sealed | None
+    agreement: o.Agreement | None
+    note: Sealed | None
     payment: PaymentView | None
     shipment: str | None
     parcels: tuple[ParcelView, ...]
@@ -620,8 +646,8 @@ class RefundTotals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _ROW: Final = (
-    "order_id, number, customer_id, status, reason, placed_at, changed_at, currency, goods, shipping, total, units,"
-    " country, channel"
+    "order_id, number, customer_id, status, reason, placed_at, changed_at, currency, goods, shipping, total, discount,"
+    " tax, units, country, channel"
 )
 
 
@@ -752,7 +778,8 @@ async def _detail(connection: Connection, where: str, value: object) -> OrderDet
     columns = ", ".join(f"o.{name}" for name in _ROW.split(", "))
     found = await connection.execute(
         f"SELECT {columns}, o.cart_id, o.payment_method, o.subject, o.version, o.state -> 'returned',"
-        " c.lines::text, c.email::text, c.ship_to::text, p.version, p.state::text, s.version, s.state::text, s.times"
+        " c.lines::text, c.email::text, c.ship_to::text,"
+        " c.agreement::text, c.note::text, p.version, p.state::text, s.version, s.state::text, s.times"
         " FROM rm_order_history.orders o JOIN rm_order_history.contents c USING (order_id)"
         " LEFT JOIN rm_order_history.payments p USING (order_id)"
         f" LEFT JOIN rm_order_history.shipments s USING (order_id) WHERE {where}",
@@ -764,7 +791,7 @@ async def _detail(connection: Connection, where: str, value: object) -> OrderDet
     names = _ROW.split(", ")
     (
         cart_id, payment_method, subject, version, returned,
-        lines, email, ship_to, paid, payment, shipped, shipment, times,
+        lines, email, ship_to, agreement, note, paid, payment, shipped, shipment, times,
     ) = row[len(names) :]  # fmt: skip
     state = None if shipment is None else msgspec.json.decode(shipment, type=s.ShipmentState)
     return OrderDetail(
@@ -776,6 +803,8 @@ async def _detail(connection: Connection, where: str, value: object) -> OrderDet
         subject=subject,
         email=_sealed(email),
         ship_to=_sealed(ship_to),
+        agreement=None if agreement is None else msgspec.json.decode(agreement, type=o.Agreement),
+        note=_sealed(note),
         payment=None if payment is None else _payment(msgspec.json.decode(payment, type=p.PaymentState)),
         shipment=None if state is None else state.status,
         parcels=() if state is None else tuple(_parcels(state, times)),

@@ -471,3 +471,20 @@ async def test_an_order_that_fails_or_is_cancelled_gives_its_use_back(selling: H
     await customer.post(f"/orders/{number}/cancel", {})
     await house.order_is(customer, number, "cancelled")
     assert (await other.check_out()).status_code == 202
+
+
+async def test_the_order_shows_what_was_agreed(house: House) -> None:
+    await promote(house, "TENTH")
+    customer = await house.register()
+    await customer.add("MUG", 2)
+    await customer.post("/cart/coupons", {"code": "TENTH"})
+    await customer.call("PATCH", "/api/v1/cart", {"note": "Ring twice"})
+    number = (await customer.check_out()).json()["order_number"]
+    order = (await customer.get(f"/orders/{number}")).json()
+    assert [(one["total"]["amount"], one["discount"]["amount"], one["tax"]["amount"], one["tax_rate"])
+            for one in order["lines"]] == [(1_000, 100, 150, "20")]  # fmt: skip
+    amounts = {name: order[name]["amount"] for name in ("goods", "discount", "shipping", "tax", "total")}
+    assert amounts == {"goods": 1_000, "discount": 100, "shipping": 495, "tax": 233, "total": 1_395}
+    assert (order["coupons"], order["shipping_method"], order["note"]) == (["TENTH"], "standard", "Ring twice")
+    [listed] = (await customer.get("/orders")).json()["items"]
+    assert (listed["discount"]["amount"], listed["tax"]["amount"], listed["total"]["amount"]) == (100, 233, 1_395)

@@ -185,7 +185,7 @@ async def test_a_leader_that_was_superseded_writes_nothing(shop: Shop, connectio
 
 
 async def test_an_older_program_leaves_newer_tables_alone(shop: Shop) -> None:
-    newer = replace(ORDER_HISTORY, version=2)
+    newer = replace(ORDER_HISTORY, version=ORDER_HISTORY.version + 1)
     await shop.install([newer])
     await shop.write(year(3))
     async with shop.engine([ORDER_HISTORY], ttl=0.5):
@@ -342,7 +342,7 @@ async def test_a_fold_that_does_not_fit_its_tables_stops_and_sets_nothing_aside(
 
 async def test_an_engine_ends_when_it_is_cancelled_whatever_it_is_doing(shop: Shop) -> None:
     """Also in the moment in which it steps down, as it does here all the time."""
-    await shop.install([replace(ORDER_HISTORY, version=2)])
+    await shop.install([replace(ORDER_HISTORY, version=ORDER_HISTORY.version + 1)])
     for delay in range(30):
         engine = Engine(shop.dsn, [ORDER_HISTORY], shop.logs, shop.leases, owner="one", ttl=0.01)
         task = asyncio.create_task(engine.run())

@@ -158,14 +158,14 @@ async def test_a_new_version_over_the_same_tables_is_rebuilt_while_the_old_rows_
     await shop.write(told[:300])
     await shop.project([ORDER_HISTORY])
     gate = asyncio.Event()
-    newer = replace(ORDER_HISTORY, version=2, fold=holding(gate))
+    newer = replace(ORDER_HISTORY, version=ORDER_HISTORY.version + 1, fold=holding(gate))
     async with shop.engine([newer]), shop.waiter([newer]) as waiter:
         assert await waiter.wait([NAME], await shop.write(told[300:]), 20)
         await until(lambda: exists(shop, NEXT))
         stored = await generations.generation(shop.connection, NAME, LIVE)
-        assert stored is not None and stored.version == 1
+        assert stored is not None and stored.version == ORDER_HISTORY.version
         gate.set()
-        await until(lambda: version_is(shop, 2))
+        await until(lambda: version_is(shop, newer.version))
         assert await waiter.wait([NAME], shop.token(), 20)
     rows = await shop.rows(ORDER_HISTORY)
     await shop.rebuild(newer, fresh=True)
@@ -179,7 +179,7 @@ async def test_a_new_version_with_other_tables_is_not_served_until_it_is_rebuilt
     gate = asyncio.Event()
     newer = replace(
         ORDER_HISTORY,
-        version=2,
+        version=ORDER_HISTORY.version + 1,
         ddl=ORDER_HISTORY.ddl + "CREATE TABLE more (order_id uuid);",  # type: ignore[arg-type]
         fold=holding(gate),
     )
@@ -194,7 +194,7 @@ async def test_a_new_version_with_other_tables_is_not_served_until_it_is_rebuilt
         gate.set()
         assert await waiter.wait([NAME], token, 20)
         assert not await older.wait([NAME], token, 0.6)
-    assert (await generations.generations(shop.connection, [NAME]))[NAME, LIVE].version == 2
+    assert (await generations.generations(shop.connection, [NAME]))[NAME, LIVE].version == newer.version
 
 
 async def exists(shop: Shop, which: str) -> bool:

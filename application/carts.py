@@ -364,14 +364,17 @@ async def merge(shop: Shop, *, source: UUID, customer_id: UUID, cause: Meta) -> 
     into = cart_id_of(customer_id)
     if source == into:
         return False, None
+    noted = False
 
     async def handler(work: Work) -> bool:
+        nonlocal noted
         anonymous = await work.load(CART, source)
         if anonymous is None or anonymous.status == MERGED or anonymous.customer_id is not None:
             return False
         if not anonymous.items:
             return False
         own = await work.load(CART, into)
+        noted = anonymous.note is not None or anonymous.ordered_note is not None
         note = None
         if anonymous.note is not None and (own is None or own.note is None):
             await shop.vault.key_for_many([customer_id, anonymous.subject])
@@ -393,9 +396,13 @@ async def merge(shop: Shop, *, source: UUID, customer_id: UUID, cause: Meta) -> 
         return True
 
     try:
-        return await shop.run("ordering", cause, handler)
+        merged, committed = await shop.run("ordering", cause, handler)
     except Rejected:
         return False, None
+    if merged and noted:
+        # The note has gone over to the customer, whose erasure must not leave a copy that can be read.
+        await shop.vault.erase(source)
+    return merged, committed
 
 
 async def view(shop: Shop, cart_id: UUID | None, currency: str) -> CartView:

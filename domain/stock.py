@@ -75,11 +75,12 @@ class UnitsReturned(Event, frozen=True, kw_only=True):
 
 
 class LowStockMarkSet(Event, frozen=True, kw_only=True):
-    """From `mark` available units down, the level is low."""
+    """From `mark` available units down, the level is low. `by_default`: the shop's settings say so, nobody else."""
 
     sku: str
     warehouse: str
     mark: int
+    by_default: bool = False
 
 
 class StockLevelLow(Event, frozen=True, kw_only=True):
@@ -103,6 +104,7 @@ class StockState(State, frozen=True, kw_only=True):
     reserved: int = 0
     mark: int | None = None
     low: bool = False
+    mark_by_default: bool = False
 
     @property
     def available(self) -> int:
@@ -131,6 +133,7 @@ class SetLowStockMark(Command, frozen=True, kw_only=True):
     sku: str
     warehouse: str
     mark: int
+    by_default: bool = False
 
 
 class ReserveUnits(Command, frozen=True, kw_only=True):
@@ -219,7 +222,9 @@ def _decide(command: Command, stock: StockState | None) -> Event:
         case SetLowStockMark():
             if not 0 <= command.mark <= MAX_QUANTITY:
                 raise CHANGE_OUT_OF_RANGE(change=command.mark, most=MAX_QUANTITY)
-            return LowStockMarkSet(sku=command.sku, warehouse=command.warehouse, mark=command.mark)
+            return LowStockMarkSet(
+                sku=command.sku, warehouse=command.warehouse, mark=command.mark, by_default=command.by_default
+            )
         case ReserveUnits():
             quantity = check_quantity(command.quantity)
             if on_hand - reserved < quantity:
@@ -277,7 +282,8 @@ def evolve(stock: StockState | None, event: Event) -> StockState:
             return _moved(stock, event.sku, event.warehouse, -event.quantity, -event.quantity)
         case LowStockMarkSet():
             before = stock or StockState(sku=event.sku, warehouse=event.warehouse)
-            return replace(before, mark=event.mark, low=before.low and before.available <= event.mark)
+            low = before.low and before.available <= event.mark
+            return replace(before, mark=event.mark, mark_by_default=event.by_default, low=low)
         case StockLevelLow():
             return replace(stock or StockState(sku=event.sku, warehouse=event.warehouse), low=True)
         case _:
@@ -293,6 +299,7 @@ def _moved(stock: StockState | None, sku: str, warehouse: str, on_hand: int, res
         on_hand=before.on_hand + on_hand,
         reserved=before.reserved + reserved,
         mark=before.mark,
+        mark_by_default=before.mark_by_default,
         low=before.low and before.mark is not None and available <= before.mark,
     )
 

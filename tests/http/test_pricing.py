@@ -14,6 +14,7 @@ from emporium.application import bootstrap
 from emporium.domain.base import Money
 from emporium.domain.order import OrderCreated
 from emporium.domain.product import WEIGHT, ChangePrice, UpdateProduct, product_id_of
+from emporium.domain.stock import STOCK, SetLowStockMark, stock_id_of
 from emporium.infra.settings import Settings
 from tests.http.client import ADDRESS, PASSWORD, STAFF, Caller, House
 from tests.http.conftest import running
@@ -488,3 +489,20 @@ async def test_the_order_shows_what_was_agreed(house: House) -> None:
     assert (order["coupons"], order["shipping_method"], order["note"]) == (["TENTH"], "standard", "Ring twice")
     [listed] = (await customer.get("/orders")).json()["items"]
     assert (listed["discount"]["amount"], listed["tax"]["amount"], listed["total"]["amount"]) == (100, 233, 1_395)
+
+
+async def test_a_stock_without_a_mark_of_its_own_follows_the_shop_s(house: House) -> None:
+    staff = await house.staff()
+
+    async def mark_of(sku: str, received: int) -> int | None:
+        got = await staff.post("/inventory/receive", {"sku": sku, "warehouse": "LON", "quantity": received})
+        assert got.status_code == 201
+        state, _ = await house.shop.logs["inventory"].load(STOCK, stock_id_of(sku, "LON"), fresh=True)
+        assert state is not None
+        return state.mark
+
+    assert await mark_of("MUG", 1) is None
+    await house.shop.execute(SetLowStockMark(sku="TEA", warehouse="LON", mark=7), STAFF)
+    for mark in (5, 9):
+        await patch(staff, low_stock_mark=mark)
+        assert (await mark_of("MUG", 1), await mark_of("TEA", 1)) == (mark, 7)

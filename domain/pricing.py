@@ -9,6 +9,7 @@ total is a sum of such amounts and is never rounded itself.
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -306,6 +307,7 @@ def _rate(method: ShippingMethod, goods: Goods) -> ShippingRate | None:
     return next((one for one in method.rates if one.fits(goods.currency, goods.value, goods.weight)), None)
 
 
+@lru_cache(1_000)
 def _scaled(percent: str) -> int:
     return int(Decimal(percent) * _SCALE)
 

@@ -207,14 +207,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="`auto`: parcels are booked and delivered without people; `manual`: staff ship and deliver."),
     ] = "auto"
     payment_timeout_s: Annotated[
-        float, Meta(gt=0, le=86_400, description="Seconds after which an unanswered payment counts as failed, until staff set another time.")
+        float, Meta(gt=0, le=86_400, description="Seconds until an unanswered payment fails; staff may set others.")
     ] = 60.0
     payment_action_timeout_s: Annotated[
         float,
         Meta(gt=0, le=86_400, description="Seconds that a customer has for what the bank asks for (3-D Secure)."),
     ] = 900.0
     cart_expiry_days: Annotated[
-        float, Meta(gt=0, le=3650, description="Days after which a cart left alone expires, until staff set another time.")
+        float, Meta(gt=0, le=3650, description="Days until a cart left alone expires; staff may set others.")
     ] = 30.0
     tracking_interval_s: Annotated[
         float, Meta(gt=0, le=86_400, description="Seconds between two looks at a parcel on its way.")
@@ -226,11 +226,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         float, Meta(gt=0, le=3650, description="Days for which the answer to an Idempotency-Key is remembered.")
     ] = 7.0
     shipping_fee: Annotated[
-        int, Meta(ge=0, le=1_000_000, description="What standard shipping costs, in minor units, until staff set rates.")
+        int, Meta(ge=0, le=1_000_000, description="Standard shipping in minor units, until staff set rates.")
     ] = 495
     free_shipping_from: Annotated[
         int,
-        Meta(ge=0, le=10**12, description="Goods of this value or more are sent free until staff set rates, in minor units; 0: never."),
+        Meta(ge=0, le=10**12, description="Free from this value of goods on, until staff set rates; 0: never."),
     ] = 5000
     admin_email: Annotated[
         Email, Meta(description="E-mail address of the administrator that the first start makes.")

@@ -175,6 +175,8 @@ def _complete_answers(operation: dict[str, Any], handler: HTTPRouteHandler, need
         statuses.add("400")
     if "idempotent" in opt:
         statuses |= {"409", "422"}
+    if "cart" in opt and "GET" not in handler.http_methods:
+        statuses |= {"404", "409", "422"}
     if any(one["in"] == "path" for one in operation.get("parameters", ())):
         statuses |= {"404", "422"}
     operation["responses"] = {status: answer} | {

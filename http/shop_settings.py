@@ -43,6 +43,7 @@ Percent = Annotated[str, Meta(pattern=r"^(100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4}
 Amount = Annotated[int, Meta(ge=0, le=MAX_AMOUNT, description="Minor units.")]
 Grams = Annotated[int, Meta(ge=0, le=MAX_GRAMS, description="Grams.")]
 Days = Annotated[int, Meta(ge=0, le=MAX_DAYS, description="Working days.")]
+Version = Annotated[int, Meta(ge=1, lt=2**63)]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 
 
@@ -179,7 +180,7 @@ class ShopSettingsController(Controller):
         self, request: Request, limit: Limit = 50, cursor: Cursor = None
     ) -> Reply[Listing[SettingsChange]]:
         """Who changed what and when, the oldest first."""
-        after = 0 if cursor is None else decode_cursor(cursor, tuple[int])[0]
+        after = 0 if cursor is None else decode_cursor(cursor, tuple[Version])[0]
         log = request.services.shop.logs["ordering"]
         found = []
         for one in await log.stream(shop_settings_id(), after=after, limit=limit + 1):

@@ -20,7 +20,7 @@ async def test_the_openapi_document_is_accepted_and_complete(shared: House) -> N
     assert document["openapi"].startswith("3.1")
     checkout = document["paths"]["/api/v1/checkout"]["post"]
     assert {one["name"] for one in checkout["parameters"]} == {"Idempotency-Key", "Cart-Token"}
-    assert set(checkout["responses"]) == {"202", "400", "401", "409", "413", "415", "422", "429", "503"}
+    assert set(checkout["responses"]) == {"202", "400", "401", "404", "409", "413", "415", "422", "429", "503"}
     assert document["components"]["schemas"]["CheckOut"]["additionalProperties"] is False
     assert document["paths"]["/api/v1/inventory/receive"]["post"]["security"] == [{"bearer": []}]
     ids = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]

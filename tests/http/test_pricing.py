@@ -1,6 +1,9 @@
 """What a cart comes to over HTTP: settings that hold at once in every gateway, quotes, coupons, and their limits."""
 
 import asyncio
+import inspect
+import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -10,16 +13,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from emporium.application import bootstrap
+from emporium.application import bootstrap, carts
+from emporium.domain import pricing
 from emporium.domain.base import Money
 from emporium.domain.order import OrderCreated
 from emporium.domain.product import WEIGHT, ChangePrice, UpdateProduct, product_id_of
 from emporium.domain.stock import STOCK, SetLowStockMark, stock_id_of
 from emporium.infra.settings import Settings
+from emporium.projections.paging import encode_cursor
 from tests.http.client import ADDRESS, PASSWORD, STAFF, Caller, House
 from tests.http.conftest import running
 from tests.support.sandbox import SandboxProcess
 
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "pricing.md").read_text()
 TENTH = {"name": "Ten off", "kind": "percentage", "percent": "10"}
 
 
@@ -506,3 +512,40 @@ async def test_a_stock_without_a_mark_of_its_own_follows_the_shop_s(house: House
     for mark in (5, 9):
         await patch(staff, low_stock_mark=mark)
         assert (await mark_of("MUG", 1), await mark_of("TEA", 1)) == (mark, 7)
+
+
+async def test_an_order_that_costs_nothing_is_delivered_like_any_other(selling: House) -> None:
+    await promote(selling, "GIFT", percent="100")
+    await promote(selling, "POST", kind="free_shipping", percent=None)
+    customer = await selling.register()
+    await customer.add("MUG")
+    for code in ("GIFT", "POST"):
+        await customer.post("/cart/coupons", {"code": code})
+    placed = (await customer.check_out()).json()
+    assert (placed["total"]["amount"], placed["tax"]["amount"]) == (0, 0)
+    await selling.order_is(customer, placed["order_number"], "confirmed")
+
+
+async def test_a_cursor_of_another_list_is_refused(house: House) -> None:
+    staff = await house.staff()
+    for key in ((0,), (2**63,), ("x",)):
+        for path in ("/admin/settings/history", "/admin/promotions"):
+            answer = await staff.get(f"{path}?cursor={encode_cursor(*key)}")
+            wanted = 200 if path.endswith("promotions") and key == ("x",) else 400
+            assert answer.status_code == wanted, answer.text
+
+
+async def test_what_the_page_on_prices_shows_can_be_done(house: House) -> None:
+    shown = re.findall(r"curl -X (\w+) localhost:8000(\S+) .*? -d '(.*?)'", PAGE, re.DOTALL)
+    assert len(shown) == 2
+    staff = await house.staff()
+    for method, path, body in shown:
+        answer = await staff.call(method, path, json.loads(body))
+        assert answer.status_code in (200, 201), answer.text
+    guest = house.guest()
+    await guest.add("POT", 1)
+    assert (await guest.post("/cart/coupons", {"code": "WELCOME"})).status_code == 201
+    quoted = await quote(guest)
+    assert (quoted["discount"]["amount"], quoted["methods"][0]["shipping"]["amount"]) == (200, 395)
+    for why in re.findall(r"`(\w+)`", PAGE.split("takes\nnothing off:")[1].split("\n\n")[0]):
+        assert why in " ".join(map(inspect.getsource, (pricing.why_not, carts)))

@@ -373,6 +373,24 @@ def audit_order(number: str, as_of: datetime | None, as_json: bool) -> int:
 
 
 @command.command()
+@click.argument("day", metavar="DATE", type=click.DateTime(["%Y-%m-%d"]))
+@as_json
+def reconcile(day: datetime, as_json: bool) -> int:
+    """Compare the money in our payment events with the provider's own record, for one day (UTC).
+
+    Lists every difference; exit status 1 where there is one. What is just under way shows as a difference too:
+    take a day that is over.
+
+    \b
+    Examples:
+      emporium reconcile 2026-05-31
+      emporium reconcile 2026-05-31 --json
+    """
+    with _everything() as settings:
+        return _status(implementation("reconcile", "run")(settings, day.date(), as_json=as_json))
+
+
+@command.command()
 @as_json
 def status(as_json: bool) -> int:
     """What runs, how far each follower is behind, what is stuck. Exit status 1 where something is wrong.

@@ -179,6 +179,11 @@ def told(status: Status) -> list[str]:
             for model in picture.models
         ]
         lines += ["", *_table(("read model", "state", "version", "positions", "lag", "heartbeat", "parked"), rows)]
+    for log in picture.logs:
+        if log.held_up:
+            lines.append(
+                f"  held up in {log.log}: {_count(log.held_up, 'task')}, tried again by themselves: {log.held_up_by}"
+            )
     for task in picture.parked_tasks:
         lines.append(f"  parked in {task.log}: {task.kind} {task.id} of {task.correlation}: {task.error}")
     if status.open_sagas is not None:

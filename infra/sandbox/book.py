@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from .scripts import ADDRESSES, METHODS, Fault, Script
+from .scripts import ADDRESSES, METHODS, SLOW_SECONDS, Fault, Script
 
 __all__ = ["Answer", "Book", "BookInUse", "Call", "problem"]
 
@@ -252,7 +252,9 @@ class Book:
             answer = refusal.answer
         except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
             answer = problem(400, "bad_request", str(error))
-        if fault is not None:
+        if fault is Fault.SLOW:
+            answer.delay = SLOW_SECONDS
+        elif fault is not None:
             answer.fault = fault
         return answer
 

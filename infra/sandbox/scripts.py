@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["ADDRESSES", "METHODS", "Fault", "Script"]
+__all__ = ["ADDRESSES", "METHODS", "SLOW_SECONDS", "Fault", "Script"]
 
 
 class Fault(StrEnum):
@@ -17,11 +17,16 @@ class Fault(StrEnum):
     ERROR = "error"
     GARBAGE = "garbage"
     DOWN = "down"
+    SLOW = "slow"
 
     @property
     def before(self) -> bool:
         """Whether the call fails before it is carried out."""
         return self in (Fault.TIMEOUT_BEFORE, Fault.ERROR, Fault.DOWN)
+
+
+SLOW_SECONDS: Final = 1.0
+"""How long a slow answer takes."""
 
 
 class Script(msgspec.Struct, frozen=True):

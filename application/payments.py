@@ -94,6 +94,9 @@ def _commands(state: PaymentState, notice: Notice, work: Work, shop: Shop) -> Se
             return [payment.RequireAction(order_id=order_id, kind=kind, until=work.now + shop.limits.action)]
         case "voided" if state.held:
             return [payment.RecordVoid(order_id=order_id, reason="let_go_by_provider")]
+        case "voided" if state.action_until is not None and work.now >= state.action_until:
+            # It may be our own giving up, told before our own answer.
+            return [payment.TimeOutPayment(order_id=order_id)]
         case "voided":
             return [payment.RecordDecline(order_id=order_id, code="voided")]
         case _:

@@ -9,9 +9,11 @@ from emporium.application.coupons import give_back
 from emporium.application.ports import Meta
 from emporium.application.work import Work
 from emporium.domain import (
+    api_key,
     cart,
     category,
     customer,
+    invitation,
     order,
     payment,
     product,
@@ -22,10 +24,12 @@ from emporium.domain import (
     stock,
     warehouse,
 )
+from emporium.domain.api_key import API_KEY
 from emporium.domain.base import Aggregate, Command
 from emporium.domain.cart import CART, CartItem
 from emporium.domain.category import CATEGORIES, categories_id
 from emporium.domain.customer import CUSTOMER
+from emporium.domain.invitation import INVITATION
 from emporium.domain.order import ORDER
 from emporium.domain.payment import PAYMENT, payment_id_of
 from emporium.domain.product import PRODUCT
@@ -96,6 +100,14 @@ def _customer(command: Any) -> UUID:
     return command.customer_id  # type: ignore[no-any-return]
 
 
+def _invitation(command: Any) -> UUID:
+    return command.invitation_id  # type: ignore[no-any-return]
+
+
+def _api_key(command: Any) -> UUID:
+    return command.key_id  # type: ignore[no-any-return]
+
+
 def _categories(_: Any) -> UUID:
     return categories_id()
 
@@ -130,11 +142,35 @@ ROUTES: Final[dict[type[Command], Route]] = {
     warehouse.OpenWarehouse: (WAREHOUSES, _warehouses),
     warehouse.CloseWarehouse: (WAREHOUSES, _warehouses),
     customer.RegisterCustomer: (CUSTOMER, _customer),
+    customer.NoteRegistration: (CUSTOMER, _customer),
+    customer.RequestEmailVerification: (CUSTOMER, _customer),
+    customer.VerifyEmail: (CUSTOMER, _customer),
+    customer.RequestPasswordReset: (CUSTOMER, _customer),
     customer.ChangePassword: (CUSTOMER, _customer),
+    customer.RequestEmailChange: (CUSTOMER, _customer),
+    customer.ConfirmEmailChange: (CUSTOMER, _customer),
+    customer.NoteNewDevice: (CUSTOMER, _customer),
     customer.ChangeProfile: (CUSTOMER, _customer),
+    customer.SaveAddress: (CUSTOMER, _customer),
+    customer.RemoveAddress: (CUSTOMER, _customer),
+    customer.ChooseDefaultAddress: (CUSTOMER, _customer),
+    customer.SavePaymentMethod: (CUSTOMER, _customer),
+    customer.RemovePaymentMethod: (CUSTOMER, _customer),
+    customer.ChooseDefaultPaymentMethod: (CUSTOMER, _customer),
+    customer.ChangePreferences: (CUSTOMER, _customer),
+    customer.PrepareTwoFactor: (CUSTOMER, _customer),
+    customer.EnableTwoFactor: (CUSTOMER, _customer),
+    customer.PassTwoFactor: (CUSTOMER, _customer),
+    customer.RenewRecoveryCodes: (CUSTOMER, _customer),
+    customer.DisableTwoFactor: (CUSTOMER, _customer),
     customer.GrantRole: (CUSTOMER, _customer),
     customer.RevokeRole: (CUSTOMER, _customer),
     customer.EraseCustomer: (CUSTOMER, _customer),
+    invitation.InviteStaff: (INVITATION, _invitation),
+    invitation.AcceptInvitation: (INVITATION, _invitation),
+    invitation.WithdrawInvitation: (INVITATION, _invitation),
+    api_key.CreateApiKey: (API_KEY, _api_key),
+    api_key.RevokeApiKey: (API_KEY, _api_key),
     cart.AddCartItem: (CART, _by_cart),
     cart.ChangeCartItem: (CART, _by_cart),
     cart.RemoveCartItem: (CART, _by_cart),

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from emporium.domain.api_key import API_KEY
 from emporium.domain.base import Aggregate, Event
 from emporium.domain.cart import CART
 from emporium.domain.category import CATEGORIES
 from emporium.domain.customer import CUSTOMER
+from emporium.domain.invitation import INVITATION
 from emporium.domain.order import ORDER
 from emporium.domain.payment import PAYMENT
 from emporium.domain.product import PRODUCT
@@ -44,6 +46,8 @@ AGGREGATES: Final[tuple[Aggregate[Any], ...]] = (
     SHOP_SETTINGS,
     PROMOTIONS,
     QUOTE,
+    INVITATION,
+    API_KEY,
 )
 
 SCHEMAS: Final[dict[type[Event], int]] = {}

@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 import psycopg
 
+from emporium.application import erasure
 from emporium.application.effects import Effects
 from emporium.application.housekeeping import Chore, Housekeeping
 from emporium.application.policies import POLICIES
@@ -21,6 +23,7 @@ from emporium.application.shop import Offer, Shop
 from emporium.application.terms import Terms, fresh_shop
 from emporium.domain.base import Money
 from emporium.domain.registry import AGGREGATES, LOGS, SCHEMAS, UPCASTERS
+from emporium.infra.attempts import Attempts
 from emporium.infra.breaker import Breaker
 from emporium.infra.carrier_http import HttpCarrier
 from emporium.infra.clock import SystemClock
@@ -190,13 +193,20 @@ def _masters(settings: Settings) -> Masters:
     return masters_in_folder(settings.data_dir)
 
 
+def _erasures(settings: Settings) -> Path:
+    """The list of erasures outside the database."""
+    return settings.erasures_file or settings.data_dir / "erasures.txt"
+
+
 async def rewrap_keys(settings: Settings) -> int:
     """Wraps anew with the first master key whatever the others that are configured have wrapped; how many keys.
 
     May be interrupted and called again. Raises MasterKeyError, Unavailable.
     """
     masters = _masters(settings)
-    async with open_vault(settings.context_database_url("keys") or main_dsn(settings), masters) as vault:
+    async with open_vault(
+        settings.context_database_url("keys") or main_dsn(settings), masters, _erasures(settings)
+    ) as vault:
         return sum([await vault.rotate(old, masters.current) for old in masters.all[1:]])
 
 
@@ -227,7 +237,7 @@ async def open_shop(
         store = await stack.enter_async_context(await EventStore.open(dsns, registry(), listen=listen, limits=limits))
         masters = _masters(settings)
         keys_dsn = settings.context_database_url("keys") or main_dsn(settings)
-        vault = await stack.enter_async_context(open_vault(keys_dsn, masters))
+        vault = await stack.enter_async_context(open_vault(keys_dsn, masters, _erasures(settings)))
         database = Database(main_dsn(settings), pool=reads, patience=PATIENCE)
         await database.open()
         stack.push_async_callback(database.close)
@@ -319,11 +329,14 @@ def housekeeping(opened: Opened, *, name: str) -> Housekeeping:
     answers = [
         Chore("answers", opened.store[log].leases, partial(opened.store[log].forget_answers, age)) for log in LOGS
     ]
-    others = [
-        Chore("sessions", opened.shop.leases["accounts"], sessions.purge),
-        Chore("allowances", opened.shop.leases["accounts"], SharedRates(opened.reads).forget),
+    leases = opened.shop.leases["accounts"]
+    chores = [
+        Chore("sessions", leases, sessions.purge),
+        Chore("allowances", leases, SharedRates(opened.reads).forget),
+        Chore("attempts", leases, Attempts(opened.reads).purge),
+        Chore("erasures", leases, partial(erasure.complete, opened.shop, sessions)),
     ]
-    return Housekeeping([*answers, *others], name)
+    return Housekeeping([*answers, *chores], name)
 
 
 def projections(opened: Opened, *, name: str) -> Engine:
@@ -342,6 +355,7 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     sessions: Sessions
+    attempts: Attempts
     cart_tokens: CartTokens
     order_tokens: CartTokens
     secret: bytes
@@ -358,6 +372,7 @@ async def open_doors(opened: Opened) -> AsyncIterator[Doors]:
     async with open_sessions(dsn, SESSION_IDLE, SESSION_LONGEST) as sessions:
         yield Doors(
             sessions=sessions,
+            attempts=Attempts(opened.reads),
             cart_tokens=CartTokens(fingerprint("secret", "cart tokens")),
             order_tokens=CartTokens(fingerprint("secret", "order tokens")),
             secret=fingerprint("secret", "idempotency"),

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import msgspec
 from msgspec.structs import replace
 
-from emporium.application import coupons
+from emporium.application import coupons, guest_orders
 from emporium.application.accounts import check_email
 from emporium.application.ports import Address, Claim, Idempotency, LimitReached, Meta, Taken
 from emporium.application.shop import Offer, Shop
@@ -225,6 +225,8 @@ async def place(
             work.decide(CART, cart_id, check_out, meta)
             work.decide(ORDER, order_id, place_order, meta)
             work.unit.claims.append(Claim("order_number", number.encode(), order_id))
+            if customer_id is None:
+                work.unit.claims.append(guest_orders.note(shop.vault, email, order_id))
             placed = Placed(order_id=order_id, number=number, priced=priced)
             work.unit.idempotency = keep(placed)
             return placed

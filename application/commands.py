@@ -202,6 +202,7 @@ ROUTES: Final[dict[type[Command], Route]] = {
     order.WriteOffParcel: (ORDER, _by_order),
     order.GrantGoodwill: (ORDER, _by_order),
     order.RecordOrderRefund: (ORDER, _by_order),
+    order.ClaimOrder: (ORDER, _by_order),
     payment.RequestPayment: (PAYMENT, _payment),
     payment.RecordCharge: (PAYMENT, _payment),
     payment.RecordDecline: (PAYMENT, _payment),

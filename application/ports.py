@@ -115,7 +115,8 @@ class Meta(msgspec.Struct, frozen=True):
             cart's, product's or customer's id or the request's.
         causation: the direct cause: `event:<id>`, `request:<id>`, `timer:<task id>`,
             `effect:<task id>` or `import:<file row or invoice>`.
-        actor: who: `customer:<id>`, `guest:<cart id>`, `staff:<id>`, `system:<policy or effect>`, `import`.
+        actor: who: `customer:<id>`, `guest:<cart id>`, `staff:<id>`, `key:<id>` (a machine's API key),
+            `system:<policy or effect>`, `import`.
         request: the request id of the gateway where one is known.
     """
 
@@ -351,6 +352,10 @@ class EventLog(Protocol):
         """Who holds the claim at present."""
         ...
 
+    async def claims(self, scope: str) -> list[UUID]:
+        """Who holds the claims of a scope at present, in no order."""
+        ...
+
     async def load(self, aggregate: Aggregate[S], stream: UUID, *, fresh: bool = False) -> tuple[S | None, int]:
         """State and version from the cache, else from snapshot and tail; `fresh` catches up with the log first."""
         ...
@@ -484,6 +489,10 @@ class Vault(Protocol):
 
     async def erase(self, subject: UUID) -> None:
         """Destroys the key for good; leaves a tombstone."""
+        ...
+
+    async def erasures(self, after: int) -> Sequence[tuple[int, UUID]]:
+        """The subjects whose keys were destroyed, with numbers above `after` that grow, in their order."""
         ...
 
 
@@ -698,14 +707,15 @@ class Label(msgspec.Struct, frozen=True):
     tracking_url: str
 
 
-class Address(msgspec.Struct, frozen=True):
-    """Where a parcel goes, in clear: lives in memory only."""
+class Address(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a parcel goes, in clear: lives in memory only. `region` is a state or province, where a country has them."""
 
     name: str
     lines: tuple[str, ...]
     city: str
     postcode: str
     country: str
+    region: str = ""
 
 
 class Carrier(Protocol):

@@ -64,6 +64,10 @@ class Passwords(Protocol):
         """Takes as long as verify and answers False."""
         ...
 
+    def is_common(self, password: str) -> bool:
+        """Whether it is one of those that are tried first."""
+        ...
+
 
 class Shop(msgspec.Struct, frozen=True, kw_only=True):
     """The ports of one process, put together by the composition root.

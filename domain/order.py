@@ -230,6 +230,13 @@ class OrderRefunded(Event, frozen=True, kw_only=True):
     amount: Money
 
 
+class OrderClaimed(Event, frozen=True, kw_only=True):
+    """A guest's order belongs to this account from now on: it has proved to own the order's e-mail address."""
+
+    order_id: UUID
+    customer_id: UUID
+
+
 # --- the table of transitions ----------------------------------------------------------------------
 
 TRANSITIONS: Final[dict[str, dict[type[Event], frozenset[str]]]] = {
@@ -451,6 +458,13 @@ class RecordOrderRefund(Command, frozen=True, kw_only=True):
     amount: Money
 
 
+class ClaimOrder(Command, frozen=True, kw_only=True):
+    """The handler knows that the account owns the address of the order."""
+
+    order_id: UUID
+    customer_id: UUID
+
+
 # --- reasons ---------------------------------------------------------------------------------------
 
 NO_SUCH_ORDER = Reason("no_such_order", "There is no such order.", "missing")
@@ -470,6 +484,7 @@ MORE_THAN_BOUGHT = Reason(
     "more_than_bought", "Of line {line} at most {left} units can still come back, not {quantity}."
 )
 REFUND_ABOVE_PAID = Reason("refund_above_paid", "At most {left} can still be given back, not {amount}.")
+NOT_A_GUESTS = Reason("not_a_guests", "The order belongs to another account.")
 WRONG_STATUS = Reason("wrong_status", "{command} does not fit an order that is {status}.")
 
 
@@ -555,6 +570,12 @@ def decide(command: Command, order: OrderState | None) -> Sequence[Event]:
                 order,
                 OrderRefunded(order_id=order.order_id, refund_id=command.refund_id, amount=command.amount),
             )
+        case ClaimOrder():
+            if order.customer_id == command.customer_id:
+                return []
+            if order.customer_id is not None:
+                raise NOT_A_GUESTS()
+            return [OrderClaimed(order_id=order.order_id, customer_id=command.customer_id)]
         case _:
             raise TypeError(f"an order does not know {type(command).__name__}")
 
@@ -792,6 +813,8 @@ def evolve(order: OrderState | None, event: Event) -> OrderState:
             return _owe(order, event.refund_id, event.amount)
         case OrderRefunded():
             return replace(order, refunds={**order.refunds, event.refund_id: -event.amount.amount})
+        case OrderClaimed():
+            return replace(order, customer_id=event.customer_id)
         case _:
             raise TypeError(f"an order does not know {type(event).__name__}")
 
@@ -827,6 +850,7 @@ ORDER: Final = Aggregate(
         OrderReturned,
         GoodwillGranted,
         OrderRefunded,
+        OrderClaimed,
     ),
     decide=decide,
     evolve=evolve,

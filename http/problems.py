@@ -140,6 +140,25 @@ class KINDS:
     invalid_credentials = Kind(
         "invalid_credentials", 401, "Invalid credentials", "The e-mail address or the password is wrong."
     )
+    two_factor_required = Kind(
+        "two_factor_required", 401, "Code needed", "Send the code of the authenticator, or a recovery code, as well."
+    )
+    wrong_code = Kind("wrong_code", 401, "Wrong code", "The code is wrong, was used already, or is too old.")
+    too_many_attempts = Kind(
+        "too_many_attempts", 429, "Too many attempts", "Too many attempts have failed: try again after the stated time."
+    )
+    cross_site = Kind(
+        "cross_site",
+        403,
+        "Not from the shop's own pages",
+        "A browser's session changes something only with its `csrf_token` in the header `X-CSRF-Token`.",
+    )
+    invalid_token = Kind(
+        "invalid_token", 422, "Invalid link", "The link is not one that this shop sent, or has expired: ask for another."
+    )
+    orders_open = Kind(
+        "orders_open", 409, "Orders are open", "The account can be erased when its orders have come to their end."
+    )
     forbidden = Kind("forbidden", 403, "Forbidden", "This account has no role that may do this.")
     not_found = Kind("not_found", 404, "Not found", "There is nothing here, or not for this caller.")
     method_not_allowed = Kind(

@@ -2,14 +2,17 @@
 
 import asyncio
 from contextlib import suppress
+from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+import msgspec
 from litestar import Request as LitestarRequest
 from litestar.datastructures import State
 
 from emporium.application.ports import Meta
+from emporium.http import browsers
 from emporium.http.bodies import decode
 from emporium.http.problems import KINDS, Wrong
 from emporium.http.services import Services, Session
@@ -28,6 +31,38 @@ LONGEST_BODY: Final = 1_000_000
 
 _DRAIN_BYTES: Final = 32_000_000
 _DRAIN_SECONDS: Final = 5.0
+
+
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """A machine with a key, as a session: of its scopes the roles count that allow this method."""
+
+    id: str
+    customer: UUID
+    roles: tuple[str, ...]
+    created_at: datetime
+    last_seen_at: datetime
+    expires_at: datetime
+    kind: str = "key"
+    device: str | None = None
+
+    @classmethod
+    def of(cls, session: Session, method: str) -> "Machine":
+        """The session of a key, for a request of this method. Raises Problem (forbidden)."""
+        scopes = [scope.partition(":") for scope in session.roles]
+        roles = {role for role, _, access in scopes if access == "write" or method in _SAFE}
+        if not roles:
+            raise KINDS.forbidden("This key has no scope that may change anything.")
+        return cls(
+            id=session.id,
+            customer=session.customer,
+            roles=tuple(sorted(roles)),
+            created_at=session.created_at,
+            last_seen_at=session.last_seen_at,
+            expires_at=session.expires_at,
+        )
 
 
 class Request(LitestarRequest[Any, Any, State]):
@@ -109,10 +144,33 @@ class Request(LitestarRequest[Any, Any, State]):
             session = await self.services.sessions.resolve(token.decode("latin-1"))
             if session is None:
                 raise KINDS.not_authenticated("The token is not valid any more: log in again.")
-            limited = await self.services.limiter.admit("account", str(session.customer))
-            scope["more_headers"] += limited
+            if session.kind == "key":
+                session = Machine.of(session, self.method)
+        elif (cookies := self.header(b"cookie")) is not None:
+            session = await self._of_browser(cookies)
+        if session is not None:
+            scope["more_headers"] += await self.services.limiter.admit("account", str(session.customer))
         scope["session"] = session
         return session
+
+    async def _of_browser(self, cookies: bytes) -> Session | None:
+        """The session of the cookie, which a browser sends by itself: changes need its token as well.
+
+        One that has ended is none at all, for the browser goes on sending it.
+        """
+        token = browsers.token_of(cookies)
+        session = None if token is None else await self.services.sessions.resolve(token)
+        if session is None or session.kind == "key":
+            return None
+        if self.method not in _SAFE:
+            browsers.check(self.services.secret, session.id, self.header(b"x-csrf-token"))
+        return session
+
+    @property
+    def source(self) -> str:
+        """The address that the request comes from; empty where there is none."""
+        client = self.scope["client"]
+        return "" if client is None else client[0]
 
     async def customer(self) -> Session:
         """The caller's session. Raises Problem (not_authenticated)."""
@@ -145,6 +203,8 @@ def _parameters(handler: "HTTPRouteHandler") -> frozenset[str]:
 
 def actor_of(session: Session) -> str:
     """Who acts, for `Meta`."""
+    if session.kind == "key":
+        return f"key:{session.customer}"
     kind = "customer" if session.roles == ("customer",) else "staff"
     return f"{kind}:{session.customer}"
 

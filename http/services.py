@@ -12,13 +12,13 @@ from emporium.http.limits import Limiter, Networks
 from emporium.projections.consistency import Waiter
 from emporium.projections.model import Connection
 
-__all__ = ["Cares", "Media", "MediaFile", "Reads", "Services", "Session", "Sessions", "Tokens"]
+__all__ = ["Attempts", "Cares", "Media", "MediaFile", "Reads", "Services", "Session", "Sessions", "Tokens"]
 
 T = TypeVar("T")
 
 
 class Session(Protocol):
-    """A logged-in account. `id` names the session without giving access to it."""
+    """A logged-in account, or a machine (`kind` is `key`). `id` names the session without giving access to it."""
 
     @property
     def id(self) -> str: ...
@@ -30,14 +30,38 @@ class Session(Protocol):
     def roles(self) -> tuple[str, ...]: ...
 
     @property
+    def kind(self) -> str: ...
+
+    @property
+    def device(self) -> str | None: ...
+
+    @property
+    def created_at(self) -> datetime: ...
+
+    @property
+    def last_seen_at(self) -> datetime: ...
+
+    @property
     def expires_at(self) -> datetime: ...
 
 
 class Sessions(Protocol):
     """Bearer tokens of accounts; a revocation is obeyed by every process within a second. All raise Unavailable."""
 
-    async def create(self, customer: UUID, roles: Sequence[str]) -> str:
-        """The token of a new session."""
+    async def create(self, customer: UUID, roles: Sequence[str], device: str | None = None) -> str:
+        """The token of a new session; `device` is what the device calls itself."""
+        ...
+
+    async def is_new_device(self, customer: UUID, device: str | None) -> bool:
+        """Whether the customer has had sessions, but none with such a device."""
+        ...
+
+    async def admit(self, key: UUID, scopes: Sequence[str], digest: bytes, expires_at: datetime) -> None:
+        """Lets a machine in with the key of this SHA-256."""
+        ...
+
+    async def list(self, customer: UUID) -> Sequence[Session]:
+        """The living sessions, the last used first."""
         ...
 
     async def resolve(self, token: str) -> Session | None:
@@ -47,6 +71,28 @@ class Sessions(Protocol):
     async def revoke(self, customer: UUID, session_id: str) -> None:
         """Ends a session of the customer."""
         ...
+
+    async def revoke_all(self, customer: UUID) -> None:
+        """Ends all sessions of the customer, or a machine's key."""
+        ...
+
+    async def revoke_others(self, customer: UUID, session_id: str) -> None:
+        """Ends all sessions of the customer but this one."""
+        ...
+
+    async def forget(self, customer: UUID) -> None:
+        """Ends all sessions, and forgets with what devices they were."""
+        ...
+
+
+class Attempts(Protocol):
+    """Attempts to log in, counted by keyed hashes of the address, the source and both. All raise Unavailable."""
+
+    async def begin(self, address: bytes, source: bytes, pair: bytes) -> float:
+        """Counts an attempt as failed until `succeeded` says otherwise; or the seconds to wait."""
+        ...
+
+    async def succeeded(self, address: bytes, source: bytes, pair: bytes) -> None: ...
 
 
 class Tokens(Protocol):
@@ -106,6 +152,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
         cart_tokens: name anonymous carts; order_tokens: guests' orders. Each with a secret of its own.
         secret: at least 32 bytes that all gateways share; keys the hashes of idempotent requests.
         limiter: admits callers, or refuses them for a while.
+        staff_two_factor: whether staff are no more than customers without a second factor.
         ready: what stands in the way of being ready, by name; empty where nothing does.
     """
 
@@ -114,10 +161,12 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     waiter: Waiter
     recent: Offers
     sessions: Sessions
+    attempts: Attempts
     cart_tokens: Tokens
     order_tokens: Tokens
     secret: bytes
     media: Media
     limiter: Limiter
     cares: Cares = Cares()
+    staff_two_factor: bool = False
     ready: Callable[[], Awaitable[Mapping[str, str]]]

@@ -1,4 +1,7 @@
-"""Passwords are hashed and checked with argon2id in a few threads, with a bounded queue before them."""
+"""Passwords are hashed and checked with argon2id in a few threads, with a bounded queue before them.
+
+Beside this module lies a list of common ones, which are no good.
+"""
 
 import base64
 import os
@@ -7,7 +10,8 @@ import unicodedata
 from asyncio import wrap_future
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from typing import Final, TypeVar
 
 from argon2 import PasswordHasher, Type
@@ -66,6 +70,10 @@ class Passwords:
         """False, after as long as `verify` takes: for an address that has no account. Raises Busy."""
         return await self.verify(self._nobody, password)
 
+    def is_common(self, password: str) -> bool:
+        """Whether it is one of those that are tried first, whatever its case."""
+        return unicodedata.normalize("NFC", password).casefold().strip() in _common()
+
     def needs_rehash(self, stored: str) -> bool:
         """Whether a hash was made with other parameters than today's: hash again at the next log-in."""
         return self._hasher.check_needs_rehash(stored)
@@ -101,6 +109,11 @@ def _secret(password: str) -> bytes | None:
     except UnicodeEncodeError:
         return None
     return unicodedata.normalize("NFC", password).encode()
+
+
+@cache
+def _common() -> frozenset[str]:
+    return frozenset((Path(__file__).parent / "common_passwords.txt").read_text(encoding="utf-8").split())
 
 
 def _unpadded(length: int) -> str:

@@ -1,4 +1,4 @@
-"""Who is calling: bearer tokens of customers that can be revoked, and signed tokens of anonymous carts.
+"""Who is calling: tokens of accounts and machines that can be revoked, and signed tokens of anonymous carts.
 
 A session's token is 256 random bits, of which the database knows only the SHA-256. A known session is
 resolved without a query; a revocation is obeyed at once by the process that does it, and by every
@@ -53,23 +53,82 @@ MIGRATIONS: Final[tuple[str, ...]] = (
             RETURNING token_hash;
     END $$;
     """,
+    """
+    -- A key is a machine's: its customer is the key's id, its roles are scopes, and use does not put off its end.
+    ALTER TABLE emporium_sessions
+        ADD COLUMN kind text NOT NULL DEFAULT 'account' CHECK (kind IN ('account', 'key')),
+        ADD COLUMN device text,
+        ADD COLUMN model text;
+
+    -- Failed attempts by keyed hashes of what they were made on and from. A trusted one has succeeded before.
+    CREATE TABLE emporium_attempts (
+        key bytea PRIMARY KEY,
+        failures bigint NOT NULL,
+        failed_at timestamptz NOT NULL,
+        until timestamptz NOT NULL,
+        trusted_until timestamptz
+    );
+    CREATE INDEX emporium_attempts_by_time ON emporium_attempts (failed_at);
+
+    -- Counts an attempt as failed before it is made, so that many at once do not pass together; or tells how many
+    -- seconds to wait, and then counts nothing. Of a pair of address and source that has succeeded before only its
+    -- own failures matter.
+    CREATE FUNCTION emporium_attempt(address bytea, source bytea, pair bytea) RETURNS float8 LANGUAGE plpgsql AS $$
+    DECLARE
+        counted bytea[] := ARRAY[address, source, pair];
+        free bigint[] := ARRAY[5, 20, 5];
+        present timestamptz;
+        waits float8;
+    BEGIN
+        PERFORM pg_advisory_xact_lock(n) FROM (
+            SELECT DISTINCT hashtextextended('emporium attempt ' || encode(k, 'hex'), 0) AS n
+            FROM unnest(ARRAY[address, source]) k ORDER BY n
+        ) AS locks;
+        present := clock_timestamp();
+        SELECT extract(epoch FROM max(a.until) - present) INTO waits FROM emporium_attempts a
+        WHERE a.key = pair OR a.key IN (address, source) AND NOT EXISTS (
+            SELECT FROM emporium_attempts t WHERE t.key = pair AND t.trusted_until > present);
+        IF waits > 0 THEN
+            RETURN waits;
+        END IF;
+        FOR i IN 1..3 LOOP
+            INSERT INTO emporium_attempts AS a (key, failures, failed_at, until)
+            VALUES (counted[i], 1, present, present)
+            ON CONFLICT (key) DO UPDATE SET
+                failures = CASE WHEN a.failed_at < present - interval '1 day' THEN 1 ELSE a.failures + 1 END,
+                failed_at = present,
+                until = CASE WHEN a.failed_at >= present - interval '1 day' AND a.failures >= free[i]
+                    THEN present + least(power(2, least(a.failures - free[i], 20)), 60) * interval '1 second'
+                    ELSE present END;
+        END LOOP;
+        RETURN 0;
+    END $$;
+    """,
 )
 
-_SESSION: Final = "token_hash, customer, roles, created_at, last_seen_at, expires_at"
+_SESSION: Final = "token_hash, customer, roles, created_at, last_seen_at, expires_at, kind, device"
 _LEFT: Final = "extract(epoch FROM expires_at - now())::float8"
 _ALIVE: Final = "revoked_at IS NULL AND expires_at > now()"
 
 _CREATE: Final = """
-INSERT INTO emporium_sessions (token_hash, customer, roles, expires_at)
-VALUES (%s, %s, %s, now() + least(%s::interval, %s::interval)) ON CONFLICT DO NOTHING RETURNING 1
+INSERT INTO emporium_sessions (token_hash, customer, roles, expires_at, device, model)
+VALUES (%s, %s, %s, now() + least(%s::interval, %s::interval), %s, %s) ON CONFLICT DO NOTHING RETURNING 1
+"""
+_ADMIT: Final = """
+INSERT INTO emporium_sessions (token_hash, customer, roles, expires_at, kind)
+VALUES (%s, %s, %s, %s, 'key') ON CONFLICT DO NOTHING RETURNING 1
+"""
+_UNKNOWN: Final = """
+SELECT count(*) > 0 AND NOT coalesce(bool_or(model = %s), false) FROM emporium_sessions WHERE customer = %s
 """
 _FIND: Final = f"SELECT {_SESSION}, {_LEFT} FROM emporium_sessions WHERE token_hash = ANY(%s) AND {_ALIVE}"
 _LIST: Final = f"SELECT {_SESSION} FROM emporium_sessions WHERE customer = %s AND {_ALIVE} ORDER BY last_seen_at DESC"
+_FADE: Final = "UPDATE emporium_sessions SET device = NULL, model = NULL WHERE customer = %s RETURNING 1"
 _REVOKE: Final = "SELECT emporium_revoke(%s, %s)"
 _TOUCH: Final = f"""
 UPDATE emporium_sessions
 SET last_seen_at = now(), expires_at = least(now() + %s::interval, created_at + %s::interval)
-WHERE token_hash = ANY(%s) AND {_ALIVE} RETURNING token_hash, {_LEFT}
+WHERE token_hash = ANY(%s) AND kind = 'account' AND {_ALIVE} RETURNING token_hash, {_LEFT}
 """
 _PURGE: Final = "DELETE FROM emporium_sessions WHERE expires_at < now() - interval '30 days' RETURNING 1"
 _REVOCATIONS: Final = "SELECT revocation, token_hash FROM emporium_sessions WHERE revocation > %s ORDER BY revocation"
@@ -78,6 +137,7 @@ _NEWEST_REVOCATION: Final = "SELECT coalesce(max(revocation), 0) FROM emporium_s
 _SECRET_BYTES: Final = 32
 _CAPACITY: Final = 50_000
 _TOUCH_EVERY: Final = 300.0
+_VERSION: Final = re.compile(r"[\d._]+")
 _CART_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{64}", re.ASCII)
 
 
@@ -89,6 +149,8 @@ class Session(msgspec.Struct, frozen=True):
         roles: what the customer may be: `customer`, `admin` ….
         last_seen_at: within five minutes.
         expires_at: when it ends if it is not used until then.
+        kind: `account`, or `key` for a machine's: its customer is the key's id, its roles are scopes.
+        device: what the device calls itself.
     """
 
     id: str
@@ -97,6 +159,8 @@ class Session(msgspec.Struct, frozen=True):
     created_at: datetime
     last_seen_at: datetime
     expires_at: datetime
+    kind: str = "account"
+    device: str | None = None
 
 
 class _Known(msgspec.Struct):
@@ -147,11 +211,21 @@ class Sessions:
         """Obeys the revocations of other processes once."""
         await self._cache.catch_up()
 
-    async def create(self, customer: UUID, roles: Sequence[str]) -> str:
+    async def create(self, customer: UUID, roles: Sequence[str], device: str | None = None) -> str:
         """The token of a new session, 43 characters; it is stored nowhere. Raises Unavailable."""
         token = secrets.token_urlsafe(_SECRET_BYTES)
-        await self._database.query(_CREATE, [_hash(token), customer, list(roles), self._idle, self._longest])
+        values = [_hash(token), customer, list(roles), self._idle, self._longest, device, _model(device)]
+        await self._database.query(_CREATE, values)
         return token
+
+    async def is_new_device(self, customer: UUID, device: str | None) -> bool:
+        """Whether the customer has had sessions, but none with such a device. Raises Unavailable."""
+        [[unknown]] = await self._database.query(_UNKNOWN, [_model(device), customer])
+        return bool(unknown)
+
+    async def admit(self, key: UUID, scopes: Sequence[str], digest: bytes, expires_at: datetime) -> None:
+        """Lets a machine in with the key of this SHA-256. Raises Unavailable."""
+        await self._database.query(_ADMIT, [digest, key, list(scopes), expires_at])
 
     async def resolve(self, token: str) -> Session | None:
         """The session of a token; None for a token that is unknown, revoked or expired. Raises Unavailable."""
@@ -180,6 +254,17 @@ class Sessions:
     async def revoke_all(self, customer: UUID) -> None:
         """Ends all sessions of the customer. Raises Unavailable."""
         await self._revoke(customer, None)
+
+    async def revoke_others(self, customer: UUID, session_id: str) -> None:
+        """Ends all sessions of the customer but this one. Raises Unavailable."""
+        for session in await self.list(customer):
+            if session.id != session_id:
+                await self.revoke(customer, session.id)
+
+    async def forget(self, customer: UUID) -> None:
+        """Ends all sessions of the customer, and forgets with what devices they were. Raises Unavailable."""
+        await self.revoke_all(customer)
+        await self._database.query(_FADE, [customer])
 
     async def purge(self) -> int:
         """Forgets the sessions that ended more than 30 days ago; how many. Raises Unavailable."""
@@ -262,7 +347,19 @@ def _hash(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
-def _session(
-    key: bytes, customer: UUID, roles: Sequence[str], created_at: datetime, last_seen_at: datetime, expires_at: datetime
+def _model(device: str | None) -> str | None:
+    """The device without its versions, so that an update does not make it another one; `-` where it has no name."""
+    return "-" if device is None else _VERSION.sub("", device)
+
+
+def _session(  # noqa: PLR0913 - a row's columns
+    key: bytes,
+    customer: UUID,
+    roles: Sequence[str],
+    created_at: datetime,
+    last_seen_at: datetime,
+    expires_at: datetime,
+    kind: str,
+    device: str | None,
 ) -> Session:
-    return Session(key.hex(), customer, tuple(roles), created_at, last_seen_at, expires_at)
+    return Session(key.hex(), customer, tuple(roles), created_at, last_seen_at, expires_at, kind, device)

@@ -169,6 +169,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Path | None, Meta(description="File with the master key. Default: `master.key` in the data folder.")
     ] = None
 
+    erasures_file: Annotated[
+        Path | None,
+        Meta(description="List of the persons who were erased, outside the database and its backups; one for all "
+             "machines. Default: `erasures.txt` in the data folder."),
+    ] = None  # fmt: skip
+    staff_two_factor: Annotated[
+        bool, Meta(description="Whether staff must log in with two factors to do more than a customer.")
+    ] = False
+
     # The outside
     payment_provider: Annotated[
         Literal["sandbox", "stripe"], Meta(description="Who takes the money: `stripe` needs a key and real cards.")

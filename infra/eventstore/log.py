@@ -161,6 +161,11 @@ class PgEventLog:
         )
         return rows[0][0] if rows else None
 
+    async def claims(self, scope: str) -> list[UUID]:
+        """See the port."""
+        rows = await self._database.query(f"SELECT owner FROM public.{self.name}_claims WHERE scope = %b", [scope])
+        return [owner for (owner,) in rows]
+
     # --- loading -----------------------------------------------------------------------------------
 
     async def load(self, aggregate: Aggregate[S], stream: UUID, *, fresh: bool = False) -> tuple[S | None, int]:

@@ -7,6 +7,7 @@ When a key is destroyed, the process that does it uses the key no more at once, 
 `revocable.TRUST` (one second). A box that was sealed in that second holds nothing that anybody can read.
 """
 
+import asyncio
 import hashlib
 import hmac
 import logging
@@ -14,6 +15,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
@@ -27,6 +29,7 @@ from emporium.application.ports import Erased, Unavailable
 from emporium.domain.base import Sealed
 from emporium.infra.eventstore.database import Database
 from emporium.infra.revocable import RevocableCache, connected, repeated
+from emporium.infra.vault.erasures import ErasureList
 from emporium.infra.vault.master import MasterKey, MasterKeyError, Masters
 
 __all__ = ["ERASED_TEXT", "MISSING_TEXT", "KeyNotAtHand", "KeyVault", "open_vault"]
@@ -59,6 +62,10 @@ SELECT subject, k.wrapped, k.master FROM emporium_keys k JOIN offered USING (sub
 _LOAD: Final = "SELECT subject, wrapped, master FROM emporium_keys WHERE subject = ANY(%s)"
 _ERASE: Final = "SELECT emporium_erase(%s)"
 _ERASURES: Final = "SELECT n, subject FROM emporium_erasures WHERE n > %s ORDER BY n"
+_REVIVED: Final = """
+SELECT subject FROM unnest(%s::uuid[]) AS listed (subject)
+EXCEPT SELECT subject FROM emporium_erasures ORDER BY subject
+"""
 _NEWEST_ERASURE: Final = "SELECT coalesce(max(n), 0) FROM emporium_erasures"
 _WRAPPED_BY: Final = """
 SELECT subject, wrapped FROM emporium_keys WHERE master = %s ORDER BY subject LIMIT %s
@@ -102,6 +109,7 @@ class KeyVault:
         database: where the keys lie.
         apart: the same by another connection, for erasures.
         masters: what wraps the keys.
+        outside: the list of erasures that is no part of the database; None where there is none.
         capacity: the most keys that are held, and that can be asked for at a time.
         clock: seconds, monotonic.
     """
@@ -112,12 +120,14 @@ class KeyVault:
         apart: Database,
         masters: Masters,
         *,
+        outside: ErasureList | None = None,
         capacity: int = _CAPACITY,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._apart = apart
         self._masters = masters
+        self._outside = outside
         self._cache: RevocableCache[UUID, _Entry] = RevocableCache(
             self._erasures, self._newest_erasure, revoked=_DESTROYED, capacity=capacity, clock=clock
         )
@@ -126,7 +136,15 @@ class KeyVault:
         self._scopes: dict[str, bytes] = {}
 
     async def start(self) -> None:
-        """To be called once, before all else. Raises MasterKeyError where the master key is not the database's."""
+        """To be called once, before all else; destroys first what a restored backup has brought back.
+
+        Raises MasterKeyError where the master key is not the database's, StartupProblem.
+        """
+        if self._outside is not None:
+            listed = await asyncio.to_thread(self._outside.read)
+            for (subject,) in await self._database.query(_REVIVED, [listed]) if listed else ():
+                _log.warning("the key of %s was destroyed before this database was restored: destroyed again", subject)
+                await self._database.query(_ERASE, [subject])
         await self._cache.start()
         own = (await self._get_or_create([_OWN])).get(_OWN)
         if not isinstance(own, _Key):
@@ -190,8 +208,13 @@ class KeyVault:
     async def erase(self, subject: UUID) -> None:
         if subject == _OWN:
             raise ValueError("the nil UUID is the vault's own subject")
+        if self._outside is not None:
+            await asyncio.to_thread(self._outside.add, subject)
         await self._database.query(_ERASE, [subject])
         self._cache.revoke(subject)
+
+    async def erasures(self, after: int) -> list[tuple[int, UUID]]:
+        return [(number, subject) for number, subject in await self._database.query(_ERASURES, [after])]
 
     async def rotate(self, old: MasterKey, new: MasterKey) -> int:
         """Wraps anew, in batches, every key that `old` has wrapped; the number of keys.
@@ -266,17 +289,19 @@ class KeyVault:
 
 
 @asynccontextmanager
-async def open_vault(dsn: str, masters: Masters) -> AsyncIterator[KeyVault]:
+async def open_vault(dsn: str, masters: Masters, erasures: Path | None = None) -> AsyncIterator[KeyVault]:
     """A vault over the key table of a database.
 
     Args:
         dsn: the database of the keys, migrated.
         masters: what wraps the keys.
+        erasures: the file of the erasures, outside the database and its backups.
 
-    Raises MasterKeyError where the keys are wrapped by another master key, Unavailable.
+    Raises MasterKeyError where the keys are wrapped by another master key, StartupProblem, Unavailable.
     """
+    outside = None if erasures is None else ErasureList(erasures)
     async with connected(dsn) as (database, apart):
-        vault = KeyVault(database, apart, masters)
+        vault = KeyVault(database, apart, masters, outside=outside)
         await vault.start()
         async with repeated(vault.catch_up):
             yield vault

@@ -54,7 +54,7 @@ class MemoryLog:
         self.streams: dict[UUID, list[Recorded]] = {}
         self.tasks: dict[UUID, Task] = {}
         self.positions: dict[tuple[str, str], int] = {}
-        self.claims: dict[tuple[str, bytes], UUID] = {}
+        self.held: dict[tuple[str, bytes], UUID] = {}
         self.counters: dict[str, int] = {}
         self.fail_next: Exception | None = None
 
@@ -106,7 +106,7 @@ class MemoryLog:
         if losers:
             raise Conflict(frozenset(losers))
         for claim in unit.claims:
-            owner = self.claims.get((claim.scope, claim.value))
+            owner = self.held.get((claim.scope, claim.value))
             if not claim.release and owner not in (None, claim.owner):
                 raise Taken(claim.scope, owner)
         for counter in unit.counters:
@@ -120,12 +120,15 @@ class MemoryLog:
 
     def _claim(self, claim: Claim) -> None:
         if claim.release:
-            self.claims.pop((claim.scope, claim.value), None)
+            self.held.pop((claim.scope, claim.value), None)
         else:
-            self.claims[claim.scope, claim.value] = claim.owner
+            self.held[claim.scope, claim.value] = claim.owner
 
     async def claimed(self, scope: str, value: bytes) -> UUID | None:
-        return self.claims.get((scope, value))
+        return self.held.get((scope, value))
+
+    async def claims(self, scope: str) -> list[UUID]:
+        return [owner for (held, _), owner in self.held.items() if held == scope]
 
     async def load(self, aggregate: Aggregate[S], stream: UUID, *, fresh: bool = False) -> tuple[S | None, int]:
         state: S | None = None

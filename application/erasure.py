@@ -1,0 +1,78 @@
+"""Erasing a person: the account ends, the keys are destroyed, and whatever a crash or a restore left is done again."""
+
+from typing import Final, Protocol
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from emporium.application import guest_orders
+from emporium.application.commands import handle
+from emporium.application.ports import Claim, Meta
+from emporium.application.shop import Shop
+from emporium.application.work import Work
+from emporium.domain.customer import ACTIVE, CUSTOMER, NO_SUCH_CUSTOMER, CustomerErased, EraseCustomer
+
+__all__ = ["Sessions", "complete", "erase"]
+
+_PAGE: Final = 1_000
+
+
+class Sessions(Protocol):
+    """Who is logged in."""
+
+    async def forget(self, customer: UUID) -> None:
+        """Ends all sessions of the customer, and forgets with what devices they were."""
+        ...
+
+
+async def erase(shop: Shop, sessions: Sessions, *, customer_id: UUID, reason: str, cause: Meta) -> None:
+    """Erases the account for good: nothing that is sealed with its key can be read again. May be repeated.
+
+    The orders stay in the books, without the person. Raises `Rejected` (no_such_customer).
+    """
+    customer, _ = await shop.logs["accounts"].load(CUSTOMER, customer_id, fresh=True)
+    if customer is None:
+        raise NO_SUCH_CUSTOMER()
+    released = []
+    if customer.email is not None:
+        await shop.vault.load_keys([customer_id])
+        address = shop.vault.unseal(customer.email, customer_id, "email")
+        value = shop.vault.fingerprint("email", address.casefold())
+        released.append(Claim("email", value, customer_id, release=True))
+    meta = replace(cause, correlation=str(customer_id))
+
+    async def handler(work: Work) -> None:
+        await handle(work, EraseCustomer(customer_id=customer_id, reason=reason), meta)
+        work.unit.claims.extend(released)
+
+    await shop.run("accounts", meta, handler)
+    await _finish(shop, sessions, customer_id)
+
+
+async def _finish(shop: Shop, sessions: Sessions, customer_id: UUID) -> None:
+    for order_id in await guest_orders.claimed_by(shop.logs["ordering"], customer_id):
+        await shop.vault.erase(order_id)
+    await sessions.forget(customer_id)
+    await shop.vault.erase(customer_id)
+
+
+async def complete(shop: Shop, sessions: Sessions) -> int:
+    """Finishes every erasure of which a part is missing, as a crash or a restored backup leaves it; how many."""
+    log = shop.logs["accounts"]
+    destroyed = {subject for _, subject in await shop.vault.erasures(0)}
+    cause = Meta("", "timer:erasures", "system:erasure")
+    count = 0
+    for subject in destroyed:
+        customer, _ = await log.load(CUSTOMER, subject, fresh=True)
+        if customer is not None and customer.status == ACTIVE:
+            await erase(shop, sessions, customer_id=subject, reason="erased before", cause=cause)
+            count += 1
+    after, upto = -1, 0
+    while upto > after:
+        after = upto
+        events, upto = await log.read(after, _PAGE, topics=["accounts.CustomerErased"])
+        for one in events:
+            if isinstance(one.event, CustomerErased) and one.event.customer_id not in destroyed:
+                await _finish(shop, sessions, one.event.customer_id)
+                count += 1
+    return count

@@ -708,7 +708,7 @@ class Label(msgspec.Struct, frozen=True):
 
 
 class Address(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where a parcel goes, in clear: lives in memory only. `region` is a state or province, where a country has them."""
+    """Where a parcel goes, in clear: lives in memory only. `region` is a state or province."""
 
     name: str
     lines: tuple[str, ...]

@@ -153,6 +153,8 @@ _GUESSING: Final = (
     "/api/v1/account/verif",
     "/api/v1/account/email",
     "/api/v1/account/two-factor",
+    "/api/v1/account/invitations",
+    "/api/v1/account/erasure",
 )
 _UNLIMITED: Final = ("/health/", "/metrics", "/api/v1/payments/webhooks/", "/api/v1/shipments/webhooks/")
 

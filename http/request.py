@@ -14,6 +14,7 @@ from litestar.datastructures import State
 from emporium.application.ports import Meta
 from emporium.http import browsers
 from emporium.http.bodies import decode
+from emporium.http.limits import client_of
 from emporium.http.problems import KINDS, Wrong
 from emporium.http.services import Services, Session
 
@@ -168,9 +169,10 @@ class Request(LitestarRequest[Any, Any, State]):
 
     @property
     def source(self) -> str:
-        """The address that the request comes from; empty where there is none."""
-        client = self.scope["client"]
-        return "" if client is None else client[0]
+        """The address that the request comes from; empty where it is not known, or this machine's own."""
+        forwarded = self.header(b"x-forwarded-for")
+        address = client_of(self.scope, forwarded, self.services.cares.trusted)  # type: ignore[arg-type]
+        return "" if address is None or address.is_loopback else str(address)
 
     async def customer(self) -> Session:
         """The caller's session. Raises Problem (not_authenticated)."""

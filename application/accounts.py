@@ -61,6 +61,7 @@ __all__ = [
     "has_password",
     "link",
     "log_in",
+    "make",
     "note_new_device",
     "profile",
     "register",
@@ -162,7 +163,7 @@ async def register(
         if known is not None and known.status == ACTIVE:
             return await _note_registration(shop, known.customer_id, cause, keep)
         try:
-            return await _make(
+            return await make(
                 shop,
                 address=address,
                 name=name,
@@ -191,7 +192,7 @@ async def _note_registration(shop: Shop, owner: UUID, cause: Meta, keep: Keep) -
     return nobody, committed
 
 
-async def _make(
+async def make(
     shop: Shop,
     *,
     address: str,
@@ -351,7 +352,7 @@ async def create_staff(shop: Shop, *, email: str, password: str, roles: Sequence
     check_password(shop, password)
     hashed = await shop.passwords.hash(password)
     try:
-        customer_id, _ = await _make(
+        customer_id, _ = await make(
             shop, address=address, name=None, hashed=hashed, roles=roles, language="en", cause=cause, proved=True
         )
     except Taken:

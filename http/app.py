@@ -13,6 +13,9 @@ from emporium.application.ports import Meta
 from emporium.application.shop import Shop
 from emporium.application.work import Committed, Work
 from emporium.http.account import AccountController
+from emporium.http.account_book import BookController
+from emporium.http.account_data import DataController
+from emporium.http.account_security import SecurityController
 from emporium.http.cart import CartController
 from emporium.http.checkout import CheckoutController
 from emporium.http.edge import Edge, RequestLog
@@ -29,6 +32,7 @@ from emporium.http.request import Request, refuse_unknown_parameters
 from emporium.http.services import Services
 from emporium.http.shipments import ShipmentController
 from emporium.http.shop_settings import ShopSettingsController
+from emporium.http.staff import StaffController
 
 __all__ = ["create_app"]
 
@@ -39,6 +43,10 @@ _API: Final = (
         "/api/v1",
         route_handlers=[
             AccountController,
+            SecurityController,
+            BookController,
+            DataController,
+            StaffController,
             ProductController,
             CartController,
             CheckoutController,

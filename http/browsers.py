@@ -42,6 +42,6 @@ def check(secret: bytes, session_id: str, given: bytes | None) -> None:
 
 
 def refuse_foreign(site: bytes | None) -> None:
-    """Raises Problem (cross_site) for a request of which the browser says (Sec-Fetch-Site) that another site made it."""
+    """Raises Problem (cross_site) where the browser says (Sec-Fetch-Site) that another site asks."""
     if site == b"cross-site":
         raise KINDS.cross_site("A page of another site cannot log anybody in here.")

@@ -153,9 +153,6 @@ class KINDS:
         "Not from the shop's own pages",
         "A browser's session changes something only with its `csrf_token` in the header `X-CSRF-Token`.",
     )
-    invalid_token = Kind(
-        "invalid_token", 422, "Invalid link", "The link is not one that this shop sent, or has expired: ask for another."
-    )
     orders_open = Kind(
         "orders_open", 409, "Orders are open", "The account can be erased when its orders have come to their end."
     )

@@ -352,7 +352,7 @@ def _model(device: str | None) -> str | None:
     return "-" if device is None else _VERSION.sub("", device)
 
 
-def _session(  # noqa: PLR0913 - a row's columns
+def _session(
     key: bytes,
     customer: UUID,
     roles: Sequence[str],

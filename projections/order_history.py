@@ -278,7 +278,8 @@ async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
     )
     await tables.write(
         "UPDATE orders t SET status = x.status, reason = x.reason, changed_at = x.changed_at, version = x.version,"
-        " state = x.state, customer_id = coalesce(x.customer_id, t.customer_id) FROM json_populate_recordset(NULL::orders, %s) x WHERE t.order_id = x.order_id",
+        " state = x.state, customer_id = coalesce(x.customer_id, t.customer_id)"
+        " FROM json_populate_recordset(NULL::orders, %s) x WHERE t.order_id = x.order_id",
         [row for key, row in rows.items() if key not in created],
     )
 

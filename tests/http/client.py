@@ -4,15 +4,17 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import httpx
 
 from emporium.application import accounts
 from emporium.application.bootstrap import Doors, Opened
+from emporium.application.mail_tokens import make, secret_of, ticket_of
 from emporium.application.ports import Meta
-from emporium.domain.base import Money
+from emporium.domain.base import Event, Money
+from emporium.domain.customer import EmailVerificationRequested
 from emporium.domain.product import AddVariant, ChangePrice, CreateProduct, PublishProduct, product_id_of
 from emporium.domain.stock import AdjustStock, ReceiveUnits
 from emporium.domain.warehouse import OpenWarehouse
@@ -36,6 +38,8 @@ STAFF = Meta("test", "request:test", "staff:test")
 GOODS = {"MUG": 500, "TEA": 350, "POT": 2_000}
 
 _numbers = itertools.count(1)
+
+E = TypeVar("E", bound=Event)
 
 
 class Caller:
@@ -167,6 +171,24 @@ class House:
         answer = await caller.post("/account/login", {"email": email, "password": PASSWORD})
         assert answer.status_code == 200, answer.text
         return Caller(self.client, answer.json()["token"])
+
+    async def events(self, log: str, kind: type[E]) -> list[E]:
+        """All events of a kind, in their order."""
+        events, _ = await self.shop.logs[log].read(0, 10_000, topics=[f"{log}.{kind.__name__}"])
+        return [one.event for one in events if isinstance(one.event, kind)]
+
+    async def link(self, kind: type[Event]) -> str:
+        """The token of the link in the message about the newest event of a kind."""
+        ticket = ticket_of((await self.events("accounts", kind))[-1])
+        assert ticket is not None
+        return make(secret_of(self.shop.vault), ticket)
+
+    async def verified(self, email: str | None = None) -> Caller:
+        """A customer who has logged in and proved to own the address."""
+        caller = await self.register(email)
+        answer = await caller.post("/account/verification", {"token": await self.link(EmailVerificationRequested)})
+        assert answer.status_code == 200, answer.text
+        return caller
 
     def guest(self) -> Caller:
         """Somebody without an account."""

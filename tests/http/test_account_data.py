@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import msgspec
-
 from emporium.application import bootstrap, erasure
-from emporium.domain.customer import CustomerErased, EmailVerificationRequested
+from emporium.application.ports import Meta
+from emporium.domain.customer import CUSTOMER, CustomerErased, EmailVerificationRequested, EraseCustomer
 from emporium.domain.order import OrderClaimed
 from emporium.infra.settings import Settings
 from tests.http.client import PASSWORD, Caller, House
@@ -62,7 +61,7 @@ async def test_the_export_holds_everything_in_clear_but_no_secret(house: House) 
     assert [one["order_number"] for one in held["orders"]] == [number]
     assert held["orders"][0]["history"][0]["facts"]["ship_to"]["city"] == "London"
     assert {one["name"] for one in held["cart"]} >= {"CartItemAdded", "CartCheckedOut"}
-    assert [one["name"] for one in held["history"]][0] == "CustomerRegistered"
+    assert held["history"][0]["name"] == "CustomerRegistered"
     assert len(held["sessions"]) == 1
     for secret in ("argon2", customer.headers["authorization"].split()[1], '"box"'):
         assert secret not in answer.text
@@ -116,24 +115,18 @@ async def test_a_restored_backup_does_not_bring_an_erased_person_back(settings: 
             "DELETE FROM emporium_erasures",
             "DELETE FROM emporium_keys WHERE subject = %(who)s",
             "INSERT INTO emporium_keys (subject, wrapped, master) VALUES (%(who)s, %(wrapped)s, %(master)s)",
-            "DELETE FROM accounts_events WHERE originator_id = %(who)s"
-            " AND state::text LIKE '%%' AND topic = 'accounts.CustomerErased'",
+            "DELETE FROM accounts_events WHERE originator_id = %(who)s AND topic = 'accounts.CustomerErased'",
         ):
             await execute(house, statement, who=customer_id, wrapped=backup[0], master=backup[1])
     async with bootstrap.open_shop(settings) as opened, bootstrap.open_doors(opened) as doors:
         await opened.shop.vault.load_keys([customer_id])
-        state, _ = await opened.shop.logs["accounts"].load(bootstrap_customer(), customer_id, fresh=True)
+        state, _ = await opened.shop.logs["accounts"].load(CUSTOMER, customer_id, fresh=True)
+        assert state is not None and state.email is not None
         assert opened.shop.vault.unseal(state.email, customer_id, "email") == "[erased]"
         assert await erasure.complete(opened.shop, doors.sessions) == 1
         events = await opened.shop.logs["accounts"].stream(customer_id)
         assert isinstance(events[-1].event, CustomerErased)
         assert await erasure.complete(opened.shop, doors.sessions) == 0
-
-
-def bootstrap_customer() -> Any:
-    from emporium.domain.customer import CUSTOMER
-
-    return CUSTOMER
 
 
 async def execute(house: House, statement: str, **values: Any) -> None:
@@ -144,15 +137,11 @@ async def execute(house: House, statement: str, **values: Any) -> None:
 
 
 async def test_an_erasure_that_a_crash_cut_off_is_finished(house: House) -> None:
-    from emporium.application.ports import Meta
-    from emporium.domain.customer import EraseCustomer
-
     customer = await house.register("ada@example.org")
     customer_id = await house.customer_id(customer)
     command = EraseCustomer(customer_id=customer_id, reason="asked for it")
     await house.shop.execute(command, Meta(str(customer_id), "request:test", "customer:test"))
-    assert [number for number, subject in await house.shop.vault.erasures(0)] == []
+    assert await house.shop.vault.erasures(0) == []
     assert await erasure.complete(house.shop, house.services.sessions) == 1
     assert [subject for _, subject in await house.shop.vault.erasures(0)] == [customer_id]
     assert (await customer.get("/account/me")).status_code == 401
-    assert msgspec.json.encode(await house.shop.vault.erasures(0))

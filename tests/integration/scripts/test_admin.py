@@ -118,8 +118,9 @@ def test_no_password_is_stored_in_clear_and_its_origin_is_known(
     password = printed(capsys)["password"]
     with psycopg.connect(str(settings.database_url)) as connection:
         rows = connection.execute("SELECT payload::text, causation, actor FROM accounts_log").fetchall()
-    assert len(rows) == 1
-    assert password not in rows[0][0]
-    assert "ann@shop.example" not in rows[0][0]
-    assert rows[0][1].startswith("request:cli-")
-    assert rows[0][2] == "staff:command-line"
+    assert rows
+    for text, causation, actor in rows:
+        assert password not in text
+        assert "ann@shop.example" not in text
+        assert causation.startswith("request:cli-")
+        assert actor == "staff:command-line"

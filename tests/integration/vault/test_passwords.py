@@ -125,3 +125,10 @@ async def test_closing_turns_away_what_waits(passwords: Passwords) -> None:
     passwords.close()
     with pytest.raises((RuntimeError, CancelledError)):
         await passwords.hash("x")
+
+
+def test_the_common_ones_are_known_whatever_their_case(passwords: Passwords) -> None:
+    for password in ("password1", "PASSWORD1", " Password123 ", "qwertyuiop", "letmein123", "12345678"):
+        assert passwords.is_common(password), password
+    for password in ("correct horse battery", "Tr0ub4dor&3x", "a", ""):
+        assert not passwords.is_common(password), password

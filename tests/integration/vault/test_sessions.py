@@ -1,9 +1,10 @@
 """A token lets its bearer in until it is revoked or expires, and its theft from the database is worth nothing."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -320,3 +321,42 @@ class TestCartTokens:
     def test_a_weak_secret_is_refused(self) -> None:
         with pytest.raises(ValueError, match="at least 32 bytes"):
             CartTokens(b"short")
+
+
+async def test_a_device_is_new_after_others_and_an_update_of_one_is_not(sessions: Sessions) -> None:
+    assert not await sessions.is_new_device(CUSTOMER, "Firefox/1.0")
+    await sessions.create(CUSTOMER, [], "Firefox/1.0")
+    assert not await sessions.is_new_device(CUSTOMER, "Firefox/2.1")
+    assert await sessions.is_new_device(CUSTOMER, "curl/8")
+    assert await sessions.is_new_device(CUSTOMER, None)
+    assert not await sessions.is_new_device(uuid4(), "curl/8")
+
+
+async def test_all_sessions_but_one_end(sessions: Sessions) -> None:
+    tokens = [await sessions.create(CUSTOMER, []) for _ in range(3)]
+    stays = await sessions.resolve(tokens[1])
+    assert stays is not None
+    await sessions.revoke_others(CUSTOMER, stays.id)
+    assert [await sessions.resolve(token) is not None for token in tokens] == [False, True, False]
+
+
+async def test_a_forgotten_customer_has_no_devices(sessions: Sessions, sql: psycopg.AsyncConnection[Any]) -> None:
+    token = await sessions.create(CUSTOMER, [], "Ada's phone")
+    await sessions.forget(CUSTOMER)
+    assert await sessions.resolve(token) is None
+    rows = await (await sql.execute("SELECT device, model FROM emporium_sessions")).fetchall()
+    assert rows == [(None, None)]
+
+
+async def test_a_machines_key_ends_at_its_time_however_much_it_is_used(
+    sessions: Sessions, other: Sessions, sql: psycopg.AsyncConnection[Any]
+) -> None:
+    key_id, key = uuid4(), "emk_secret"
+    ends = datetime.now(UTC) + timedelta(days=30)
+    await sessions.admit(key_id, ["warehouse:read"], hashlib.sha256(key.encode()).digest(), ends)
+    found = await other.resolve(key)
+    assert found is not None
+    assert (found.kind, found.customer, found.roles, found.expires_at) == ("key", key_id, ("warehouse:read",), ends)
+    await sessions.revoke_all(key_id)
+    await other.catch_up()
+    assert await other.resolve(key) is None

@@ -97,7 +97,7 @@ LINK_INVALID = Reason("link_invalid", "The link is not one that this shop sent, 
 PHONE_MALFORMED = Reason(
     "phone_malformed", "A phone number begins with + and the country, such as +44 20 7946 0000.", "invalid"
 )
-LANGUAGE_UNKNOWN = Reason("language_unknown", "{language} is not the code of a language, such as en.", "invalid")
+LANGUAGE_MALFORMED = Reason("language_malformed", "{language} is not the code of a language, such as en.", "invalid")
 NO_SUCH_ACCOUNT = Reason("no_such_account", "There is no account with this e-mail address.", "missing")
 
 _EMAIL: Final = re.compile(r"[^\s@\"(),:;<>\[\\\]]{1,64}@(?=.{1,253}\Z)(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W_]{2,63}")
@@ -314,7 +314,7 @@ async def change_profile(
     language: str | UnsetType = UNSET,
     cause: Meta,
 ) -> Committed:
-    """Changes what is given. Raises `Rejected` (text_length, phone_malformed, language_unknown …)."""
+    """Changes what is given. Raises `Rejected` (text_length, phone_malformed, language_malformed …)."""
     if isinstance(name, str):
         name = check_text("name", name, NAME_MOST)
     if isinstance(phone, str):
@@ -339,7 +339,7 @@ async def change_profile(
 
 def _language(code: str) -> str:
     if _LANGUAGE.fullmatch(code) is None:
-        raise LANGUAGE_UNKNOWN(language=code[:20], field="language")
+        raise LANGUAGE_MALFORMED(language=code[:20], field="language")
     return code
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from emporium.application import guest_orders
+from emporium.application import guest_orders, payment_methods
 from emporium.application.commands import handle
 from emporium.application.ports import Claim, Meta
 from emporium.application.shop import Shop
@@ -28,11 +28,12 @@ class Sessions(Protocol):
 async def erase(shop: Shop, sessions: Sessions, *, customer_id: UUID, reason: str, cause: Meta) -> None:
     """Erases the account for good: nothing that is sealed with its key can be read again. May be repeated.
 
-    The orders stay in the books, without the person. Raises `Rejected` (no_such_customer).
+    The orders stay in the books, without the person. Raises `Rejected` (no_such_customer), Unavailable.
     """
     customer, _ = await shop.logs["accounts"].load(CUSTOMER, customer_id, fresh=True)
     if customer is None:
         raise NO_SUCH_CUSTOMER()
+    await payment_methods.forget_all(shop, customer)
     released = []
     if customer.email is not None:
         await shop.vault.load_keys([customer_id])

@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from emporium.application.commands import handle
-from emporium.application.ports import Idempotency, Meta
+from emporium.application.ports import Idempotency, Meta, MethodRefused, ProviderDown, SavedMethod, Unavailable
 from emporium.application.shop import Shop
 from emporium.application.work import Committed, Work
 from emporium.domain.base import Reason, stream_id
@@ -17,67 +17,55 @@ from emporium.domain.customer import (
     CUSTOMER,
     NO_SUCH_PAYMENT_METHOD,
     ChooseDefaultPaymentMethod,
+    CustomerState,
     RemovePaymentMethod,
     SavePaymentMethod,
 )
-from emporium.domain.text import check_text
 
-__all__ = ["CARD_NUMBER", "Card", "SavedMethod", "choose", "method_id_of", "methods", "remove", "save", "token_of"]
+__all__ = ["CARD_NUMBER", "MethodView", "choose", "forget_all", "methods", "remove", "save", "token_of"]
 
 CARD_NUMBER = Reason("card_number", "This looks like a card number, which never comes here: send a token.", "invalid")
-CARD_MALFORMED = Reason("card_malformed", "{field} is not what the provider tells of a card.", "invalid")
+METHOD_REFUSED = Reason("method_refused", "The provider does not keep this payment method: {code}.", "invalid")
 
 _NUMBER: Final = re.compile(r"(?:\d[ -]?){12,19}")
-_TOKEN: Final = re.compile(r"[A-Za-z0-9_.:-]{1,255}")
-_LAST_FOUR: Final = re.compile(r"\d{4}")
 
 Keep = Callable[[UUID], Idempotency | None]
 
 
-class Card(msgspec.Struct, frozen=True, kw_only=True):
-    """What the provider tells of a payment method; `token` is its own name for it."""
-
-    token: str
-    brand: str
-    last_four: str
-    expiry_month: int
-    expiry_year: int
-
-
-class SavedMethod(msgspec.Struct, frozen=True, kw_only=True):
-    """A saved payment method as its owner sees it."""
+class MethodView(msgspec.Struct, frozen=True, kw_only=True):
+    """A saved payment method as its owner sees it; `expires` is such as `2030-12`."""
 
     method_id: UUID
-    provider: str
     brand: str
     last_four: str
-    expiry_month: int
-    expiry_year: int
+    expires: str | None
     default: bool
 
 
-def method_id_of(customer_id: UUID, provider: str, token: str) -> UUID:
-    """The id of a saved method: the same token is saved once."""
-    return stream_id("payment method", customer_id, provider, token)
-
-
 async def save(
-    shop: Shop, *, customer_id: UUID, provider: str, card: Card, cause: Meta, keep: Keep = lambda _: None
+    shop: Shop, *, customer_id: UUID, method: str, cause: Meta, keep: Keep = lambda _: None
 ) -> tuple[UUID, Committed]:
-    """Remembers a payment method of the provider. Raises `Rejected` (card_number, too_many_payment_methods …)."""
-    if _NUMBER.fullmatch(card.token):
-        raise CARD_NUMBER(field="token")
-    if _TOKEN.fullmatch(card.token) is None:
-        raise CARD_MALFORMED(field="token")
-    if _LAST_FOUR.fullmatch(card.last_four) is None:
-        raise CARD_MALFORMED(field="last_four")
-    tidy = replace(card, brand=check_text("brand", card.brand, 32))
-    if _NUMBER.fullmatch(tidy.brand):
-        raise CARD_NUMBER(field="brand")
-    method_id = method_id_of(customer_id, provider, card.token)
+    """Lets the provider keep a method for the customer, and remembers its token; the same one is saved once.
+
+    Args:
+        method: the token that the provider's script gave the customer.
+
+    Raises `Rejected` (card_number, method_refused, too_many_payment_methods), Unavailable.
+    """
+    if _NUMBER.fullmatch(method):
+        raise CARD_NUMBER(field="method")
+    try:
+        kept = await shop.provider.save_method(
+            f"method-{stream_id('payment method', customer_id, method)}", customer_id, method
+        )
+    except MethodRefused as refused:
+        raise METHOD_REFUSED(code=refused.code, field="method") from None
+    except ProviderDown as down:
+        raise Unavailable("the payment provider does not answer") from down
+    method_id = stream_id("payment method", customer_id, kept.token)
     await shop.vault.key_for(customer_id)
-    sealed = shop.vault.seal(customer_id, "PaymentMethodSaved", customer_id, "details", msgspec.to_builtins(tidy))
-    command = SavePaymentMethod(customer_id=customer_id, method_id=method_id, provider=provider, details=sealed)
+    sealed = shop.vault.seal(customer_id, "PaymentMethodSaved", customer_id, "details", msgspec.to_builtins(kept))
+    command = SavePaymentMethod(customer_id=customer_id, method_id=method_id, details=sealed)
     meta = replace(cause, correlation=str(customer_id))
 
     async def handler(work: Work) -> None:
@@ -88,41 +76,33 @@ async def save(
     return method_id, committed
 
 
-async def methods(shop: Shop, customer_id: UUID) -> list[SavedMethod]:
+async def methods(shop: Shop, customer_id: UUID) -> list[MethodView]:
     """The customer's saved payment methods, the oldest first."""
     customer, _ = await shop.logs["accounts"].load(CUSTOMER, customer_id, fresh=True)
     if customer is None:
         return []
-    await shop.vault.load_keys([customer_id])
-    found = []
-    for method_id, saved in customer.methods.items():
-        clear: Any = shop.vault.unseal(saved.details, customer_id, "details")
-        if isinstance(clear, dict):
-            card = msgspec.convert(clear, Card)
-            found.append(
-                SavedMethod(
-                    method_id=method_id,
-                    provider=saved.provider,
-                    brand=card.brand,
-                    last_four=card.last_four,
-                    expiry_month=card.expiry_month,
-                    expiry_year=card.expiry_year,
-                    default=customer.default_method == method_id,
-                )
-            )
-    return found
+    return [
+        MethodView(
+            method_id=method_id,
+            brand=kept.brand,
+            last_four=kept.last_four,
+            expires=kept.expires,
+            default=customer.default_method == method_id,
+        )
+        for method_id, kept in (await _clear(shop, customer)).items()
+    ]
 
 
-async def token_of(shop: Shop, customer_id: UUID, method_id: UUID | None) -> tuple[str, str]:
-    """The provider and its token for a saved method (None: the default one). Raises `Rejected` (no_such_…)."""
+async def token_of(shop: Shop, customer_id: UUID, method_id: UUID | None = None) -> str:
+    """The provider's token of a saved method (None: the default one). Raises `Rejected` (no_such_payment_method)."""
     customer, _ = await shop.logs["accounts"].load(CUSTOMER, customer_id, fresh=True)
-    wanted = method_id if method_id is not None or customer is None else customer.default_method
-    saved = None if customer is None or wanted is None else customer.methods.get(wanted)
-    if saved is None:
+    if customer is None:
         raise NO_SUCH_PAYMENT_METHOD()
-    await shop.vault.load_keys([customer_id])
-    card = msgspec.convert(shop.vault.unseal(saved.details, customer_id, "details"), Card)
-    return saved.provider, card.token
+    wanted = customer.default_method if method_id is None else method_id
+    kept = None if wanted is None else (await _clear(shop, customer)).get(wanted)
+    if kept is None:
+        raise NO_SUCH_PAYMENT_METHOD()
+    return kept.token
 
 
 async def choose(shop: Shop, *, customer_id: UUID, method_id: UUID, cause: Meta) -> Committed:
@@ -132,6 +112,32 @@ async def choose(shop: Shop, *, customer_id: UUID, method_id: UUID, cause: Meta)
 
 
 async def remove(shop: Shop, *, customer_id: UUID, method_id: UUID, cause: Meta) -> Committed:
-    """Forgets the method. Raises `Rejected` (no_such_payment_method)."""
+    """Forgets the method, the provider first. Raises `Rejected` (no_such_payment_method), Unavailable."""
+    await _forget(shop, await token_of(shop, customer_id, method_id))
     command = RemovePaymentMethod(customer_id=customer_id, method_id=method_id)
     return await shop.execute(command, replace(cause, correlation=str(customer_id)))
+
+
+async def forget_all(shop: Shop, customer: CustomerState) -> None:
+    """Lets the provider forget all methods of an account that is to be erased. Raises Unavailable."""
+    for kept in (await _clear(shop, customer)).values():
+        await _forget(shop, kept.token)
+
+
+async def _forget(shop: Shop, token: str) -> None:
+    try:
+        await shop.provider.forget_method(token)
+    except ProviderDown as down:
+        raise Unavailable("the payment provider does not answer") from down
+
+
+async def _clear(shop: Shop, customer: CustomerState) -> dict[UUID, SavedMethod]:
+    """The methods whose key still is there."""
+    await shop.vault.load_keys([customer.customer_id])
+    clear: dict[UUID, Any] = {
+        method_id: shop.vault.unseal(details, customer.customer_id, "details")
+        for method_id, details in customer.methods.items()
+    }
+    return {
+        method_id: msgspec.convert(kept, SavedMethod) for method_id, kept in clear.items() if isinstance(kept, dict)
+    }

@@ -193,12 +193,11 @@ class PaymentMethodSaved(Event, frozen=True, kw_only=True):
     """A payment method of the provider can be used again.
 
     Attributes:
-        details: the provider's token, brand, last four digits and expiry as one object.
+        details: the provider's token, brand, last four digits and expiry, as one object.
     """
 
     customer_id: UUID
     method_id: UUID
-    provider: str
     details: Sealed
 
 
@@ -325,13 +324,6 @@ class SavedAddress(msgspec.Struct, frozen=True):
     country: str
 
 
-class SavedMethod(msgspec.Struct, frozen=True):
-    """A payment method that can be used again."""
-
-    provider: str
-    details: Sealed
-
-
 class TwoFactor(msgspec.Struct, frozen=True, kw_only=True):
     """The second factor: its secret, whether it counts, the recovery codes left, the half minute of the last code."""
 
@@ -370,7 +362,7 @@ class CustomerState(State, frozen=True, kw_only=True):
     pending: dict[str, Pending] = {}
     addresses: dict[UUID, SavedAddress] = {}
     defaults: dict[str, UUID] = {}
-    methods: dict[UUID, SavedMethod] = {}
+    methods: dict[UUID, Sealed] = {}
     default_method: UUID | None = None
     preferences: dict[str, tuple[str, ...]] = msgspec.field(default_factory=lambda: dict(DEFAULT_PREFERENCES))
     two_factor: TwoFactor | None = None
@@ -485,7 +477,6 @@ class ChooseDefaultAddress(Command, frozen=True, kw_only=True):
 class SavePaymentMethod(Command, frozen=True, kw_only=True):
     customer_id: UUID
     method_id: UUID
-    provider: str
     details: Sealed
 
 
@@ -769,7 +760,6 @@ def _save_method(command: SavePaymentMethod, customer: CustomerState) -> Sequenc
     saved = PaymentMethodSaved(
         customer_id=customer.customer_id,
         method_id=command.method_id,
-        provider=check_text("provider", command.provider, 32),
         details=command.details,
     )
     chosen = DefaultPaymentMethodChosen(customer_id=customer.customer_id, method_id=command.method_id)
@@ -1002,7 +992,7 @@ _CHANGES: Final[dict[type[Event], Callable[[Any, CustomerState], dict[str, Any]]
     AddressSaved: lambda e, c: {"addresses": c.addresses | {e.address_id: SavedAddress(e.address, e.country)}},
     AddressRemoved: _address_gone,
     DefaultAddressChosen: lambda e, c: {"defaults": c.defaults | {e.use: e.address_id}},
-    PaymentMethodSaved: lambda e, c: {"methods": c.methods | {e.method_id: SavedMethod(e.provider, e.details)}},
+    PaymentMethodSaved: lambda e, c: {"methods": c.methods | {e.method_id: e.details}},
     PaymentMethodRemoved: _method_gone,
     DefaultPaymentMethodChosen: lambda e, c: {"default_method": e.method_id},
     PreferencesChanged: lambda e, c: {"preferences": c.preferences | {e.channel: e.topics}},

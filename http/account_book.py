@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from emporium.application import addresses, payment_methods
 from emporium.application.addresses import SavedAddress
-from emporium.application.payment_methods import Card, SavedMethod
+from emporium.application.payment_methods import MethodView
 from emporium.application.ports import Address
 from emporium.application.work import Committed
 from emporium.domain.customer import CUSTOMER, ChangePreferences
@@ -61,13 +61,9 @@ class AddressMade(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MethodBody(Body, frozen=True, kw_only=True):
-    """A payment method as the provider names it. Card numbers are refused."""
+    """A payment method by the token that the provider's script gave. Card numbers are refused."""
 
-    token: Annotated[str, Meta(min_length=1, max_length=255, examples=["pm_ok"])]
-    brand: Annotated[str, Meta(min_length=1, max_length=32, examples=["visa"])]
-    last_four: Annotated[str, Meta(pattern=r"^[0-9]{4}$")]
-    expiry_month: Annotated[int, Meta(ge=1, le=12)]
-    expiry_year: Annotated[int, Meta(ge=2000, le=2100)]
+    method: Annotated[str, Meta(min_length=1, max_length=255, pattern="^[!-~ ]*$", examples=["pm_ok"])]
 
 
 class MethodMade(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +75,7 @@ class MethodMade(msgspec.Struct, frozen=True, kw_only=True):
 class MethodList(msgspec.Struct, frozen=True, kw_only=True):
     """The saved payment methods."""
 
-    items: list[SavedMethod]
+    items: list[MethodView]
 
 
 class Preferences(Body, frozen=True, kw_only=True):
@@ -169,15 +165,8 @@ class BookController(Controller):
 
     @post("/payment-methods", status_code=201, opt={"idempotent": True})
     async def add_method(self, request: Request, data: JSONBody[MethodBody]) -> Reply[MethodMade]:
-        """Saves a payment method by the provider's token; the first one is the default."""
+        """Lets the provider keep a payment method for the customer; the first one is the default."""
         session = await request.customer()
-        card = Card(
-            token=data.token,
-            brand=data.brand,
-            last_four=data.last_four,
-            expiry_month=data.expiry_month,
-            expiry_year=data.expiry_year,
-        )
         return await once(
             request,
             "accounts",
@@ -186,8 +175,7 @@ class BookController(Controller):
             lambda keep: payment_methods.save(
                 request.services.shop,
                 customer_id=session.customer,
-                provider="shop",
-                card=card,
+                method=data.method,
                 cause=request.cause(actor_of(session), ""),
                 keep=keep,
             ),

@@ -65,7 +65,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     profile: accounts.Profile
     preferences: dict[str, list[str]]
     addresses: list[addresses.SavedAddress]
-    payment_methods: list[payment_methods.SavedMethod]
+    payment_methods: list[payment_methods.MethodView]
     sessions: list[HeldSession]
     history: list[HeldEvent]
     cart: list[HeldEvent]

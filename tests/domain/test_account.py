@@ -220,8 +220,8 @@ def test_the_book_has_an_end_but_what_is_in_it_can_change() -> None:
 
 def test_payment_methods_come_and_go_with_their_default() -> None:
     details = sealed("token", "PaymentMethodSaved")
-    save = SavePaymentMethod(customer_id=ID, method_id=uid(20), provider="sandbox", details=details)
-    saved = PaymentMethodSaved(customer_id=ID, method_id=uid(20), provider="sandbox", details=details)
+    save = SavePaymentMethod(customer_id=ID, method_id=uid(20), details=details)
+    saved = PaymentMethodSaved(customer_id=ID, method_id=uid(20), details=details)
     default = DefaultPaymentMethodChosen(customer_id=ID, method_id=uid(20))
     given(REGISTERED).when(save).then(saved, default).leads_to(default_method=uid(20))
     given(REGISTERED, saved, default).when(save).then()
@@ -235,7 +235,7 @@ def test_payment_methods_come_and_go_with_their_default() -> None:
     for command in (remove, choose):
         given(REGISTERED).when(command).rejected(NO_SUCH_PAYMENT_METHOD)
     full = [
-        PaymentMethodSaved(customer_id=ID, method_id=uid(30 + n), provider="sandbox", details=details)
+        PaymentMethodSaved(customer_id=ID, method_id=uid(30 + n), details=details)
         for n in range(MAX_PAYMENT_METHODS)
     ]
     given(REGISTERED, *full).when(save).rejected(TOO_MANY_PAYMENT_METHODS)
@@ -327,7 +327,7 @@ def test_what_was_erased_or_never_was_does_nothing(command: Command) -> None:
 
 def test_nothing_of_an_erased_account_is_remembered() -> None:
     details = sealed("token", "PaymentMethodSaved")
-    method = PaymentMethodSaved(customer_id=ID, method_id=uid(20), provider="sandbox", details=details)
+    method = PaymentMethodSaved(customer_id=ID, method_id=uid(20), details=details)
     state = given(*ON, RESET, *CHANGE, HOME, chosen(10, SHIPPING), method, GONE).state
     assert (state.email, state.addresses, state.defaults, state.methods, state.pending, state.two_factor) == (
         None, {}, {}, {}, {}, None,

@@ -1,0 +1,80 @@
+"""Saved payment methods: the provider keeps them, the shop knows their tokens, and a card number never comes here."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import msgspec
+import pytest
+
+from emporium.application import payment_methods
+from emporium.infra.settings import Settings
+from tests.http.client import API, House
+from tests.http.conftest import running
+from tests.support.sandbox import SandboxProcess
+
+
+@pytest.fixture
+async def sandbox(folder: Path) -> AsyncIterator[SandboxProcess]:
+    with SandboxProcess(folder / "sandbox.sqlite") as process:
+        yield process
+
+
+@pytest.fixture
+async def house(settings: Settings, sandbox: SandboxProcess) -> AsyncIterator[House]:
+    """A gateway with the sandbox behind it."""
+    async with running(msgspec.structs.replace(settings, provider_url=sandbox.url)) as house:
+        yield house
+
+
+async def test_a_method_is_kept_once_and_shown_without_its_token(house: House) -> None:
+    customer = await house.register()
+    customer_id = await house.customer_id(customer)
+    made = await customer.post("/account/payment-methods", {"method": "pm_ok"})
+    assert made.status_code == 201, made.text
+    assert (await customer.post("/account/payment-methods", {"method": "pm_ok"})).json() == made.json()
+    other = (await customer.post("/account/payment-methods", {"method": "pm_slow"})).json()["method_id"]
+    answer = await customer.get("/account/payment-methods")
+    items = answer.json()["items"]
+    assert [(one["last_four"], one["expires"], one["default"]) for one in items] == [
+        ("4242", "2099-12", True), ("4242", "2099-12", False),
+    ]  # fmt: skip
+    assert "pm_" not in answer.text
+    assert (await payment_methods.token_of(house.shop, customer_id)).startswith("pm_ok")
+    assert (await customer.call("PUT", f"{API}/account/payment-methods/{other}/default")).status_code == 204
+    assert (await payment_methods.token_of(house.shop, customer_id)).startswith("pm_slow")
+    path = f"{API}/account/payment-methods/{made.json()['method_id']}"
+    assert (await customer.call("DELETE", path)).status_code == 204
+    assert (await customer.call("DELETE", path)).status_code == 404
+    [left] = (await customer.get("/account/payment-methods")).json()["items"]
+    assert (left["method_id"], left["default"]) == (other, True)
+    unknown = await customer.call("PUT", f"{API}/account/payment-methods/{uuid4()}/default")
+    assert unknown.status_code == 404
+    held = await customer.get("/account/export")
+    assert [one["last_four"] for one in held.json()["payment_methods"]] == ["4242"]
+    text = repr(await house.shop.logs["accounts"].stream(customer_id))
+    assert "pm_" not in text
+
+
+@pytest.mark.parametrize("number", ["4242424242424242", "4242 4242 4242 4242", "4242-4242-4242-4242"])
+async def test_a_card_number_is_refused_and_nowhere_kept(house: House, number: str) -> None:
+    customer = await house.register()
+    answer = await customer.post("/account/payment-methods", {"method": number})
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/card_number")
+    assert number not in answer.text
+    assert (await customer.get("/account/payment-methods")).json()["items"] == []
+
+
+async def test_what_the_provider_refuses_to_keep_is_not_saved(house: House) -> None:
+    customer = await house.register()
+    answer = await customer.post("/account/payment-methods", {"method": "pm_declined"})
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/method_refused")
+    assert answer.json()["errors"][0]["pointer"] == "/method"
+
+
+async def test_while_the_provider_is_down_nothing_is_saved(house: House, sandbox: SandboxProcess) -> None:
+    customer = await house.register()
+    sandbox.stop()
+    answer = await customer.post("/account/payment-methods", {"method": "pm_ok"})
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
+    assert (await customer.get("/account/payment-methods")).json()["items"] == []

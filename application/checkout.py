@@ -408,6 +408,7 @@ def _checked(address: Address) -> Address:
         city=check_text(f"{place}.city", address.city, 100),
         postcode=check_text(f"{place}.postcode", address.postcode, 20),
         country=check_shape(f"{place}.country", address.country, "country"),
+        region=check_text(f"{place}.region", address.region, 100, least=0),
     )
 
 

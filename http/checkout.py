@@ -9,7 +9,7 @@ from litestar import Controller, get, post
 from litestar.params import JSONBody, PathParameter
 from msgspec import Meta
 
-from emporium.application import checkout
+from emporium.application import checkout, payment_methods
 from emporium.application.checkout import Details, Placed
 from emporium.application.ports import Address
 from emporium.domain.base import Money
@@ -34,6 +34,7 @@ class ShippingAddress(Body, frozen=True, kw_only=True):
     city: Line
     postcode: Annotated[str, Meta(min_length=1, max_length=20)]
     country: Country
+    region: Annotated[str, Meta(max_length=100, description="State, province or the like.")] = ""
 
 
 class AskQuote(Body, frozen=True, kw_only=True):
@@ -48,6 +49,7 @@ class CheckOut(Body, frozen=True, kw_only=True):
     Attributes:
         email: where the shop writes to; an account's own where it is left out.
         payment_method: a payment method of the provider; the sandbox knows `pm_ok`, `pm_declined` …
+        saved_payment_method: one of the account's own instead of it.
         quote_id: a quote that was accepted: the order is placed only if all is still as it says.
         shipping_method: the code of one of the quote's methods; the first where it is left out.
         accept_prices: take the prices of now also where they differ from those in the cart, or in the quote.
@@ -59,6 +61,7 @@ class CheckOut(Body, frozen=True, kw_only=True):
     shipping_address: ShippingAddress
     email: Annotated[str, Meta(min_length=3, max_length=254)] | None = None
     payment_method: Code = "pm_ok"
+    saved_payment_method: UUID | None = None
     quote_id: UUID | None = None
     shipping_method: Code | None = None
     accept_prices: bool = False
@@ -184,10 +187,14 @@ class CheckoutController(Controller):
         if owner.cart is None:
             raise CART_EMPTY()
         cart_id, services, to = owner.cart, request.services, data.shipping_address
+        method = data.payment_method
+        if data.saved_payment_method is not None:
+            session = await request.customer()
+            method = await payment_methods.token_of(services.shop, session.customer, data.saved_payment_method)
         details = Details(
             email=data.email,
-            ship_to=Address(to.name, tuple(to.lines), to.city, to.postcode, to.country),
-            payment_method=data.payment_method,
+            ship_to=Address(to.name, tuple(to.lines), to.city, to.postcode, to.country, to.region),
+            payment_method=method,
             accept_prices=data.accept_prices,
             currency=data.currency,
             shipping_method=data.shipping_method,

@@ -78,3 +78,18 @@ async def test_while_the_provider_is_down_nothing_is_saved(house: House, sandbox
     answer = await customer.post("/account/payment-methods", {"method": "pm_ok"})
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
     assert (await customer.get("/account/payment-methods")).json()["items"] == []
+
+
+async def test_an_order_is_paid_by_a_saved_method_of_the_callers_own(
+    settings: Settings, sandbox: SandboxProcess
+) -> None:
+    async with running(msgspec.structs.replace(settings, provider_url=sandbox.url), saga=True) as house:
+        customer, stranger = await house.register(), await house.register()
+        method = (await customer.post("/account/payment-methods", {"method": "pm_ok"})).json()["method_id"]
+        for caller, status in ((stranger, 404), (house.guest(), 401)):
+            await caller.add()
+            refused = await caller.check_out(saved_payment_method=method)
+            assert refused.status_code == status, refused.text
+        await customer.add()
+        placed = await customer.check_out(saved_payment_method=method, payment_method="pm_declined")
+        await house.order_is(customer, placed.json()["order_number"], "confirmed")

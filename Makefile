@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help install up test faults check bench lock clean
+.PHONY: help install up test faults fuzz check bench lock clean
 
 PYTHON ?=
 ARGS ?=
@@ -45,6 +45,9 @@ test: check ## everything in check, then all tests with coverage
 
 faults: install ## kill processes and fail calls at length; FAULTS_SEED=n repeats the choices of a run
 	@$(BIN)/python -m pytest -m soak -s tests/faults $(ARGS)
+
+fuzz: install ## try the whole API with a hundred thousand made-up requests
+	@EMPORIUM_FUZZ_CALLS=$${EMPORIUM_FUZZ_CALLS:-100000} $(BIN)/python -m pytest -s --timeout 36000 tests/fuzz $(ARGS)
 
 bench: install ## measure against the goals; ARGS="--json", or names of single measurements
 	@exec $(BIN)/emporium bench $(ARGS)

@@ -162,22 +162,18 @@ def _complete_answers(operation: dict[str, Any], handler: HTTPRouteHandler, need
         names.append("Consistency-Token")
     answer["headers"] = {name: _HEADERS[name] for name in names}
     answer["description"] = operation["summary"] + "."
-    statuses = {"429", "503"}
+    # Any request may bring a token that is none, a parameter that is not known, or come too often.
+    statuses = {"400", "401", "429", "503"}
     if "tagged" in opt:
         operation["responses"]["304"] = {"description": "The answer that If-None-Match names still holds."}
-    if needs or opt.keys() & {"cart", "order"}:
-        statuses.add("401")
     if any(guard.roles for guard in needs):
         statuses.add("403")
-    if "requestBody" in operation:
-        statuses |= {"400", "409", "413", "415", "422"}
-    if operation.get("parameters"):
-        statuses.add("400")
-    if "idempotent" in opt:
-        statuses |= {"409", "422"}
-    if "cart" in opt and "GET" not in handler.http_methods:
+    if "GET" not in handler.http_methods:
         statuses |= {"404", "409", "422"}
-    if any(one["in"] == "path" for one in operation.get("parameters", ())):
+    if "requestBody" in operation:
+        statuses |= {"413", "415"}
+    places = {one["in"] for one in operation.get("parameters", ())}
+    if places & {"path", "query"}:
         statuses |= {"404", "422"}
     operation["responses"] = {status: answer} | {
         code: one for code, one in operation["responses"].items() if code == "304"

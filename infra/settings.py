@@ -253,6 +253,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     test_database_url: Annotated[
         DatabaseUrl | None, Meta(description="Tests: one more PostgreSQL server on which the integration tests run.")
     ] = None
+    fuzz_calls: Annotated[
+        int, Meta(ge=1, le=10_000_000, description="Tests: made-up requests with which the whole API is tried.")
+    ] = 5_000
     bench_online_retail: Annotated[
         Path,
         Meta(description="Measurements: the year of invoices. Default: `shared/data/online-retail.parquet` beside "

@@ -235,8 +235,7 @@ def test_payment_methods_come_and_go_with_their_default() -> None:
     for command in (remove, choose):
         given(REGISTERED).when(command).rejected(NO_SUCH_PAYMENT_METHOD)
     full = [
-        PaymentMethodSaved(customer_id=ID, method_id=uid(30 + n), details=details)
-        for n in range(MAX_PAYMENT_METHODS)
+        PaymentMethodSaved(customer_id=ID, method_id=uid(30 + n), details=details) for n in range(MAX_PAYMENT_METHODS)
     ]
     given(REGISTERED, *full).when(save).rejected(TOO_MANY_PAYMENT_METHODS)
 

@@ -69,9 +69,9 @@ def test_the_password_changes() -> None:
 def test_the_profile_changes_and_the_event_carries_only_what_changed() -> None:
     phone = sealed("+44 20 7946 0000", "ProfileChanged")
     changed = ProfileChanged(customer_id=ID, phone=phone)
-    given(REGISTERED).when(ChangeProfile(customer_id=ID, phone=phone, name=NAME, language="en")).then(
-        changed
-    ).leads_to(phone=phone, name=NAME)
+    given(REGISTERED).when(ChangeProfile(customer_id=ID, phone=phone, name=NAME, language="en")).then(changed).leads_to(
+        phone=phone, name=NAME
+    )
     assert set(msgspec.json.decode(msgspec.json.encode(changed))) == {"customer_id", "phone"}
     given(REGISTERED).when(ChangeProfile(customer_id=ID, name=None)).then(
         ProfileChanged(customer_id=ID, name=None)

@@ -1,0 +1,186 @@
+"""The whole API under made-up requests, as every kind of caller: no 5xx, no status and no answer that the OpenAPI
+document does not know, and most operations are seen to succeed.
+
+The short form makes EMPORIUM_FUZZ_CALLS requests; `make fuzz` makes a hundred thousand.
+"""
+
+import asyncio
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import hypothesis
+import msgspec
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, strategies
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import FailureGroup
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from emporium.infra.settings import Settings, load
+from tests.http.client import ADDRESS, PASSWORD, Caller, House
+from tests.http.conftest import running
+from tests.support.sandbox import SandboxProcess
+
+CALLERS: Final = ("customer", "admin", "nobody", "support", "warehouse", "catalog_manager", "analyst", "auditor")
+_OFTEN: Final = ("customer", "admin", *CALLERS)
+"""Those who may do most ask most."""
+
+CHECKS: Final = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+_REACHED: Final = 0.8
+_SWEEP: Final = 7
+"""Parts of the calls: this many rounds over all operations, each with new examples."""
+
+UNTOUCHED: Final = frozenset({"POST /api/v1/account/logout"})
+"""What would end the sessions that the calls are made in."""
+
+
+class Fuzz:
+    """One shop, its callers, and what came of the calls."""
+
+    def __init__(self, house: House, callers: dict[str, Caller], known: dict[str, list[Any]]) -> None:
+        self.house = house
+        self.callers = callers
+        self.known = known
+        self.statuses: dict[str, Counter[int]] = defaultdict(Counter)
+
+    def better(self, chance: random.Random, case: Any) -> None:
+        """Puts what exists in the place of what was made up, now and then: else hardly anything would be found."""
+        for name, value in dict(case.path_parameters or {}).items():
+            if name in self.known and chance.random() < 0.7:
+                case.path_parameters[name] = chance.choice(self.known[name])
+            elif not str(value):
+                case.path_parameters[name] = "x"
+        if isinstance(case.body, dict):
+            self._fill(chance, case.body)
+
+    def _fill(self, chance: random.Random, body: dict[str, Any]) -> None:
+        for name, value in body.items():
+            if name in self.known and chance.random() < 0.7:
+                body[name] = chance.choice(self.known[name])
+            elif isinstance(value, dict):
+                self._fill(chance, value)
+
+    async def call(self, case: Any, caller: str) -> httpx.Response:
+        kwargs = case.as_transport_kwargs(base_url="http://shop")
+        made_up = {name.lower(): value for name, value in (kwargs.get("headers") or {}).items() if _sane(value)}
+        headers = {**made_up, **self.callers[caller].headers}
+        headers.pop("consistency-token", None)
+        request = httpx.Request(
+            kwargs["method"], kwargs["url"], params=kwargs.get("params"), headers=headers, json=kwargs.get("json"),
+            content=kwargs.get("data"),
+        )  # fmt: skip
+        answer = await self.house.client.send(request)
+        self.statuses[f"{case.method.upper()} {case.operation.path}"][answer.status_code] += 1
+        return answer
+
+
+def _sane(value: object) -> bool:
+    return isinstance(value, str) and value.isascii() and value.isprintable()
+
+
+@pytest.fixture
+def fuzz(settings: Settings, folder: Path) -> Iterator[tuple[asyncio.Runner, Fuzz]]:
+    """A shop with its saga, and callers of every role who have bought something."""
+    with SandboxProcess(folder / "sandbox.sqlite") as sandbox, asyncio.Runner() as runner:
+        there = msgspec.structs.replace(
+            settings, provider_url=sandbox.url, carrier_url=sandbox.url, limit_account="9999999/1"
+        )
+        opened = running(there, saga=True)
+        house = runner.run(opened.__aenter__())
+        try:
+            yield runner, runner.run(_furnish(house))
+        finally:
+            runner.run(opened.__aexit__(None, None, None))
+
+
+async def _furnish(house: House) -> Fuzz:
+    callers = {"nobody": house.guest(), "customer": await house.register("fuzz@example.org")}
+    for role in set(CALLERS) - set(callers):
+        callers[role] = await house.staff(role)
+    numbers = []
+    for caller in callers.values():
+        await caller.add()
+        placed = await caller.check_out()
+        assert placed.status_code == 202, placed.text
+        numbers.append(placed.json()["order_number"])
+    await house.order_is(callers["customer"], numbers[1], "confirmed")
+    for caller in callers.values():
+        await caller.add()
+    offer = {"name": "Ten off", "kind": "percentage", "percent": "10"}
+    made = await callers["admin"].post("/admin/promotions", {"code": "TEN", "promotion": offer})
+    assert made.status_code == 201, made.text
+    quoted = await callers["customer"].post("/checkout/quotes", {"country": "GB"})
+    assert quoted.status_code == 201, quoted.text
+    known: dict[str, list[Any]] = {
+        "number": numbers, "order_number": numbers, "sku": ["MUG", "TEA", "POT"], "warehouse": ["LON"],
+        "product": ["mug", "tea"], "parcel": [1], "country": ["GB", "DE"], "currency": ["GBP"], "line": [1],
+        "email": ["fuzz@example.org", "new@example.org"], "password": [PASSWORD], "shipping_address": [ADDRESS],
+        "quantity": [1, 2], "payment_method": ["pm_ok"], "code": ["TEN"], "quote_id": [quoted.json()["quote_id"]],
+        "postcode": ["SW1Y 4JH"], "role": ["support"],
+    }  # fmt: skip
+    return Fuzz(house, callers, known)
+
+
+@pytest.mark.timeout(900)
+def test_the_api_keeps_its_promises_whatever_is_asked(fuzz: tuple[asyncio.Runner, Fuzz]) -> None:
+    runner, shop = fuzz
+    document = runner.run(shop.house.client.get("/api/v1/openapi.json")).json()
+    schema = schemathesis.openapi.from_dict(document)
+    operations = [one.ok() for one in schema.get_all_operations()]
+    operations = [one for one in operations if f"{one.method.upper()} {one.path}" not in UNTOUCHED]
+    each = max(1, load().fuzz_calls // len(operations) // 2)
+    chance = random.Random(1)
+    broken: list[str] = []
+    for operation in operations:
+        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+            try:
+                _examine(runner, shop, operation, mode, each, chance)
+            except FailureGroup as failures:
+                broken += [str(one) for one in failures.exceptions]
+    assert not broken, "\n\n".join(broken)
+    total = sum(sum(one.values()) for one in shop.statuses.values())
+    succeeded = {name for name, seen in shop.statuses.items() if any(status < 300 for status in seen)}
+    missed = {name: dict(seen) for name, seen in sorted(shop.statuses.items()) if name not in succeeded}
+    assert total >= load().fuzz_calls * 0.9, f"only {total} calls"
+    assert len(succeeded) >= _REACHED * len(operations), f"never seen to succeed: {missed}"
+
+
+def _examine(
+    runner: asyncio.Runner, shop: Fuzz, operation: Any, mode: GenerationMode, count: int, chance: random.Random
+) -> None:
+    try:
+        cases = operation.as_strategy(generation_mode=mode)
+    except Exception:  # nothing about this operation can be wrong
+        return
+
+    @hypothesis.settings(
+        max_examples=count, database=None, deadline=None, phases=[Phase.generate], derandomize=True,
+        suppress_health_check=list(HealthCheck), report_multiple_bugs=False,
+    )  # fmt: skip
+    @hypothesis.given(case=cases, caller=strategies.sampled_from(_OFTEN))
+    def ask(case: Any, caller: str) -> None:
+        if mode is GenerationMode.POSITIVE:
+            shop.better(chance, case)
+        answer = runner.run(shop.call(case, caller))
+        case.validate_response(answer, checks=CHECKS)
+
+    try:
+        run: Callable[[], None] = ask
+        run()
+    except hypothesis.errors.Unsatisfiable:
+        return

@@ -30,7 +30,7 @@ from emporium.domain import cart, order, payment, shipment
 from emporium.domain.base import Command, Money
 from emporium.domain.cart import CART
 from emporium.domain.order import ORDER
-from emporium.domain.payment import PAYMENT
+from emporium.domain.payment import PAYMENT, payment_id_of
 from emporium.domain.shipment import SHIPMENT
 
 __all__ = ["Effects", "Finished", "Park", "Perform", "Retry"]
@@ -292,6 +292,8 @@ class Effects:
         parcel = state.parcels.get(number)
         if parcel is None or parcel.labelled or state.status == shipment.CANCELLED:
             return Finished()
+        if await self._only_secured(order_id):
+            return Retry(ASKING, "its money is secured, but not taken yet", failed=False)
         address = await self._address(order_id)
         if isinstance(address, str):
             return Park(address)
@@ -311,6 +313,14 @@ class Effects:
             pack=self._automatic,
         )
         return Finished([labelled])
+
+    async def _only_secured(self, order_id: UUID) -> bool:
+        """Whether the money may still turn out not to be there. What the cache knows to be taken is taken."""
+        for fresh in (False, True):
+            paid, _ = await self._payments.load(PAYMENT, payment_id_of(order_id), fresh=fresh)
+            if paid is not None and paid.captured:
+                return False
+        return paid is not None
 
     async def _address(self, order_id: UUID) -> Address | str:
         """Where the order goes, or why that cannot be known."""

@@ -157,8 +157,9 @@ class HttpProvider:
                 for known in found.data:
                     at = known.taken_at or known.at
                     if known.status == "succeeded" and at is not None:
-                        order = None if known.order is None else UUID(known.order)
-                        yield Booked(known.key, order, Money(sign * known.amount, known.currency), at, known.id)
+                        yield Booked(
+                            known.key, _uuid(known.order), Money(sign * known.amount, known.currency), at, known.id
+                        )
                 after = found.next
 
     async def aclose(self) -> None:
@@ -208,6 +209,13 @@ class HttpProvider:
         if status != _OK:
             raise _unusable(status, body)
         return _decode(_found, body)
+
+
+def _uuid(order: str | None) -> UUID | None:
+    try:
+        return None if order is None else UUID(order)
+    except ValueError:
+        return None  # a charge of somebody else
 
 
 def _decode(decoder: "msgspec.json.Decoder[_T]", body: bytes) -> _T:

@@ -43,7 +43,7 @@ Percent = Annotated[str, Meta(pattern=r"^(100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4}
 Amount = Annotated[int, Meta(ge=0, le=MAX_AMOUNT, description="Minor units.")]
 Grams = Annotated[int, Meta(ge=0, le=MAX_GRAMS, description="Grams.")]
 Days = Annotated[int, Meta(ge=0, le=MAX_DAYS, description="Working days.")]
-Version = Annotated[int, Meta(ge=1, lt=2**63)]
+Version = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 
 

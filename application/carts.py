@@ -1,6 +1,7 @@
 """Carts: add what can be had, change, merge at log-in, and show every item with what changed since it was added."""
 
 import asyncio
+import contextlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 from emporium.application import coupons
 from emporium.application.checkout import CURRENCY_NOT_SOLD, LANGUAGE_UNKNOWN
 from emporium.application.commands import handle
-from emporium.application.ports import Idempotency, Meta
+from emporium.application.ports import Idempotency, Meta, Unavailable
 from emporium.application.shop import Offer, Offers, Shop
 from emporium.application.work import Committed, Work
 from emporium.domain.base import Command, Money, Reason, Rejected, Sealed
@@ -401,7 +402,8 @@ async def merge(shop: Shop, *, source: UUID, customer_id: UUID, cause: Meta) -> 
         return False, None
     if merged and noted:
         # The note has gone over to the customer, whose erasure must not leave a copy that can be read.
-        await shop.vault.erase(source)
+        with contextlib.suppress(Unavailable):
+            await shop.vault.erase(source)
     return merged, committed
 
 

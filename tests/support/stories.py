@@ -6,7 +6,19 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
 
 from emporium.application.ports import EventLog, Meta, NewEvent, Recorded, Unit
-from emporium.domain import cart, category, order, payment, product, reservation, shipment, stock
+from emporium.domain import (
+    api_key,
+    cart,
+    category,
+    customer,
+    invitation,
+    order,
+    payment,
+    product,
+    reservation,
+    shipment,
+    stock,
+)
 from emporium.domain.base import Event, Money, Sealed
 
 SPACE = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
@@ -224,6 +236,37 @@ def visitors(number: int) -> Iterator[Happening]:
         yield "ordering", key, event, START, str(key)
 
 
+def members(number: int) -> Iterator[Happening]:
+    """An account that becomes staff, proves its address, and may be erased; now and then an invitation and a key."""
+    who, at = uuid5(SPACE, f"member {number}"), START + timedelta(minutes=number)
+    email, name = Sealed(who, "CustomerRegistered", b"email"), Sealed(who, "CustomerRegistered", b"name")
+    moved = Sealed(who, "EmailChangeRequested", b"moved")
+    other = uuid5(who, "other")
+    events: list[tuple[UUID, Event]] = [
+        (who, customer.CustomerRegistered(customer_id=who, email=email, name=name, roles=("customer",), at=at)),
+        (who, customer.EmailVerified(customer_id=who, at=at)),
+        (who, customer.RoleGranted(customer_id=who, role="support")),
+    ]
+    if number % 2:
+        events.append((who, customer.ProfileChanged(customer_id=who, email=moved)))
+        events.append((who, customer.TwoFactorEnabled(customer_id=who, recovery=(), step=1, at=at)))
+        events.append((who, customer.RoleRevoked(customer_id=who, role="support")))
+        sealed = Sealed(other, "StaffInvited", b"email")
+        events.append(
+            (other, invitation.StaffInvited(invitation_id=other, email=sealed, roles=("admin",), expires_at=at))
+        )
+        events.append((other, invitation.InvitationWithdrawn(invitation_id=other, at=at)))
+    else:
+        scopes = ("support:read", "warehouse:write")
+        made = api_key.ApiKeyCreated(key_id=other, name=f"Key {number}", scopes=scopes, digest=b"", expires_at=at)
+        events.append((other, made))
+        events.append((other, api_key.ApiKeyRevoked(key_id=other, at=at)))
+    if number % 3 == 0:
+        events.append((who, customer.CustomerErased(customer_id=who, reason="asked for it")))
+    for step, (stream, event) in enumerate(events):
+        yield "accounts", stream, event, at + timedelta(seconds=step), str(stream)
+
+
 def shelves() -> Iterator[Happening]:
     """Categories, products with variants and prices, and units of all of them."""
     home, garden, tools = (category.category_id_of(slug) for slug in ("home", "garden", "tools"))
@@ -288,6 +331,7 @@ def year(orders: int, *, seed: int = 1, customers: int = 5) -> list[Happening]:
     rng = random.Random(seed)
     people = [uuid5(SPACE, f"customer {n}") for n in range(customers)]
     stories: list[list[Happening]] = [list(visitors(n)) for n in range(orders // 4 + 1)]
+    stories += [list(members(n)) for n in range(orders // 4 + 1)]
     for n in range(orders):
         ending = ENDINGS[n % len(ENDINGS)]
         stories.append(list(Order(n, ending, customer=people[n % customers] if n % 4 else None).happenings()))

@@ -255,7 +255,7 @@ def test_a_living_worker_stands_aside_and_comes_back(
 
 
 def _leaders(shop: Settings) -> dict[str, str | None]:
-    found = rows(shop, "SELECT split_part(name, '/', 2), owner FROM emporium_leases WHERE name NOT LIKE '%projection%'")
+    found = rows(shop, "SELECT split_part(name, '/', 2), owner FROM emporium_leases WHERE name ~ '^([a-z]+)/\\1$'")
     return {name: owner for name, owner in found if owner is not None}
 
 

@@ -17,7 +17,7 @@ from emporium.http.caching import tagged
 from emporium.http.consistency import token_after
 from emporium.http.idempotency import Answer, once
 from emporium.http.problems import KINDS
-from emporium.http.reply import Headers, Reply
+from emporium.http.reply import Headers, Nothing, Reply
 from emporium.http.request import Request, actor_of, cart_of_header
 from emporium.http.trials import Trial, evenly
 
@@ -139,12 +139,12 @@ class AccountController(Controller):
         return Reply.of(EmailVerified(customer_id=customer_id, orders_claimed=count))
 
     @post("/verification/request", status_code=202, guards=[person])
-    async def ask_for_verification(self, request: Request) -> Reply[None]:
+    async def ask_for_verification(self, request: Request) -> Reply[Nothing]:
         """Sends another link that proves the address, unless one was sent a minute ago or none is needed."""
         session = await request.customer()
         cause = request.cause(actor_of(session), "")
         await accounts.request_verification(request.services.shop, customer_id=session.customer, cause=cause)
-        return Reply(b"{}", 202)
+        return Reply.of(Nothing(), 202)
 
     @post("/login", status_code=200, opt={"cart": True})
     async def log_in(self, request: Request, data: JSONBody[LogIn]) -> Reply[LoggedIn]:

@@ -15,7 +15,7 @@ from emporium.http.auth import person
 from emporium.http.bodies import Body, Line
 from emporium.http.caching import tagged
 from emporium.http.problems import KINDS
-from emporium.http.reply import Reply
+from emporium.http.reply import Nothing, Reply
 from emporium.http.request import Request, actor_of
 from emporium.http.trials import Trial, evenly
 
@@ -123,11 +123,11 @@ class SecurityController(Controller):
     tags = ["account"]
 
     @post("/password/reset/request", status_code=202)
-    async def ask_for_reset(self, request: Request, data: JSONBody[AskForReset]) -> Reply[None]:
+    async def ask_for_reset(self, request: Request, data: JSONBody[AskForReset]) -> Reply[Nothing]:
         """Sends a link by which another password can be set. The answer tells nothing about the address."""
         cause = request.cause("anonymous", "")
         await evenly(accounts.request_password_reset(request.services.shop, email=data.email, cause=cause))
-        return Reply(b"{}", 202)
+        return Reply.of(Nothing(), 202)
 
     @post("/password/reset", status_code=204)
     async def reset(self, request: Request, data: JSONBody[ResetPassword]) -> Reply[None]:
@@ -162,14 +162,14 @@ class SecurityController(Controller):
         return Reply(b"", 204)
 
     @post("/email", status_code=202, guards=[person])
-    async def change_email(self, request: Request, data: JSONBody[NewEmail]) -> Reply[None]:
+    async def change_email(self, request: Request, data: JSONBody[NewEmail]) -> Reply[Nothing]:
         """Sends a link to the new address and one to the old: both have to be used."""
         session = await request.customer()
         shop = request.services.shop
         await prove(request, data.password)
         cause = request.cause(actor_of(session), "")
         await accounts.request_email_change(shop, customer_id=session.customer, email=data.email, cause=cause)
-        return Reply(b"{}", 202)
+        return Reply.of(Nothing(), 202)
 
     @post("/email/confirm", status_code=200)
     async def confirm_email(self, request: Request, data: JSONBody[UseLink]) -> Reply[EmailConfirmed]:

@@ -162,6 +162,8 @@ def _complete_answers(operation: dict[str, Any], handler: HTTPRouteHandler, need
         names.append("Consistency-Token")
     answer["headers"] = {name: _HEADERS[name] for name in names}
     answer["description"] = operation["summary"] + "."
+    if status == "204":
+        answer.pop("content", None)
     # Any request may bring a token that is none, a parameter that is not known, or come too often.
     statuses = {"400", "401", "429", "503"}
     if "tagged" in opt:

@@ -6,7 +6,7 @@ import msgspec
 from litestar import Response
 from litestar.types import HTTPResponseStartEvent, Receive, Scope, Send
 
-__all__ = ["ENCODER", "Headers", "Reply"]
+__all__ = ["ENCODER", "Headers", "Nothing", "Reply"]
 
 T = TypeVar("T")
 
@@ -14,6 +14,10 @@ Headers = list[tuple[bytes, bytes]]
 
 ENCODER: Final = msgspec.json.Encoder()
 JSON: Final = b"application/json"
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """There is nothing to tell: an empty object."""
 
 
 class Reply(Response[T]):

@@ -1,5 +1,6 @@
 """/api/v1/account: everything that is held about the caller, and its erasure."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -95,6 +96,7 @@ class DataController(Controller):
         customer, _ = await shop.logs["accounts"].load(CUSTOMER, customer_id, fresh=True)
         if profile is None or customer is None:
             raise KINDS.not_found()
+        orders = await _orders(request, customer_id)
         held = Held(
             made_at=shop.clock.now(),
             profile=profile,
@@ -109,9 +111,9 @@ class DataController(Controller):
             cart=await _events(request, "ordering", cart_id_of(customer_id)),
             orders=[
                 HeldOrder(order_number=number, status=status, history=await _events(request, "ordering", order_id))
-                for order_id, number, status in await _orders(request, customer_id)
+                for order_id, number, status in orders
             ],
-            notifications=await _notifications(request, customer_id),
+            notifications=await _notifications(request, [customer_id, *(order_id for order_id, _, _ in orders)]),
         )
         headers = [
             (b"cache-control", b"no-store"),
@@ -163,11 +165,10 @@ async def _orders(request: Request, customer_id: UUID) -> list[tuple[UUID, str, 
         cursor = page.next
 
 
-async def _notifications(request: Request, customer_id: UUID) -> list[HeldEvent]:
-    """The messages to the customer, which their context keeps under the customer as correlation."""
-    vault = request.services.shop.vault
-    recorded = await request.services.shop.logs["notifications"].by_correlation(str(customer_id))
-    return [await _clear(vault, one) for one in recorded]
+async def _notifications(request: Request, subjects: Sequence[UUID]) -> list[HeldEvent]:
+    """The messages that were sent, which their context keeps under the account or the order that they are about."""
+    log, vault = request.services.shop.logs["notifications"], request.services.shop.vault
+    return [await _clear(vault, one) for subject in subjects for one in await log.by_correlation(str(subject))]
 
 
 async def _events(request: Request, log: str, stream: UUID) -> list[HeldEvent]:

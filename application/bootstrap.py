@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import psycopg
 
-from emporium.application import erasure
+from emporium.application import erasure, webhooks
 from emporium.application.effects import Effects
 from emporium.application.housekeeping import Chore, Housekeeping
+from emporium.application.notifications import NAME as NOTIFICATIONS
+from emporium.application.notifications import UPSTREAMS, Composer, NoticeFollower, performers
 from emporium.application.policies import POLICIES
-from emporium.application.ports import Clock, Media, Notices, ProviderRecord
+from emporium.application.ports import Clock, Media, Notices, ProviderRecord, Sender
 from emporium.application.runner import BATCH, Follower, ProcessManager, TaskRunner
 from emporium.application.schedules import TimeLimits, scheduler
 from emporium.application.shop import Offer, Shop
 from emporium.application.terms import Terms, fresh_shop
 from emporium.domain.base import Money
+from emporium.domain.notification import EMAIL, PUSH, SMS
 from emporium.domain.registry import AGGREGATES, LOGS, SCHEMAS, UPCASTERS
 from emporium.infra.attempts import Attempts
 from emporium.infra.breaker import Breaker
@@ -38,10 +41,13 @@ from emporium.infra.eventstore import (
     migrate,
 )
 from emporium.infra.eventstore.database import Database
+from emporium.infra.letters import TemplateLetters
+from emporium.infra.mail import SmtpSender
 from emporium.infra.media import MediaFolder
 from emporium.infra.monitor import ModelState, Picture, look
 from emporium.infra.passwords import Passwords
 from emporium.infra.provider_http import HttpProvider
+from emporium.infra.push import AppriseSender
 from emporium.infra.rates import MIGRATIONS as RATE_MIGRATIONS
 from emporium.infra.rates import SharedRates
 from emporium.infra.sessions import MIGRATIONS as SESSION_MIGRATIONS
@@ -50,6 +56,7 @@ from emporium.infra.settings import Settings, StartupProblem
 from emporium.infra.tracing import open_traces
 from emporium.infra.vault import MIGRATIONS as VAULT_MIGRATIONS
 from emporium.infra.vault import Masters, masters_from_file, masters_from_text, masters_in_folder, open_vault
+from emporium.infra.webhook_http import HttpWebhooks
 from emporium.projections import catalog_pages, saga_monitor
 from emporium.projections.engine import Engine
 from emporium.projections.generations import MIGRATIONS as PROJECTION_MIGRATIONS
@@ -68,7 +75,9 @@ __all__ = [
     "housekeeping",
     "limits_of",
     "main_dsn",
+    "composer",
     "migrate_all",
+    "notifier",
     "observe",
     "open_doors",
     "open_shop",
@@ -78,6 +87,9 @@ __all__ = [
     "provider_record",
     "registry",
     "rewrap_keys",
+    "silent_managers",
+    "webhook_addresses",
+    "webhook_caller",
 ]
 
 NOWHERE: Final = "http://127.0.0.1:9"
@@ -310,6 +322,83 @@ def process_managers(
         tasks = TaskRunner(log, performers, shop.clock, shop.schedule, shop.traces)
         managers.append(ProcessManager(policy.name, followers, tasks, shop.leases[policy.name], name, ttl))
     return managers
+
+
+def composer(opened: Opened) -> Composer:
+    """Puts messages into words."""
+    shop, settings = opened.shop, opened.settings
+    return Composer(
+        shop.logs,
+        shop.vault,
+        TemplateLetters(),
+        shop.clock,
+        order_token=CartTokens(shop.vault.fingerprint("secret", "order tokens")).sign_cart,
+        public_url=settings.shop_url,
+        shop_name=settings.mail_from.partition("<")[0].strip(' "'),
+    )
+
+
+@asynccontextmanager
+async def notifier(opened: Opened, *, name: str, ttl: float = 5.0) -> AsyncIterator[ProcessManager]:
+    """What makes messages of events and sends them; `name` is this process in the leases."""
+    shop, settings = opened.shop, opened.settings
+    senders: dict[str, Sender] = {}
+    writer = composer(opened)
+    async with AsyncExitStack() as stack:
+        if settings.smtp_url is not None:
+            senders[EMAIL] = mail = SmtpSender(settings.smtp_url, settings.mail_from)
+            stack.push_async_callback(mail.aclose)
+        for channel, url in ((SMS, settings.sms_url), (PUSH, settings.push_url)):
+            if url is not None:
+                senders[channel] = apprise = AppriseSender(url, writer.shop)
+                stack.callback(apprise.close)
+        channels = (EMAIL, *(channel for channel in (SMS, PUSH) if channel in senders))
+        followers = [
+            NoticeFollower(
+                shop.logs,
+                log,
+                shop.clock,
+                shop.schedule,
+                channels=channels,
+                outbox=EMAIL not in senders,
+                traces=shop.traces,
+            )
+            for log in UPSTREAMS
+        ]
+        sending = performers(writer, senders, shop.clock) | {one.later_kind: one.again for one in followers}
+        tasks = TaskRunner(shop.logs[NOTIFICATIONS], sending, shop.clock, shop.schedule, shop.traces)
+        yield ProcessManager(NOTIFICATIONS, followers, tasks, shop.leases[NOTIFICATIONS], name, ttl)
+
+
+def silent_managers(shop: Shop, *, name: str) -> list[ProcessManager]:
+    """Pass over all events without telling anybody, for a playback of history."""
+    tell = [NoticeFollower(shop.logs, log, shop.clock, shop.schedule, silent=True) for log in UPSTREAMS]
+    call = [webhooks.WebhookFollower(shop.logs, log, shop.clock, shop.schedule, silent=True) for log in webhooks.LOGS]
+    log, lease = shop.logs[NOTIFICATIONS], shop.leases[NOTIFICATIONS]
+    return [
+        ProcessManager(NOTIFICATIONS, tell, TaskRunner(log, {}, shop.clock, shop.schedule), lease, name),
+        ProcessManager(webhooks.NAME, call, TaskRunner(log, {}, shop.clock, shop.schedule), lease, name),
+    ]
+
+
+def webhook_addresses(opened: Opened) -> HttpWebhooks:
+    """Knows which addresses other programs may have; opens nothing."""
+    return HttpWebhooks(private=opened.settings.private_webhooks)
+
+
+@asynccontextmanager
+async def webhook_caller(opened: Opened, *, name: str, ttl: float = 5.0) -> AsyncIterator[ProcessManager]:
+    """What tells other programs of events; `name` is this process in the leases."""
+    shop = opened.shop
+    calls = HttpWebhooks(private=opened.settings.private_webhooks)
+    followers = [webhooks.WebhookFollower(shop.logs, log, shop.clock, shop.schedule) for log in webhooks.LOGS]
+    performing = webhooks.performers(shop.logs, shop.vault, calls, shop.clock)
+    performing |= {one.later_kind: one.again for one in followers}
+    tasks = TaskRunner(shop.logs[NOTIFICATIONS], performing, shop.clock, shop.schedule, shop.traces)
+    try:
+        yield ProcessManager(webhooks.NAME, followers, tasks, shop.leases[NOTIFICATIONS], name, ttl)
+    finally:
+        await calls.aclose()
 
 
 @asynccontextmanager

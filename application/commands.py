@@ -2,11 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 from emporium.application.coupons import give_back
-from emporium.application.ports import Meta
+from emporium.application.ports import Meta, Task
+from emporium.application.schedules import delivery_task, message_task
 from emporium.application.work import Work
 from emporium.domain import (
     api_key,
@@ -14,6 +16,7 @@ from emporium.domain import (
     category,
     customer,
     invitation,
+    notification,
     order,
     payment,
     product,
@@ -22,7 +25,10 @@ from emporium.domain import (
     shipment,
     shop_settings,
     stock,
+    subscription,
     warehouse,
+    webhook,
+    webhook_delivery,
 )
 from emporium.domain.api_key import API_KEY
 from emporium.domain.base import Aggregate, Command
@@ -30,6 +36,7 @@ from emporium.domain.cart import CART, CartItem
 from emporium.domain.category import CATEGORIES, categories_id
 from emporium.domain.customer import CUSTOMER
 from emporium.domain.invitation import INVITATION
+from emporium.domain.notification import NOTIFICATION, About, notification_id_of
 from emporium.domain.order import ORDER
 from emporium.domain.payment import PAYMENT, payment_id_of
 from emporium.domain.product import PRODUCT
@@ -47,9 +54,12 @@ from emporium.domain.reservation import (
 from emporium.domain.shipment import SHIPMENT, shipment_id_of
 from emporium.domain.shop_settings import SHOP_SETTINGS, shop_settings_id
 from emporium.domain.stock import STOCK, ReleaseUnits, ReserveUnits, ShipUnits, TakeBackUnits, stock_id_of
+from emporium.domain.subscription import SUBSCRIPTIONS, subscriptions_id
 from emporium.domain.warehouse import WAREHOUSES, warehouses_id
+from emporium.domain.webhook import WEBHOOKS, webhooks_id
+from emporium.domain.webhook_delivery import DELIVERY, Delivery, delivery_id_of
 
-__all__ = ["HANDLERS", "ROUTES", "ReserveOrder", "handle", "log_of"]
+__all__ = ["HANDLERS", "ROUTES", "Announce", "Deliver", "ReserveOrder", "handle", "log_of"]
 
 
 class ReserveOrder(Command, frozen=True, kw_only=True):
@@ -66,6 +76,27 @@ class FailAndReopen(Command, frozen=True, kw_only=True):
     order_id: UUID
     reason: str
     detail: str | None = None
+
+
+class Announce(Command, frozen=True, kw_only=True):
+    """Somebody shall be told: a message is due, or has gone `via` the outbox with this, or is `refused` by a wish."""
+
+    about: About
+    due: datetime
+    via: str | None = None
+    refused: str | None = None
+
+
+class Deliver(Command, frozen=True, kw_only=True):
+    """Other programs shall be told of events: these deliveries are due, as part of a replay where one is named.
+
+    `follow` is what is still to be done of the replay.
+    """
+
+    deliveries: tuple[Delivery, ...]
+    due: datetime
+    part: str = ""
+    follow: tuple[Task, ...] = ()
 
 
 Route = tuple[Aggregate[Any], Callable[[Any], UUID]]
@@ -126,6 +157,22 @@ def _promotions(_: Any) -> UUID:
 
 def _quote(command: Any) -> UUID:
     return command.quote_id  # type: ignore[no-any-return]
+
+
+def _notification(command: Any) -> UUID:
+    return command.notification_id  # type: ignore[no-any-return]
+
+
+def _subscriptions(_: Any) -> UUID:
+    return subscriptions_id()
+
+
+def _webhooks(_: Any) -> UUID:
+    return webhooks_id()
+
+
+def _delivery(command: Any) -> UUID:
+    return command.delivery_id  # type: ignore[no-any-return]
 
 
 ROUTES: Final[dict[type[Command], Route]] = {
@@ -228,6 +275,14 @@ ROUTES: Final[dict[type[Command], Route]] = {
     shipment.RecordLoss: (SHIPMENT, _shipment),
     shipment.RecordReturnToSender: (SHIPMENT, _shipment),
     shipment.CancelShipment: (SHIPMENT, _shipment),
+    notification.AskForNotification: (NOTIFICATION, _notification),
+    subscription.SubscribeStaff: (SUBSCRIPTIONS, _subscriptions),
+    webhook.RegisterWebhook: (WEBHOOKS, _webhooks),
+    webhook.ChangeWebhook: (WEBHOOKS, _webhooks),
+    webhook.RotateWebhookSecret: (WEBHOOKS, _webhooks),
+    webhook.RemoveWebhook: (WEBHOOKS, _webhooks),
+    webhook.RequestReplay: (WEBHOOKS, _webhooks),
+    webhook_delivery.AskForDelivery: (DELIVERY, _delivery),
 }
 """The commands that one aggregate decides alone, with the stream that they go to."""
 
@@ -336,6 +391,35 @@ async def _confirm_cancellation(work: Work, command: order.ConfirmCancellation, 
         give_back(work, state)
 
 
+async def _announce(work: Work, command: Announce, cause: Meta) -> None:
+    if command.refused is not None:
+        await _on_message(work, notification.RecordSuppression(about=command.about, reason=command.refused), cause)
+    elif command.via is not None:
+        await _on_message(work, notification.RecordSent(about=command.about, via=command.via), cause)
+    else:
+        work.unit.tasks.append(message_task(command.about, command.due, cause))
+
+
+async def _on_message(work: Work, command: Any, cause: Meta) -> None:
+    stream = notification_id_of(command.about)
+    # Nearly every outcome is the first and last of its stream: where it is not, the commit conflicts.
+    work.begin(NOTIFICATION, stream)
+    await work.load(NOTIFICATION, stream)
+    work.decide(NOTIFICATION, stream, command, cause)
+
+
+async def _deliver(work: Work, command: Deliver, cause: Meta) -> None:
+    work.unit.tasks.extend(delivery_task(one, command.due, cause, command.part) for one in command.deliveries)
+    work.unit.tasks.extend(command.follow)
+
+
+async def _on_delivery(work: Work, command: Any, cause: Meta) -> None:
+    stream = delivery_id_of(command.delivery)
+    work.begin(DELIVERY, stream)
+    await work.load(DELIVERY, stream)
+    work.decide(DELIVERY, stream, command, cause)
+
+
 HANDLERS: Final[dict[type[Command], tuple[str, Handler]]] = {
     ReserveOrder: ("inventory", _reserve_order),
     ReleaseReservation: ("inventory", _release),
@@ -343,8 +427,15 @@ HANDLERS: Final[dict[type[Command], tuple[str, Handler]]] = {
     ReturnUnits: ("inventory", _return),
     FailAndReopen: ("ordering", _fail_and_reopen),
     order.ConfirmCancellation: ("ordering", _confirm_cancellation),
+    Announce: ("notifications", _announce),
+    notification.RecordSent: ("notifications", _on_message),
+    notification.RecordSendFailure: ("notifications", _on_message),
+    notification.RecordSuppression: ("notifications", _on_message),
+    Deliver: ("notifications", _deliver),
+    webhook_delivery.RecordDelivered: ("notifications", _on_delivery),
+    webhook_delivery.RecordDeliveryFailure: ("notifications", _on_delivery),
 }
-"""The commands that touch several streams of one log."""
+"""The commands that touch several streams of one log, or streams that may not have begun."""
 
 
 def log_of(command: Command) -> str:

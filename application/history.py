@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from emporium.application.ports import Superseded, Task
-from emporium.application.runner import IDLE, Follower, ProcessManager, TaskRunner
+from emporium.application.runner import IDLE, LogFollower, ProcessManager, TaskRunner
 from emporium.application.shop import Shop
 from emporium.application.together import end
 
@@ -68,6 +68,7 @@ class Playback:
         self._shop = shop
         self._managers = managers
         self._owner = owner
+        self._leases = {manager.name: manager.leases for manager in managers}
         self._followers = [follower for manager in managers for follower in manager.followers]
         self._logs = {follower.upstream.name: follower.upstream for follower in self._followers}
         self._prompt = {manager.name: manager.tasks.part(lambda kind: not _waits(kind)) for manager in managers}
@@ -84,7 +85,7 @@ class Playback:
         try:
             deposed = False
             for manager in self._managers:
-                leases = self._shop.leases[manager.name]
+                leases = manager.leases
                 epoch = await leases.acquire(manager.name, self._owner, TTL)
                 if epoch is None:
                     epoch = await leases.acquire(manager.name, self._owner, TTL, force=True)
@@ -105,7 +106,7 @@ class Playback:
             for runner in (*self._prompt.values(), *self._timers):
                 await runner.stop()
             for name, epoch in epochs.items():
-                await self._shop.leases[name].release(name, self._owner, epoch)
+                await self._leases[name].release(name, self._owner, epoch)
 
     async def rest(self) -> None:
         """Returns when every event was handled and no prompt task is open. Raises Superseded, Stalled."""
@@ -167,11 +168,11 @@ class Playback:
         while True:
             await asyncio.sleep(TTL / 4)
             for name, epoch in epochs.items():
-                if not await self._shop.leases[name].renew(name, self._owner, epoch, TTL):
+                if not await self._leases[name].renew(name, self._owner, epoch, TTL):
                     raise Superseded(f"the lease of {name} is lost")
 
 
-async def _pump(follower: Follower, tasks: TaskRunner, epoch: int, turn: asyncio.Lock) -> None:
+async def _pump(follower: LogFollower, tasks: TaskRunner, epoch: int, turn: asyncio.Lock) -> None:
     """Followers of one log take turns: with so much at once, most of their commits would conflict."""
     await follower.resume()
     while True:

@@ -29,6 +29,8 @@ __all__ = [
     "IdempotencyReplay",
     "Label",
     "Leases",
+    "Letter",
+    "Letters",
     "LimitReached",
     "Media",
     "MediaFile",
@@ -47,15 +49,18 @@ __all__ = [
     "Recorded",
     "Restored",
     "SavedMethod",
+    "Sender",
     "Superseded",
     "Taken",
     "Task",
     "TaskUpdate",
     "Tracking",
     "Unavailable",
+    "Undelivered",
     "Unit",
     "Unreadable",
     "Vault",
+    "Webhooks",
 ]
 
 S = TypeVar("S", bound=State)
@@ -739,3 +744,69 @@ class Carrier(Protocol):
 
 class AddressRefused(Exception):
     """The carrier cannot deliver there."""
+
+
+# --- messages --------------------------------------------------------------------------------------
+
+
+class Letter(msgspec.Struct, frozen=True):
+    """What a message says: its subject on one line, the whole as plain text and as a page of HTML, and in one line."""
+
+    subject: str
+    text: str
+    html: str
+    short: str
+
+
+class Letters(Protocol):
+    """Puts messages into words. Fast enough for the event loop once it was asked a first time."""
+
+    def write(self, kind: str, language: str, values: Mapping[str, Any]) -> Letter:
+        """The letter of a kind in a language, English where there is none in that one. Raises KeyError, ValueError."""
+        ...
+
+    @property
+    def languages(self) -> Sequence[str]:
+        """The languages that every kind is written in."""
+        ...
+
+
+class Undelivered(Exception):  # noqa: N818
+    """A message was not taken; `permanent` says that trying again does not help. Names no address."""
+
+    def __init__(self, text: str, *, permanent: bool = False) -> None:
+        super().__init__(text)
+        self.permanent = permanent
+
+
+class Sender(Protocol):
+    """Carries messages by one channel. `name` says how, such as `smtp`."""
+
+    name: str
+
+    async def send(self, key: UUID, to: str, letter: Letter, unsubscribe: str | None = None) -> None:
+        """Gives the letter to whoever delivers it.
+
+        Args:
+            key: names the message; a repeated one can be told by it.
+            to: an e-mail address, a phone number or a device's token.
+            unsubscribe: the address at which the person can end such messages with one click.
+
+        Raises Undelivered.
+        """
+        ...
+
+
+class Webhooks(Protocol):
+    """Calls other programs by HTTP."""
+
+    async def check(self, url: str) -> None:
+        """Raises Undelivered, with the reason, for an address that may not or cannot be called."""
+        ...
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
+        """The HTTP status of the answer; redirections are not followed.
+
+        Raises Undelivered where there was none, or the address may not be called.
+        """
+        ...

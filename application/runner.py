@@ -37,7 +37,7 @@ from emporium.domain.base import Event, Rejected, stream_id
 from emporium.domain.order import ORDER, OrderState
 from emporium.domain.registry import AGGREGATES
 
-__all__ = ["BATCH", "Follower", "ProcessManager", "TaskRunner"]
+__all__ = ["BATCH", "Follower", "LogFollower", "ProcessManager", "TaskRunner"]
 
 _log = logging.getLogger(__name__)
 
@@ -57,49 +57,42 @@ IDLE: Final = 0.5
 """Seconds between two looks when nothing wakes a loop."""
 
 
-class Follower:
-    """One policy on one log that it follows.
+class LogFollower:
+    """Follows one log in batches, each exactly once: what it makes of a batch commits with its position.
 
     Args:
-        policy: what to do.
-        log: the policy's own log, where its events go.
+        name: of the process manager, in its tracking.
+        log: where its events and tasks go.
         upstream: the log that it follows.
-        ordering: where orders are read by id.
+        types: the event types of upstream that matter.
     """
 
     def __init__(
         self,
-        policy: Policy,
+        name: str,
         log: EventLog,
         upstream: EventLog,
-        ordering: EventLog,
+        types: frozenset[type[Event]],
         clock: Clock,
-        schedule: Schedule,
         batch: int = BATCH,
         traces: Traces | None = None,
     ) -> None:
-        self.policy = policy
+        self.name = name
         self._traces = traces
         self.log = log
         self.upstream = upstream
-        self._ordering = ordering
         self._clock = clock
-        self._schedule = schedule
         self._batch = batch
-        self.topics = frozenset(
-            f"{upstream.name}.{event.__name__}" for event in policy.table if _LOGS[event] == upstream.name
-        )
-        self._types = frozenset(event for event in policy.table if _LOGS[event] == upstream.name)
+        self.topics = frozenset(f"{upstream.name}.{event.__name__}" for event in types)
+        self._types = types
         self.position = self._committed = 0
 
     async def resume(self) -> None:
         """Takes up where the last leader committed. Raises Restored where the log does not go so far."""
-        self.position = self._committed = await self.log.tracking(self.policy.name, self.upstream.name)
+        self.position = self._committed = await self.log.tracking(self.name, self.upstream.name)
         if self.position > (head := await self.upstream.head()):
             # Events that come in its place would be passed over without a word.
-            raise Restored(
-                f"{self.policy.name} has followed {self.upstream.name} to {self.position}, it ends at {head}"
-            )
+            raise Restored(f"{self.name} has followed {self.upstream.name} to {self.position}, it ends at {head}")
 
     async def step(self, epoch: int) -> tuple[bool, list[Task]]:
         """Handles one batch: whether there was anything, and the tasks that it made.
@@ -132,7 +125,7 @@ class Follower:
         for recorded in events:
             if recorded.meta.request is not None:
                 traces.record(
-                    f"{self.policy.name} {type(recorded.event).__name__}",
+                    f"{self.name} {type(recorded.event).__name__}",
                     request=recorded.meta.request,
                     key=span_of(self._cause_of(recorded)),
                     parent=span_of(recorded.meta),
@@ -150,15 +143,71 @@ class Follower:
             await self._react([], self._tracking(self.position, epoch))
             self._committed = self.position
 
+    async def again(self, task: Task) -> Finished | Retry | Park:
+        """Performs a `later` task: reacts to the event as if it came now."""
+        raise NotImplementedError
+
+    async def _react(self, events: Sequence[Recorded], tracking: Tracking, aside: Sequence[Task] = ()) -> list[Task]:
+        """Commits what follows from the events, with the position; the tasks that were made."""
+        raise NotImplementedError
+
     def _tracking(self, upto: int, epoch: int) -> Tracking:
         return Tracking(
-            name=self.policy.name,
+            name=self.name,
             upstream=self.upstream.name,
             old=self._committed,
             new=upto,
             epoch=epoch,
             incarnation=self.upstream.incarnation,
         )
+
+    def _unread(self, bad: Unreadable) -> Task:
+        """The task that reads an event again which cannot be read: others must not wait for it."""
+        _log.error("%s sets aside what it cannot read: %s", self.name, bad)
+        return Task(
+            id=stream_id("task", "later", self.name, bad.log, bad.position),
+            kind=self.later_kind,
+            due=self._clock.now() + backoff(0),
+            stream=bad.stream,
+            data={"position": bad.position, "reason": _storable(str(bad))},
+            cause=Meta(str(bad.stream), f"event:{bad.log}/{bad.position}", f"system:{self.name}"),
+        )
+
+    def _cause_of(self, recorded: Recorded) -> Meta:
+        return Meta(recorded.meta.correlation, f"event:{recorded.id}", f"system:{self.name}", recorded.meta.request)
+
+    @property
+    def later_kind(self) -> str:
+        """The kind of the tasks of this follower's events that wait."""
+        return f"{_LATER}{self.name}.{self.upstream.name}"
+
+
+class Follower(LogFollower):
+    """One policy on one log that it follows.
+
+    Args:
+        policy: what to do.
+        log: the policy's own log, where its events go.
+        upstream: the log that it follows.
+        ordering: where orders are read by id.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        log: EventLog,
+        upstream: EventLog,
+        ordering: EventLog,
+        clock: Clock,
+        schedule: Schedule,
+        batch: int = BATCH,
+        traces: Traces | None = None,
+    ) -> None:
+        types = frozenset(event for event in policy.table if _LOGS[event] == upstream.name)
+        super().__init__(policy.name, log, upstream, types, clock, batch, traces)
+        self.policy = policy
+        self._ordering = ordering
+        self._schedule = schedule
 
     async def _react(self, events: Sequence[Recorded], tracking: Tracking, aside: Sequence[Task] = ()) -> list[Task]:
         stale: frozenset[UUID] | None = frozenset()
@@ -264,31 +313,6 @@ class Follower:
             data={"position": recorded.position, "reason": _storable(reason)},
             cause=self._cause_of(recorded),
         )
-
-    def _unread(self, bad: Unreadable) -> Task:
-        """The task that reads an event again which cannot be read: others must not wait for it."""
-        _log.error("%s sets aside what it cannot read: %s", self.policy.name, bad)
-        return Task(
-            id=stream_id("task", "later", self.policy.name, bad.log, bad.position),
-            kind=self.later_kind,
-            due=self._clock.now() + backoff(0),
-            stream=bad.stream,
-            data={"position": bad.position, "reason": _storable(str(bad))},
-            cause=Meta(str(bad.stream), f"event:{bad.log}/{bad.position}", f"system:{self.policy.name}"),
-        )
-
-    def _cause_of(self, recorded: Recorded) -> Meta:
-        return Meta(
-            recorded.meta.correlation,
-            f"event:{recorded.id}",
-            f"system:{self.policy.name}",
-            recorded.meta.request,
-        )
-
-    @property
-    def later_kind(self) -> str:
-        """The kind of the tasks of this follower's events that wait."""
-        return f"{_LATER}{self.policy.name}.{self.upstream.name}"
 
     async def again(self, task: Task) -> Finished | Retry | Park:
         """Performs a `later` task: reacts to the event as if it came now."""
@@ -494,7 +518,7 @@ class ProcessManager:
     def __init__(
         self,
         name: str,
-        followers: Sequence[Follower],
+        followers: Sequence[LogFollower],
         tasks: TaskRunner,
         leases: Leases,
         owner: str,
@@ -503,7 +527,7 @@ class ProcessManager:
         self.name = name
         self.followers = followers
         self.tasks = tasks
-        self._leases = leases
+        self.leases = leases
         self._owner = owner
         self._ttl = ttl
         self.epoch: int | None = None
@@ -515,7 +539,7 @@ class ProcessManager:
         """
         while True:
             try:
-                self.epoch = await self._leases.acquire(self.name, self._owner, self._ttl)
+                self.epoch = await self.leases.acquire(self.name, self._owner, self._ttl)
                 if self.epoch is None:
                     await asyncio.sleep(self._ttl / 4)
                     continue
@@ -533,7 +557,7 @@ class ProcessManager:
                 if epoch is not None:
                     try:
                         async with asyncio.timeout(1.0):
-                            await self._leases.release(self.name, self._owner, epoch)
+                            await self.leases.release(self.name, self._owner, epoch)
                     except (Unavailable, TimeoutError):
                         _log.info("%s could not give its lease back; it runs out by itself", self.name)
 
@@ -547,10 +571,10 @@ class ProcessManager:
     async def _renew(self, epoch: int) -> None:
         while True:
             await asyncio.sleep(self._ttl / 3)
-            if not await self._leases.renew(self.name, self._owner, epoch, self._ttl):
+            if not await self.leases.renew(self.name, self._owner, epoch, self._ttl):
                 raise Superseded(f"the lease of {self.name} is lost")
 
-    async def _follow(self, follower: Follower, epoch: int) -> None:
+    async def _follow(self, follower: LogFollower, epoch: int) -> None:
         await follower.resume()
         while True:
             woken = await follower.upstream.wait(follower.position, IDLE, topics=follower.topics)

@@ -1,7 +1,7 @@
 """Which events make which tasks necessary: the timers and effects of the program on one page."""
 
 from collections.abc import Callable, Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -9,10 +9,21 @@ import msgspec
 
 from emporium.application.ports import Meta, NewEvent, Task
 from emporium.application.work import Schedule
-from emporium.domain import cart, order, payment, shipment
+from emporium.domain import cart, notification, order, payment, shipment, webhook, webhook_delivery
 from emporium.domain.base import State, stream_id
+from emporium.domain.notification import About, notification_id_of
+from emporium.domain.webhook_delivery import Delivery, delivery_id_of
 
-__all__ = ["ASKING", "TimeLimits", "scheduler"]
+__all__ = ["ASKING", "MESSAGE", "REPLAY", "WEBHOOK", "TimeLimits", "delivery_task", "message_task", "scheduler"]
+
+MESSAGE: Final = "effect.message"
+"""The kind of the tasks that send a message."""
+
+WEBHOOK: Final = "effect.webhook"
+"""The kind of the tasks that deliver a webhook."""
+
+REPLAY: Final = "effect.webhook_replay"
+"""The kind of the tasks that make deliveries of a log's past."""
 
 
 class TimeLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +52,18 @@ def _task(new: NewEvent, kind: str, stream: UUID, after: timedelta, part: object
     """A task with an id of its own stream, kind and part: scheduling it again while it stands changes nothing."""
     cause = Meta(new.meta.correlation, f"event:{new.id}", f"system:{kind}", new.meta.request)
     return Task(stream_id("task", kind, stream, part), kind, new.at + after, stream, data, cause)
+
+
+def message_task(about: About, due: datetime, cause: Meta, part: object = 0) -> Task:
+    """The task that sends a message; `part` tells its tries apart."""
+    stream = notification_id_of(about)
+    return Task(stream_id("task", MESSAGE, stream, part), MESSAGE, due, stream, msgspec.to_builtins(about), cause)
+
+
+def delivery_task(delivery: Delivery, due: datetime, cause: Meta, part: object = 0) -> Task:
+    """The task that delivers a webhook; `part` tells its tries apart."""
+    stream = delivery_id_of(delivery)
+    return Task(stream_id("task", WEBHOOK, stream, part), WEBHOOK, due, stream, msgspec.to_builtins(delivery), cause)
 
 
 def scheduler(limits: TimeLimits, cart_limit: Callable[[], timedelta] | None = None) -> Schedule:
@@ -91,6 +114,22 @@ def scheduler(limits: TimeLimits, cart_limit: Callable[[], timedelta] | None = N
         if not isinstance(before, cart.CartState) or not before.items:
             yield _task(new, "timer.cart_expiry", new.stream, cart_left())
 
+    def message(new: NewEvent, event: Any, _: State | None) -> Iterable[Task]:
+        due = event.again_at if isinstance(event, notification.NotificationFailed) else new.at
+        cause = Meta(new.meta.correlation, f"event:{new.id}", f"system:{MESSAGE}", new.meta.request)
+        yield message_task(event.about, due, cause, new.version)
+
+    def delivery(new: NewEvent, event: Any, _: State | None) -> Iterable[Task]:
+        due = event.again_at if isinstance(event, webhook_delivery.WebhookFailed) else new.at
+        cause = Meta(new.meta.correlation, f"event:{new.id}", f"system:{WEBHOOK}", new.meta.request)
+        # By version: a replay's tries are others than the first ones.
+        yield delivery_task(event.delivery, due, cause, new.version)
+
+    def replay(new: NewEvent, event: webhook.WebhookReplayRequested, _: State | None) -> Iterable[Task]:
+        cause = Meta(new.meta.correlation, f"event:{new.id}", f"system:{REPLAY}", new.meta.request)
+        known = stream_id("task", REPLAY, event.replay_id)
+        yield Task(known, REPLAY, new.at, new.stream, msgspec.to_builtins(event), cause)
+
     table: Final[dict[type, Callable[[NewEvent, Any, State | None], Iterable[Task]]]] = {
         payment.PaymentRequested: charge,
         payment.PaymentActionRequired: act,
@@ -104,6 +143,11 @@ def scheduler(limits: TimeLimits, cart_limit: Callable[[], timedelta] | None = N
         cart.CartItemAdded: expiry,
         cart.CartReopened: expiry,
         cart.CartItemsTakenOver: expiry,
+        notification.NotificationFailed: message,
+        notification.NotificationAskedFor: message,
+        webhook_delivery.WebhookFailed: delivery,
+        webhook_delivery.WebhookAskedFor: delivery,
+        webhook.WebhookReplayRequested: replay,
     }
 
     def schedule(new: NewEvent, before: State | None) -> Iterable[Task]:

@@ -9,6 +9,7 @@ from emporium.domain.cart import CART
 from emporium.domain.category import CATEGORIES
 from emporium.domain.customer import CUSTOMER
 from emporium.domain.invitation import INVITATION
+from emporium.domain.notification import NOTIFICATION
 from emporium.domain.order import ORDER
 from emporium.domain.payment import PAYMENT
 from emporium.domain.product import PRODUCT
@@ -18,7 +19,10 @@ from emporium.domain.reservation import RESERVATION
 from emporium.domain.shipment import SHIPMENT
 from emporium.domain.shop_settings import SHOP_SETTINGS
 from emporium.domain.stock import STOCK
+from emporium.domain.subscription import SUBSCRIPTIONS
 from emporium.domain.warehouse import WAREHOUSES
+from emporium.domain.webhook import WEBHOOKS
+from emporium.domain.webhook_delivery import DELIVERY
 
 LOGS: Final = (
     "catalog",
@@ -46,6 +50,10 @@ AGGREGATES: Final[tuple[Aggregate[Any], ...]] = (
     SHOP_SETTINGS,
     PROMOTIONS,
     QUOTE,
+    NOTIFICATION,
+    SUBSCRIPTIONS,
+    WEBHOOKS,
+    DELIVERY,
     INVITATION,
     API_KEY,
 )

@@ -22,6 +22,7 @@ from emporium.http.edge import Edge, RequestLog
 from emporium.http.health import HealthController
 from emporium.http.inventory import InventoryController
 from emporium.http.metrics import Metrics
+from emporium.http.notifications import NotificationController
 from emporium.http.orders import OrderController
 from emporium.http.pages import Documents, PageController
 from emporium.http.payments import PaymentController
@@ -33,6 +34,8 @@ from emporium.http.services import Services
 from emporium.http.shipments import ShipmentController
 from emporium.http.shop_settings import ShopSettingsController
 from emporium.http.staff import StaffController
+from emporium.http.unsubscribe import UnsubscribeController
+from emporium.http.webhooks import WebhookController
 
 __all__ = ["create_app"]
 
@@ -56,6 +59,9 @@ _API: Final = (
             ShipmentController,
             ShopSettingsController,
             PromotionController,
+            NotificationController,
+            UnsubscribeController,
+            WebhookController,
         ],
     ),
     HealthController,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from litestar.types import Receive, Scope, Send
 
-from emporium.application.bootstrap import Doors, Opened
+from emporium.application.bootstrap import Doors, Opened, composer, webhook_addresses
 from emporium.application.carts import RecentOffers
 from emporium.application.ports import Unavailable
 from emporium.http.app import create_app
@@ -45,6 +45,8 @@ async def open_services(opened: Opened, doors: Doors) -> AsyncIterator[Services]
             secret=doors.secret,
             media=doors.media,
             staff_two_factor=opened.settings.staff_two_factor,
+            composer=composer(opened),
+            webhooks=webhook_addresses(opened),
             limiter=_limiter(opened, doors),
             cares=_cares(opened),
             ready=ready,

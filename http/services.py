@@ -7,6 +7,8 @@ from uuid import UUID
 
 import msgspec
 
+from emporium.application.notifications import Composer
+from emporium.application.ports import Webhooks
 from emporium.application.shop import Offers, Shop
 from emporium.http.limits import Limiter, Networks
 from emporium.projections.consistency import Waiter
@@ -153,6 +155,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
         secret: at least 32 bytes that all gateways share; keys the hashes of idempotent requests.
         limiter: admits callers, or refuses them for a while.
         staff_two_factor: whether staff are no more than customers without a second factor.
+        composer: puts messages into words; webhooks: knows which addresses may be called.
         ready: what stands in the way of being ready, by name; empty where nothing does.
     """
 
@@ -166,6 +169,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     order_tokens: Tokens
     secret: bytes
     media: Media
+    composer: Composer
+    webhooks: Webhooks
     limiter: Limiter
     cares: Cares = Cares()
     staff_two_factor: bool = False

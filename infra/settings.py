@@ -78,6 +78,7 @@ def _year() -> Path:
 DatabaseUrl = Annotated[str, Meta(pattern="^postgres(ql)?://", title="a postgresql:// URL")]
 HttpUrl = Annotated[str, Meta(pattern="^https?://[^/]", title="an http:// or https:// URL")]
 Rate = Annotated[str, Meta(pattern="^[1-9][0-9]{0,6}/[1-9][0-9]{0,4}$", title="requests/seconds, such as 30/60")]
+SmtpUrl = Annotated[str, Meta(pattern="^smtps?://[^/]", title="an smtp:// or smtps:// URL")]
 Email = Annotated[str, Meta(pattern="^[^@\\s]+@[^@\\s]+$", title="an e-mail address")]
 
 
@@ -210,6 +211,38 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         float, Meta(ge=0, le=86_400, description="How long a parcel of the embedded sandbox travels, in seconds.")
     ] = 5.0
 
+    # Messages
+    public_url: Annotated[
+        HttpUrl | None, Meta(description="Where people reach the shop, for links in messages. Default: host and port.")
+    ] = None
+    smtp_url: Annotated[
+        SmtpUrl | None,
+        Meta(
+            description="Mail server, `smtp://` or `smtps://`, with `user:password@` where it wants that; unset: mails "
+            "stay in the outbox, which staff see.",
+            extra_json_schema={"secret": True},
+        ),
+    ] = None
+    mail_from: Annotated[str, Meta(pattern="^[^<>\\r\\n]+<[^<>@\\s]+@[^<>@\\s]+>$", title="`Name <address>`",
+        description="Who writes the mails.")] = "Emporium <shop@emporium.example>"  # fmt: skip
+    sms_url: Annotated[
+        str | None,
+        Meta(
+            description="Apprise URL of the SMS service, with `{to}` for the phone number; unset: no SMS.",
+            extra_json_schema={"secret": True},
+        ),
+    ] = None
+    push_url: Annotated[
+        str | None,
+        Meta(
+            description="Apprise URL of the push service, with `{to}` for the customer's id; unset: no push.",
+            extra_json_schema={"secret": True},
+        ),
+    ] = None
+    private_webhooks: Annotated[
+        bool, Meta(description="Whether outgoing webhooks may go to private and loopback addresses; for development.")
+    ] = False
+
     # How the shop behaves
     fulfilment: Annotated[
         Literal["auto", "manual"],
@@ -261,6 +294,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="Measurements: the year of invoices. Default: `shared/data/online-retail.parquet` beside "
              "the checkout."),
     ] = msgspec.field(default_factory=_year)  # fmt: skip
+
+    @property
+    def shop_url(self) -> str:
+        """Where people reach the shop, without a slash at the end."""
+        if self.public_url is not None:
+            return self.public_url.rstrip("/")
+        return f"http{'s' if self.tls_certificate else ''}://{self.host}:{self.port}"
 
     def __repr__(self) -> str:
         shown = (f"{fact.name}={fact.value!r}" for fact in facts(self) if fact.source != "default")

@@ -21,6 +21,7 @@ from emporium.application.bootstrap import (
     open_shop,
     process_managers,
     provider_record,
+    silent_managers,
 )
 from emporium.application.history import HistoryClock, Playback, Stalled
 from emporium.application.ports import IdempotencyReplay, ProviderDown, Superseded, Taken, Unavailable
@@ -104,6 +105,7 @@ async def _import(settings: Settings, plan: Plan, name: str, limit: int | None, 
     with beside(settings) as projector:
         async with open_shop(settings, clock=clock, limits=LIMITS) as opened:
             managers = process_managers(opened.shop, automatic=True, name=OWNER, batch=BATCH)
+            managers += silent_managers(opened.shop, name=OWNER)
             playback = Playback(opened.shop, managers, OWNER)
             importer = Importer(opened.shop, clock, playback, plan, lambda done: step("invoices", done, count))
             async with playback.leading():

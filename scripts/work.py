@@ -6,7 +6,15 @@ import signal
 
 import uvloop
 
-from emporium.application.bootstrap import housekeeping, open_shop, owner, process_managers, projections
+from emporium.application.bootstrap import (
+    housekeeping,
+    notifier,
+    open_shop,
+    owner,
+    process_managers,
+    projections,
+    webhook_caller,
+)
 from emporium.application.ports import Restored
 from emporium.application.together import until_one_ends
 from emporium.infra.settings import Settings, StartupProblem
@@ -33,7 +41,11 @@ async def _work(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with open_shop(settings) as opened:
+    async with (
+        open_shop(settings) as opened,
+        notifier(opened, name=owner()) as telling,
+        webhook_caller(opened, name=owner()) as calling,
+    ):
         managers = process_managers(opened.shop, automatic=settings.fulfilment == "auto", name=owner())
         # Half a worker would look like a whole one: it ends with any part, and whoever watches starts it again.
         await until_one_ends(
@@ -41,5 +53,7 @@ async def _work(settings: Settings) -> None:
             opened.store.watch(),
             housekeeping(opened, name=owner()).run(),
             projections(opened, name=owner()).run(),
+            telling.run(),
+            calling.run(),
             *(manager.run() for manager in managers),
         )

@@ -116,6 +116,26 @@ ROUTES: Final = {
     "GET /api/v1/admin/promotions/{code}": "catalog_manager",
     "PUT /api/v1/admin/promotions/{code}": "catalog_manager",
     "DELETE /api/v1/admin/promotions/{code}": "catalog_manager",
+    "GET /api/v1/notifications": "support",
+    "GET /api/v1/notifications/templates": "support",
+    "GET /api/v1/notifications/templates/{kind}": "support",
+    "GET /api/v1/notifications/templates/{kind}/page": "support",
+    "GET /api/v1/notifications/subscriptions": "warehouse catalog_manager",
+    "PUT /api/v1/notifications/subscriptions": "warehouse catalog_manager",
+    "GET /api/v1/notifications/{notification}": "support",
+    "POST /api/v1/notifications/{notification}/send": "support",
+    # Whoever has the link out of a message may end such messages.
+    "GET /api/v1/unsubscribe/{token}": ANYONE,
+    "POST /api/v1/unsubscribe/{token}": ANYONE,
+    "GET /api/v1/webhooks": "admin",
+    "POST /api/v1/webhooks": "admin",
+    "GET /api/v1/webhooks/{endpoint}": "admin",
+    "PATCH /api/v1/webhooks/{endpoint}": "admin",
+    "DELETE /api/v1/webhooks/{endpoint}": "admin",
+    "POST /api/v1/webhooks/{endpoint}/rotate": "admin",
+    "POST /api/v1/webhooks/{endpoint}/replay": "admin",
+    "GET /api/v1/webhooks/{endpoint}/deliveries/{event}": "admin",
+    "POST /api/v1/webhooks/{endpoint}/deliveries/{event}/send": "admin",
 }
 
 CALLERS: Final = ("nobody", *ROLES)

@@ -1,0 +1,356 @@
+"""Messages from the event to the mail server, on a real database and with a real SMTP server."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from emporium.application import bootstrap
+from emporium.application.ports import Meta, Recorded
+from emporium.application.together import end
+from emporium.domain import notification as n
+from emporium.domain.base import Money
+from emporium.domain.customer import ChangePreferences, ChangeProfile, RegisterCustomer, RequestPasswordReset
+from emporium.domain.order import Agreement, OrderLine, PlaceOrder, RequestCancellation
+from emporium.domain.stock import SetLowStockMark
+from emporium.domain.subscription import SubscribeStaff
+from emporium.infra.clock import SystemClock
+from tests.support.counterparts import HttpTarget, MailServer
+from tests.support.saga import Saga, running, until
+
+PERSON = Meta("test", "request:test", "customer:1")
+
+
+class Ahead(SystemClock):
+    """The system's clock, put forward."""
+
+    def __init__(self, by: timedelta = timedelta(0)) -> None:
+        self.by = by
+
+    def now(self) -> datetime:
+        return super().now() + self.by
+
+    def following(self, at: datetime) -> datetime:
+        return self.now()
+
+
+@asynccontextmanager
+async def telling(database: str, folder: Path, *, clock: Any = None, **settings: Any) -> AsyncIterator[Saga]:
+    """A shop with all process managers."""
+    async with (
+        running(database, folder, clock=clock, settings=settings) as saga,
+        bootstrap.notifier(saga.opened, name="test", ttl=2.0) as notifier,
+    ):
+        task = asyncio.create_task(notifier.run())
+        try:
+            yield saga
+        finally:
+            await end([task])
+
+
+async def place(saga: Saga, *, customer_id: UUID | None = None, language: str = "en", method: str = "pm_ok") -> UUID:
+    """An order of two mugs by a guest, or by a customer."""
+    order_id, vault = uuid4(), saga.shop.vault
+    subject = customer_id or order_id
+    await vault.key_for(subject)
+    address = {"name": "Ada <b>King</b>", "lines": ["12 Square"], "city": "London", "postcode": "SW1", "country": "GB"}
+    none = Money(0, "GBP")
+    command = PlaceOrder(
+        order_id=order_id, number=order_id.hex[:12].upper(), customer_id=customer_id, subject=subject,
+        lines=(OrderLine(line=1, sku="MUG", title="Mug & <more>", quantity=2, unit_price=Money(500, "GBP"),
+                         total=Money(1000, "GBP")),),
+        shipping=none, country="GB", payment_method=method, at=saga.shop.clock.now(),
+        email=vault.seal(subject, "OrderCreated", order_id, "email", "ada@example.org"),
+        ship_to=vault.seal(subject, "OrderCreated", order_id, "ship_to", address),
+        agreement=Agreement(discount=none, shipping_discount=none, tax=none, language=language),
+    )  # fmt: skip
+    await saga.shop.execute(command, Meta(str(order_id), "request:test", "guest:1"))
+    return order_id
+
+
+async def register(saga: Saga, *roles: str, phone: str | None = None) -> UUID:
+    customer_id, vault, now = uuid4(), saga.shop.vault, saga.shop.clock.now()
+    await vault.key_for(customer_id)
+
+    def seal(event: str, field: str, value: str) -> Any:
+        return vault.seal(customer_id, event, customer_id, field, value)
+
+    await saga.shop.execute(
+        RegisterCustomer(
+            customer_id=customer_id, email=seal("CustomerRegistered", "email", f"{customer_id.hex[:8]}@example.org"),
+            roles=roles or ("customer",), at=now,
+        ),
+        PERSON,
+    )  # fmt: skip
+    if phone is not None:
+        change = ChangeProfile(customer_id=customer_id, phone=seal("ProfileChanged", "phone", phone))
+        await saga.shop.execute(change, PERSON)
+    return customer_id
+
+
+async def outcomes(saga: Saga) -> list[Recorded]:
+    log = saga.shop.logs["notifications"]
+    return (await log.read(0, 1_000))[0]
+
+
+async def told(saga: Saga, kind: str, count: int = 1, event: type = n.NotificationSent) -> list[Any]:
+    """Waits until so many messages of a kind have this outcome."""
+
+    async def look() -> Sequence[Any]:
+        found = [one.event for one in await outcomes(saga) if isinstance(one.event, event)]
+        matching = [one for one in found if one.about.kind == kind]
+        return matching if len(matching) >= count else []
+
+    found: list[Any] = await until(look, saga.shop.logs["notifications"], 20)
+    assert len(found) == count
+    return found
+
+
+async def test_an_order_is_told_of_by_mail_from_beginning_to_end(database: str, folder: Path) -> None:
+    with MailServer() as server:
+        async with telling(database, folder, smtp_url=server.url, mail_from="Tea Shop <tea@example.org>") as saga:
+            await saga.stock(LON={"MUG": 5})
+            order_id = await place(saga)
+            await saga.becomes(order_id, "fulfilled")
+            for kind in ("order_created", "order_confirmed", "order_shipped", "order_delivered"):
+                [sent] = await told(saga, kind)
+                assert (sent.via, sent.about.channel, sent.about.order_id) == ("smtp", "email", order_id)
+            number = (await saga.state(order_id)).number
+        subjects = {str(mail["Subject"]) for mail in server.mails}
+        assert subjects == {
+            f"We have received your order {number}", f"Your order {number} is confirmed",
+            f"Your order {number} is on its way", f"A parcel of your order {number} has arrived",
+        }  # fmt: skip
+        [mail] = [one for one in server.mails if "received" in one["Subject"]]
+        assert (mail["From"], mail["To"]) == ("Tea Shop <tea@example.org>", "ada@example.org")
+        assert mail["List-Unsubscribe"] is None, "a guest is told of nothing but the order"
+        text, page = mail.get_body(("plain",)), mail.get_body(("html",))
+        assert text is not None
+        assert page is not None
+        assert "2 × Mug & <more>: £10.00" in text.get_content()
+        assert "2 × Mug &amp; &lt;more&gt;" in page.get_content()
+        assert "<b>King" not in page.get_content()
+
+
+async def test_personal_data_stays_out_of_the_log(database: str, folder: Path) -> None:
+    with MailServer() as server:
+        async with telling(database, folder, smtp_url=server.url) as saga:
+            await place(saga, method="pm_declined")
+            await told(saga, "order_created")
+            await told(saga, "payment_failed")
+            rows = await saga.opened.reads.query("SELECT state FROM notifications_events", [])
+            assert rows
+            assert not [row for row in rows if b"ada@" in row[0] or b"King" in row[0]]
+
+
+async def test_the_language_is_the_orders(database: str, folder: Path) -> None:
+    with MailServer() as server:
+        async with telling(database, folder, smtp_url=server.url) as saga:
+            await place(saga, language="de")
+            [sent] = await told(saga, "order_created")
+            assert sent.language == "de"
+        assert "Wir haben Ihre Bestellung" in server.mails[0]["Subject"]
+
+
+async def test_without_a_mail_server_the_outbox_has_each_message_once(database: str, folder: Path) -> None:
+    async with telling(database, folder) as saga:
+        await saga.stock(LON={"MUG": 5})
+        order_id = await place(saga)
+        await saga.becomes(order_id, "fulfilled")
+        for kind in ("order_created", "order_confirmed", "order_shipped", "order_delivered"):
+            [sent] = await told(saga, kind)
+            assert sent.via == "outbox"
+        ids = [one.stream for one in await outcomes(saga)]
+        assert len(ids) == len(set(ids)) == 4
+
+
+@pytest.mark.parametrize("trouble", ["451 try later", "drop"])
+async def test_a_failed_try_is_repeated_and_never_holds_up_the_order(database: str, folder: Path, trouble: str) -> None:
+    clock = Ahead()
+    with MailServer() as server:
+        async with telling(database, folder, clock=clock, smtp_url=server.url) as saga:
+            server.answers = [trouble] * 2
+            await saga.stock(LON={"MUG": 5})
+            await place(saga)
+            [failed] = await told(saga, "order_created", event=n.NotificationFailed)
+            assert failed.attempts == 1
+            assert timedelta(0) < failed.again_at - clock.now() <= timedelta(minutes=1)
+            assert "ada" not in failed.error
+            server.answers = []
+            clock.by += timedelta(minutes=2)
+            [sent] = await told(saga, "order_created")
+            assert sent.attempts == 2
+        assert len([mail for mail in server.mails if "received" in mail["Subject"]]) == 1
+
+
+async def test_a_refused_address_is_set_aside_at_once_and_staff_can_try_again(database: str, folder: Path) -> None:
+    with MailServer() as server:
+        async with telling(database, folder, smtp_url=server.url) as saga:
+            server.refused = {"ada@example.org"}
+            await place(saga)
+            [aside] = await told(saga, "order_created", event=n.NotificationSetAside)
+            assert aside.error == "the mail server answered 550"
+            server.refused = set()
+            await saga.execute(n.AskForNotification(notification_id=aside.notification_id))
+            await told(saga, "order_created")
+        assert len([one for one in server.mails if "received" in one["Subject"]]) == 1
+
+
+async def test_a_server_that_is_not_there_is_set_aside_in_the_end(database: str, folder: Path) -> None:
+    clock = Ahead()
+    async with telling(database, folder, clock=clock, smtp_url="smtp://127.0.0.1:9") as saga:
+        await place(saga)
+        for tries, pause in enumerate(n.PAUSES, start=1):
+            await told(saga, "order_created", tries, event=n.NotificationFailed)
+            clock.by += pause
+        [aside] = await told(saga, "order_created", event=n.NotificationSetAside)
+        assert aside.attempts == len(n.PAUSES) + 1
+
+
+async def test_what_a_customer_does_not_want_is_not_sent(database: str, folder: Path) -> None:
+    with MailServer() as server:
+        async with telling(database, folder, smtp_url=server.url) as saga:
+            await saga.stock(LON={"MUG": 5})
+            ada, bob = await register(saga), await register(saga)
+            no = ChangePreferences(customer_id=ada, channel="email", topics=(), at=saga.shop.clock.now())
+            await saga.shop.execute(no, PERSON)
+            first, second = await place(saga, customer_id=ada), await place(saga, customer_id=bob)
+            await saga.becomes(first, "fulfilled")
+            await saga.becomes(second, "fulfilled")
+            await told(saga, "order_created", 2)
+            [no_mail] = await told(saga, "order_shipped", event=n.NotificationSuppressed)
+            assert (no_mail.about.order_id, no_mail.reason) == (first, "not_wanted")
+            [sent] = await told(saga, "order_shipped")
+            assert sent.about.order_id == second
+        [mail] = [one for one in server.mails if "on its way" in one["Subject"]]
+        assert mail["List-Unsubscribe"].startswith("<http://127.0.0.1:8000/api/v1/unsubscribe/")
+        assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+
+
+async def test_the_wishes_count_for_the_outbox_too(database: str, folder: Path) -> None:
+    async with telling(database, folder) as saga:
+        await saga.stock(LON={"MUG": 5})
+        ada = await register(saga)
+        no = ChangePreferences(customer_id=ada, channel="email", topics=("reviews",), at=saga.shop.clock.now())
+        await saga.shop.execute(no, PERSON)
+        order_id = await place(saga, customer_id=ada)
+        await saga.becomes(order_id, "fulfilled")
+        await told(saga, "order_created")
+        [no_mail] = await told(saga, "order_shipped", event=n.NotificationSuppressed)
+        assert no_mail.reason == "not_wanted"
+
+
+async def test_an_invitation_to_review_comes_a_week_later_to_customers_alone(database: str, folder: Path) -> None:
+    clock = Ahead()
+    async with telling(database, folder, clock=clock) as saga:
+        await saga.stock(LON={"MUG": 5})
+        ada = await register(saga)
+        order_id, guests = await place(saga, customer_id=ada), await place(saga)
+        await saga.becomes(order_id, "fulfilled")
+        await saga.becomes(guests, "fulfilled")
+        await told(saga, "order_delivered", 2)
+        assert not [one for one in await outcomes(saga) if one.event.about.kind == "review_invitation"]  # type: ignore[attr-defined]
+        clock.by += timedelta(days=7, minutes=1)
+        [invited] = await told(saga, "review_invitation")
+        assert invited.about.order_id == order_id
+
+
+async def test_a_cancelled_order_is_told_of_with_its_refund(database: str, folder: Path) -> None:
+    with MailServer() as server:
+        async with telling(database, folder, smtp_url=server.url, fulfilment="manual") as saga:
+            await saga.stock(LON={"MUG": 5})
+            order_id = await place(saga)
+            await saga.becomes(order_id, "confirmed")
+            await saga.execute(RequestCancellation(order_id=order_id, reason="changed my mind"))
+            await told(saga, "order_cancelled")
+            await told(saga, "order_refunded")
+        assert [one for one in server.mails if "refunded £10.00" in one["Subject"]]
+
+
+async def test_a_password_is_reset_by_a_link_that_no_log_holds(database: str, folder: Path) -> None:
+    with MailServer() as server:
+        async with telling(database, folder, smtp_url=server.url, public_url="https://shop.example/") as saga:
+            ada = await register(saga)
+            wish = RequestPasswordReset(
+                customer_id=ada, request_id=uuid4(), expires_at=saga.shop.clock.now() + timedelta(hours=1)
+            )
+            await saga.shop.execute(wish, PERSON)
+            await told(saga, "password_reset")
+            [mail] = server.mails
+            assert mail["To"] == f"{ada.hex[:8]}@example.org"
+            body = mail.get_body(("plain",))
+            assert body is not None
+            text = body.get_content()
+            token = text.partition("token=")[2].split()[0]
+            assert "https://shop.example/account/reset-password?token=" in text
+            for table in ("accounts_events", "notifications_events"):
+                rows = await saga.opened.reads.query(f"SELECT state FROM {table}", [])
+                assert not [row for row in rows if token.encode() in row[0]]
+
+
+async def test_low_stock_is_told_to_the_staff_who_asked_for_it(database: str, folder: Path) -> None:
+    with MailServer() as server:
+        async with telling(database, folder, smtp_url=server.url) as saga:
+            await saga.stock(LON={"MUG": 5})
+            keeper, other = await register(saga, "warehouse"), await register(saga, "warehouse")
+            await saga.shop.execute(SubscribeStaff(staff_id=keeper, channels=("email",)), PERSON)
+            await saga.shop.execute(SetLowStockMark(sku="MUG", warehouse="LON", mark=3), PERSON)
+            await place(saga)
+            [sent] = await told(saga, "stock_low")
+            assert sent.about.customer_id == keeper != other
+        [mail] = [one for one in server.mails if "low" in one["Subject"]]
+        assert mail["Subject"] == "Stock is low: MUG in LON"
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+async def test_sms_go_to_who_wants_them_through_apprise(database: str, folder: Path) -> None:
+    with HttpTarget().serving() as target:
+        async with telling(database, folder, sms_url=f"json://127.0.0.1:{target.port}/sms/{{to}}") as saga:
+            await saga.stock(LON={"MUG": 5})
+            ada, bob = await register(saga, phone="+441234"), await register(saga, phone="+449999")
+            yes = ChangePreferences(customer_id=ada, channel="sms", topics=("orders",), at=saga.shop.clock.now())
+            await saga.shop.execute(yes, PERSON)
+            for customer_id in (ada, bob):
+                await saga.becomes(await place(saga, customer_id=customer_id), "fulfilled")
+
+            async def arrived() -> bool:
+                return any(b"on its way" in body for _, _, body in target.requests)
+
+            await until(arrived, saga.shop.logs["notifications"], 20)
+            found = [one.event for one in await outcomes(saga)]
+            by_sms = [one for one in found if one.about.channel == "sms"]  # type: ignore[attr-defined]
+            assert {path for path, _, _ in target.requests} == {"/sms/+441234"}
+            assert {one.about.order_id for one in by_sms} == {one.about.order_id for one in by_sms[:1]}  # type: ignore[attr-defined]
+            assert bob != ada
+
+
+async def test_old_news_is_no_news(database: str, folder: Path) -> None:
+    clock = Ahead(timedelta(days=-4))
+    async with running(database, folder, clock=clock) as saga:
+        await place(saga)
+    async with telling(database, folder) as saga:
+        await place(saga)
+        await told(saga, "order_created")
+
+
+async def test_history_is_passed_over_in_silence(database: str, folder: Path) -> None:
+    async with running(database, folder) as saga:
+        await place(saga)
+        [manager, _] = bootstrap.silent_managers(saga.shop, name="import")
+        task = asyncio.create_task(manager.run())
+        head = await saga.shop.logs["ordering"].head()
+
+        async def passed() -> bool:
+            return await saga.shop.logs["notifications"].tracking("notifications", "ordering") >= head
+
+        await until(passed, saga.shop.logs["notifications"], 10)
+        await end([task])
+    async with telling(database, folder) as saga:
+        order_id = await place(saga)
+        [sent] = await told(saga, "order_created")
+        assert sent.about.order_id == order_id

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from emporium.domain import (
     product,
     promotion,
     quote,
+    returns,
     shipment,
     shop_settings,
     stock,
@@ -35,6 +37,7 @@ from emporium.domain.base import Aggregate, Command
 from emporium.domain.cart import CART, CartItem
 from emporium.domain.category import CATEGORIES, categories_id
 from emporium.domain.customer import CUSTOMER
+from emporium.domain.geography import distance
 from emporium.domain.invitation import INVITATION
 from emporium.domain.notification import NOTIFICATION, About, notification_id_of
 from emporium.domain.order import ORDER
@@ -55,7 +58,7 @@ from emporium.domain.shipment import SHIPMENT, shipment_id_of
 from emporium.domain.shop_settings import SHOP_SETTINGS, shop_settings_id
 from emporium.domain.stock import STOCK, ReleaseUnits, ReserveUnits, ShipUnits, TakeBackUnits, stock_id_of
 from emporium.domain.subscription import SUBSCRIPTIONS, subscriptions_id
-from emporium.domain.warehouse import WAREHOUSES, warehouses_id
+from emporium.domain.warehouse import WAREHOUSES, Warehouse, warehouses_id
 from emporium.domain.webhook import WEBHOOKS, webhooks_id
 from emporium.domain.webhook_delivery import DELIVERY, Delivery, delivery_id_of
 
@@ -63,11 +66,15 @@ __all__ = ["HANDLERS", "ROUTES", "Announce", "Deliver", "ReserveOrder", "handle"
 
 
 class ReserveOrder(Command, frozen=True, kw_only=True):
-    """Set aside all units of an order, in whatever warehouses have them; `wanted` is units by SKU."""
+    """Set aside all units of an order, in whatever warehouses have them; `wanted` is units by SKU.
+
+    Of two ways with as many parcels, the one from warehouses nearer to `country` is taken.
+    """
 
     order_id: UUID
     payment_id: UUID
     wanted: dict[str, int]
+    country: str = ""
 
 
 class FailAndReopen(Command, frozen=True, kw_only=True):
@@ -250,6 +257,15 @@ ROUTES: Final[dict[type[Command], Route]] = {
     order.GrantGoodwill: (ORDER, _by_order),
     order.RecordOrderRefund: (ORDER, _by_order),
     order.ClaimOrder: (ORDER, _by_order),
+    order.HoldOrder: (ORDER, _by_order),
+    order.ReleaseOrder: (ORDER, _by_order),
+    order.ChangeAddress: (ORDER, _by_order),
+    order.AddNote: (ORDER, _by_order),
+    order.RequestMessage: (ORDER, _by_order),
+    returns.RequestReturn: (ORDER, _by_order),
+    returns.ApproveReturn: (ORDER, _by_order),
+    returns.RefuseReturn: (ORDER, _by_order),
+    returns.ReceiveReturn: (ORDER, _by_order),
     payment.RequestPayment: (PAYMENT, _payment),
     payment.RecordCharge: (PAYMENT, _payment),
     payment.RecordDecline: (PAYMENT, _payment),
@@ -274,6 +290,9 @@ ROUTES: Final[dict[type[Command], Route]] = {
     shipment.RecordDelivery: (SHIPMENT, _shipment),
     shipment.RecordLoss: (SHIPMENT, _shipment),
     shipment.RecordReturnToSender: (SHIPMENT, _shipment),
+    shipment.HoldShipment: (SHIPMENT, _shipment),
+    shipment.ReleaseShipment: (SHIPMENT, _shipment),
+    shipment.ReaddressShipment: (SHIPMENT, _shipment),
     shipment.CancelShipment: (SHIPMENT, _shipment),
     notification.AskForNotification: (NOTIFICATION, _notification),
     subscription.SubscribeStaff: (SUBSCRIPTIONS, _subscriptions),
@@ -292,7 +311,7 @@ async def _reserve_order(work: Work, command: ReserveOrder, cause: Meta) -> None
     if await work.load(RESERVATION, reservation) is not None:
         return
     directory = await work.load(WAREHOUSES, warehouses_id())
-    warehouses = tuple(w.code for w in directory.warehouses) if directory is not None else ()
+    warehouses = _nearest(directory.warehouses, command.country) if directory is not None else ()
     streams = {(sku, w): stock_id_of(sku, w) for sku in command.wanted for w in warehouses}
     await work.load_many(STOCK, streams.values())
     available = _available(work, command.wanted, streams)
@@ -311,6 +330,12 @@ async def _reserve_order(work: Work, command: ReserveOrder, cause: Meta) -> None
     for one in state.held if state is not None else ():
         units = ReserveUnits(sku=one.sku, warehouse=one.warehouse, order_id=command.order_id, quantity=one.quantity)
         work.decide(STOCK, streams[one.sku, one.warehouse], units, cause)
+
+
+@lru_cache(maxsize=1_024)
+def _nearest(warehouses: tuple[Warehouse, ...], country: str) -> tuple[str, ...]:
+    """Their codes, the nearest to the country first; of those as near, the preferred one."""
+    return tuple(one.code for one in sorted(warehouses, key=lambda one: distance(one.country, country)))
 
 
 def _available(work: Work, wanted: dict[str, int], streams: dict[tuple[str, str], UUID]) -> dict[str, dict[str, int]]:

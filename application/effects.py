@@ -284,33 +284,42 @@ class Effects:
     # --- shipping ----------------------------------------------------------------------------------
 
     async def book(self, task: Task) -> Finished | Retry | Park:
-        """Gets a label for the parcel from the carrier."""
+        """Gets a label for the parcel from the carrier; where one was held back, packs it."""
         order_id, number = UUID(task.data["order_id"]), int(task.data["parcel"])
-        state, _ = await self._shipping.load(SHIPMENT, task.stream)
+        state, _ = await self._shipping.load(SHIPMENT, task.stream, fresh=bool(task.data.get("again")))
         if state is None:
             return Retry(backoff(task.attempts), "the shipment is not seen yet")
         parcel = state.parcels.get(number)
-        if parcel is None or parcel.labelled or state.status == shipment.CANCELLED:
+        if parcel is None or parcel.packed or state.status == shipment.CANCELLED:
             return Finished()
+        if parcel.labelled:
+            go_on = self._automatic and not state.held
+            return Finished([shipment.PackParcel(order_id=order_id, parcel=number)] if go_on else [])
         if await self._only_secured(order_id):
             return Retry(ASKING, "its money is secured, but not taken yet", failed=False)
-        address = await self._address(order_id)
+        address = await self._address(order_id, fresh=parcel.attempt > 0)
         if isinstance(address, str):
             return Park(address)
         items = {one.sku: one.quantity for one in parcel.parcel.items}
+        key = f"parcel-{task.stream}-{number}" + (f"-{parcel.attempt}" if parcel.attempt else "")
         try:
-            label = await self._carrier.book(f"parcel-{task.stream}-{number}", order_id, number, address, items)
+            label = await self._carrier.book(key, order_id, number, address, items)
         except ProviderDown as down:
             return Retry(backoff(task.attempts), str(down))
         except AddressRefused as refused:
-            return Finished([shipment.RecordParcelRefusal(order_id=order_id, parcel=number, reason=str(refused))])
+            refusal = shipment.RecordParcelRefusal(
+                order_id=order_id, parcel=number, reason=str(refused), attempt=parcel.attempt
+            )
+            return Finished([refusal])
         labelled = shipment.RecordLabel(
             order_id=order_id,
             parcel=number,
             carrier=label.carrier,
             tracking_number=label.tracking_number,
             tracking_url=label.tracking_url,
+            label_url=label.label_url,
             pack=self._automatic,
+            attempt=parcel.attempt,
         )
         return Finished([labelled])
 
@@ -322,9 +331,9 @@ class Effects:
                 return False
         return paid is not None
 
-    async def _address(self, order_id: UUID) -> Address | str:
+    async def _address(self, order_id: UUID, *, fresh: bool) -> Address | str:
         """Where the order goes, or why that cannot be known."""
-        state, _ = await self._ordering.load(ORDER, order_id)
+        state, _ = await self._ordering.load(ORDER, order_id, fresh=fresh)
         if state is None:
             state, _ = await self._ordering.load(ORDER, order_id, fresh=True)
         if state is None:

@@ -182,7 +182,14 @@ def _reserve(event: payment.PaymentProcessed, state: None, state_of_order: Order
     wanted: Counter[str] = Counter()
     for line in state_of_order.lines:
         wanted[line.sku] += line.quantity
-    return [ReserveOrder(order_id=event.order_id, payment_id=event.payment_id, wanted=dict(wanted))]
+    return [
+        ReserveOrder(
+            order_id=event.order_id,
+            payment_id=event.payment_id,
+            wanted=dict(wanted),
+            country=state_of_order.country,
+        )
+    ]
 
 
 def _release(event: order.OrderCancelled | order.OrderFailed, *_: object) -> Sequence[Command]:
@@ -261,7 +268,23 @@ def _stop(event: order.OrderCancellationRequested | order.OrderFailed, *_: objec
     return [shipment.CancelShipment(order_id=event.order_id, reason=event.reason)]
 
 
-_SHIPMENT: Final = (NEW, shipment.PREPARED, shipment.SHIPPED, shipment.FULFILLED, shipment.CANCELLED)
+def _hold(event: order.OrderHeld, *_: object) -> Sequence[Command]:
+    return [shipment.HoldShipment(order_id=event.order_id, reason=event.reason)]
+
+
+def _release_shipment(event: order.OrderReleased, *_: object) -> Sequence[Command]:
+    return [shipment.ReleaseShipment(order_id=event.order_id)]
+
+
+def _readdress(event: order.OrderAddressChanged, *_: object) -> Sequence[Command]:
+    return [shipment.ReaddressShipment(order_id=event.order_id)]
+
+
+_NOTHING_LEFT: Final = Ignore("every parcel has left, or none ever will")
+_NOT_BOOKED: Final = Ignore("no label was asked for yet; whoever asks reads the address then")
+_NOT_HELD: Final = Ignore("the shipment was not held")
+
+_SHIPMENT: Final = (NEW, shipment.AWAITED, shipment.PREPARED, shipment.SHIPPED, shipment.FULFILLED, shipment.CANCELLED)
 
 SHIPPING: Final = Policy(
     name="shipping",
@@ -276,6 +299,7 @@ SHIPPING: Final = Policy(
             _SHIPMENT,
             Ignore("the shipment was prepared already"),
             new=_prepare,
+            awaited=_prepare,
             cancelled=Ignore("the order was stopped first: its cancellation releases the stock"),
         ),
         order.OrderCancellationRequested: _row(
@@ -285,8 +309,21 @@ SHIPPING: Final = Policy(
             _SHIPMENT,
             Ignore("an order that shipped cannot fail"),
             new=_stop,
+            awaited=_stop,
             prepared=_stop,
             cancelled=Ignore("the shipment was cancelled already"),
+        ),
+        order.OrderHeld: _row(_SHIPMENT, _hold, fulfilled=_NOTHING_LEFT, cancelled=_NOTHING_LEFT),
+        order.OrderReleased: _row(
+            _SHIPMENT, _release_shipment, new=_NOT_HELD, fulfilled=_NOTHING_LEFT, cancelled=_NOTHING_LEFT
+        ),
+        order.OrderAddressChanged: _row(
+            _SHIPMENT,
+            _readdress,
+            new=_NOT_BOOKED,
+            awaited=_NOT_BOOKED,
+            fulfilled=_NOTHING_LEFT,
+            cancelled=_NOTHING_LEFT,
         ),
     },
 )

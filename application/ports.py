@@ -705,11 +705,12 @@ class Notices(Protocol):
 
 
 class Label(msgspec.Struct, frozen=True):
-    """A parcel that the carrier has taken on."""
+    """A parcel that the carrier has taken on; `label_url` is where its label can be printed from, if anywhere."""
 
     carrier: str
     tracking_number: str
     tracking_url: str
+    label_url: str = ""
 
 
 class Address(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -99,6 +99,17 @@ def scheduler(limits: TimeLimits, cart_limit: Callable[[], timedelta] | None = N
             data = {"order_id": str(event.order_id), "parcel": parcel.number}
             yield _task(new, "effect.book", new.stream, now, parcel.number, **data)
 
+    def book_again(new: NewEvent, event: shipment.ParcelLabelVoided, _: State | None) -> Iterable[Task]:
+        data = {"order_id": str(event.order_id), "parcel": event.parcel, "again": True}
+        yield _task(new, "effect.book", new.stream, now, f"{event.parcel}.{event.attempt}", **data)
+
+    def pack(new: NewEvent, event: shipment.ShipmentReleased, before: State | None) -> Iterable[Task]:
+        if isinstance(before, shipment.ShipmentState):
+            for number, parcel in before.parcels.items():
+                if parcel.labelled and not parcel.packed:
+                    data = {"order_id": str(event.order_id), "parcel": number, "again": True}
+                    yield _task(new, "effect.book", new.stream, now, f"{number}.released.{new.version}", **data)
+
     def hand_over(new: NewEvent, event: shipment.ParcelPacked, _: State | None) -> Iterable[Task]:
         data = {"order_id": str(event.order_id), "parcel": event.parcel}
         yield _task(new, "effect.hand_over", new.stream, now, event.parcel, **data)
@@ -137,6 +148,8 @@ def scheduler(limits: TimeLimits, cart_limit: Callable[[], timedelta] | None = N
         payment.VoidRequested: void,
         payment.RefundRequested: refund,
         shipment.ShipmentPrepared: book,
+        shipment.ParcelLabelVoided: book_again,
+        shipment.ShipmentReleased: pack,
         shipment.ParcelPacked: hand_over,
         shipment.OrderShipped: track,
         order.OrderConfirmed: unshipped,

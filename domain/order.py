@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
+from emporium.domain import invoice, returns
 from emporium.domain.base import (
     AMOUNT_OUT_OF_RANGE,
     MAX_AMOUNT,
@@ -20,6 +21,21 @@ from emporium.domain.base import (
     State,
     check_quantity,
     stream_id,
+)
+from emporium.domain.invoice import CreditNoteIssued, Document, InvoiceIssued, Seller
+from emporium.domain.returns import (
+    MORE_THAN_BOUGHT,
+    NO_SUCH_LINE,
+    RETURN_EMPTY,
+    ApproveReturn,
+    ReceiveReturn,
+    RefuseReturn,
+    RequestReturn,
+    ReturnApproved,
+    ReturnReceived,
+    ReturnRefused,
+    ReturnRequested,
+    ReturnState,
 )
 from emporium.domain.text import check_text
 
@@ -114,7 +130,11 @@ class Short(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderCreated(Event, frozen=True, kw_only=True):
-    """An order was placed; status pending. `subject` is whose key seals its personal data, `note` too (the buyer's)."""
+    """An order was placed; status pending.
+
+    `subject` is whose key seals its personal data, `note` too (the buyer's); `email_mark` is the keyed
+    fingerprint of the e-mail address, by which staff find the order.
+    """
 
     order_id: UUID
     number: str
@@ -134,6 +154,7 @@ class OrderCreated(Event, frozen=True, kw_only=True):
     placed_at: datetime
     agreement: Agreement | None = None
     note: Sealed | None = None
+    email_mark: str | None = None
 
 
 class OrderPaid(Event, frozen=True, kw_only=True):
@@ -214,7 +235,7 @@ class OrderReturned(Event, frozen=True, kw_only=True):
 
 
 class GoodwillGranted(Event, frozen=True, kw_only=True):
-    """Money is given back without goods coming back."""
+    """Money is given back without goods coming back: a part of the price, or all of it."""
 
     order_id: UUID
     refund_id: UUID
@@ -236,6 +257,48 @@ class OrderClaimed(Event, frozen=True, kw_only=True):
     order_id: UUID
     customer_id: UUID
 
+
+class OrderHeld(Event, frozen=True, kw_only=True):
+    """Staff stopped the order on its way: nothing more is packed until it is released."""
+
+    order_id: UUID
+    reason: str
+
+
+class OrderReleased(Event, frozen=True, kw_only=True):
+    """The order goes on."""
+
+    order_id: UUID
+
+
+class OrderAddressChanged(Event, frozen=True, kw_only=True):
+    """What is not packed yet goes to another address in the same country."""
+
+    order_id: UUID
+    ship_to: Sealed
+
+
+class OrderNoteAdded(Event, frozen=True, kw_only=True):
+    """Staff wrote something down; the customer does not see it."""
+
+    order_id: UUID
+    note_id: UUID
+    note: Sealed
+
+
+class OrderMessageRequested(Event, frozen=True, kw_only=True):
+    """Staff want the customer to get a message (again): one of MESSAGES."""
+
+    order_id: UUID
+    request_id: UUID
+    message: str
+
+
+MESSAGES: Final = frozenset(
+    {"order_placed", "payment_failed", "order_confirmed", "order_shipped", "order_delivered", "order_cancelled",
+     "order_refunded"}
+)  # fmt: skip
+"""The messages that staff may send again."""
 
 # --- the table of transitions ----------------------------------------------------------------------
 
@@ -261,6 +324,7 @@ TRANSITIONS: Final[dict[str, dict[type[Event], frozenset[str]]]] = {
     },
     CONFIRMED: {
         OrderPaid: frozenset({CONFIRMED}),
+        GoodwillGranted: frozenset({CONFIRMED}),
         OrderDispatched: frozenset({PARTLY_SHIPPED, SHIPPED}),
         OrderCompleted: frozenset({FULFILLED}),
         OrderFailed: frozenset({FAILED}),
@@ -274,6 +338,7 @@ TRANSITIONS: Final[dict[str, dict[type[Event], frozenset[str]]]] = {
         OrderCompleted: frozenset({FULFILLED}),
         OrderCancellationRefused: frozenset({PARTLY_SHIPPED}),
         OrderReturned: frozenset({PARTLY_SHIPPED}),
+        GoodwillGranted: frozenset({PARTLY_SHIPPED}),
         OrderRefunded: frozenset({PARTLY_SHIPPED}),
     },
     SHIPPED: {
@@ -282,6 +347,7 @@ TRANSITIONS: Final[dict[str, dict[type[Event], frozenset[str]]]] = {
         OrderCompleted: frozenset({FULFILLED}),
         OrderCancellationRefused: frozenset({SHIPPED}),
         OrderReturned: frozenset({SHIPPED}),
+        GoodwillGranted: frozenset({SHIPPED}),
         OrderRefunded: frozenset({SHIPPED}),
     },
     FULFILLED: {
@@ -317,12 +383,38 @@ TRANSITIONS: Final[dict[str, dict[type[Event], frozenset[str]]]] = {
 }
 """Every status, the events that may follow in it, and the statuses they may lead to."""
 
+_UNDER_WAY: Final = frozenset({PENDING, PAID, CONFIRMED, PARTLY_SHIPPED})
+_INVOICED: Final = frozenset({PAID, CONFIRMED, PARTLY_SHIPPED, SHIPPED, FULFILLED, CANCELLED})
+
+BESIDE: Final[dict[type[Event], frozenset[str]]] = {
+    OrderHeld: _UNDER_WAY,
+    OrderReleased: frozenset(TRANSITIONS),
+    OrderAddressChanged: _UNDER_WAY,
+    OrderNoteAdded: frozenset(TRANSITIONS),
+    OrderMessageRequested: frozenset(TRANSITIONS),
+    OrderClaimed: frozenset(TRANSITIONS),
+    ReturnRequested: frozenset({FULFILLED}),
+    ReturnApproved: frozenset({FULFILLED}),
+    ReturnRefused: frozenset({FULFILLED}),
+    ReturnReceived: frozenset({FULFILLED}),
+    InvoiceIssued: _INVOICED,
+    CreditNoteIssued: frozenset(TRANSITIONS),
+}
+"""The events that leave the status as it is, and the statuses in which they may happen."""
+
 
 # --- state -----------------------------------------------------------------------------------------
 
 
 class OrderState(State, frozen=True, kw_only=True):
-    """What an order remembers. `returned` counts units by line, `refunds` amounts by refund id."""
+    """What an order remembers.
+
+    Attributes:
+        returned: units by line; refunds: amounts by refund id, positive while owed, negative once paid.
+        held: why staff hold it, None while they do not.
+        returns: what customers asked to send back, by return id.
+        documents: its invoice and credit notes.
+    """
 
     order_id: UUID
     number: str
@@ -347,11 +439,19 @@ class OrderState(State, frozen=True, kw_only=True):
     given_back: int = 0
     refunds: dict[UUID, int] = {}
     agreement: Agreement | None = None
+    held: str | None = None
+    returns: dict[UUID, ReturnState] = {}
+    documents: tuple[Document, ...] = ()
 
     @property
     def is_closed(self) -> bool:
         """The saga has ended."""
         return self.status in TERMINAL
+
+    @property
+    def invoice(self) -> Document | None:
+        """Its invoice, where it was issued."""
+        return next((one for one in self.documents if one.kind == "invoice"), None)
 
 
 # --- commands --------------------------------------------------------------------------------------
@@ -376,6 +476,7 @@ class PlaceOrder(Command, frozen=True, kw_only=True):
     at: datetime
     agreement: Agreement | None = None
     note: Sealed | None = None
+    email_mark: str | None = None
 
 
 class RecordPayment(Command, frozen=True, kw_only=True):
@@ -465,6 +566,52 @@ class ClaimOrder(Command, frozen=True, kw_only=True):
     customer_id: UUID
 
 
+class HoldOrder(Command, frozen=True, kw_only=True):
+    order_id: UUID
+    reason: str
+
+
+class ReleaseOrder(Command, frozen=True, kw_only=True):
+    order_id: UUID
+
+
+class ChangeAddress(Command, frozen=True, kw_only=True):
+    """`country` is that of the new address."""
+
+    order_id: UUID
+    ship_to: Sealed
+    country: str
+
+
+class AddNote(Command, frozen=True, kw_only=True):
+    order_id: UUID
+    note_id: UUID
+    note: Sealed
+
+
+class RequestMessage(Command, frozen=True, kw_only=True):
+    order_id: UUID
+    request_id: UUID
+    message: str
+
+
+class IssueInvoice(Command, frozen=True, kw_only=True):
+    order_id: UUID
+    number: str
+    seller: Seller
+    at: datetime
+
+
+class IssueCreditNote(Command, frozen=True, kw_only=True):
+    """For a refund that went back."""
+
+    order_id: UUID
+    number: str
+    refund_id: UUID
+    seller: Seller
+    at: datetime
+
+
 # --- reasons ---------------------------------------------------------------------------------------
 
 NO_SUCH_ORDER = Reason("no_such_order", "There is no such order.", "missing")
@@ -478,13 +625,13 @@ AGREEMENT_WRONG = Reason(
     "agreement_wrong", "The {what} of the agreement is {agreed}, but that of lines and shipping is {found}.", "invalid"
 )
 LINE_TWICE = Reason("line_twice", "Two lines have the number {line}.", "invalid")
-RETURN_EMPTY = Reason("return_empty", "A return needs at least one line.", "invalid")
-NO_SUCH_LINE = Reason("no_such_line", "The order has no line {line}.", "invalid")
-MORE_THAN_BOUGHT = Reason(
-    "more_than_bought", "Of line {line} at most {left} units can still come back, not {quantity}."
-)
+NO_REFUND_NOW = Reason("no_refund_now", "No money can be given back while the order is {status}.")
 REFUND_ABOVE_PAID = Reason("refund_above_paid", "At most {left} can still be given back, not {amount}.")
 NOT_A_GUESTS = Reason("not_a_guests", "The order belongs to another account.")
+COUNTRY_FIXED = Reason("country_fixed", "Prices and shipping were agreed for {country}: {other} needs a new order.")
+NO_SUCH_MESSAGE = Reason("no_such_message", "There is no message {message}.", "invalid")
+NOT_INVOICED = Reason("not_invoiced", "There is no invoice for an order that is {status}.")
+NOT_REFUNDED = Reason("not_refunded", "Nothing went back under this refund yet.", "missing")
 WRONG_STATUS = Reason("wrong_status", "{command} does not fit an order that is {status}.")
 
 
@@ -550,8 +697,8 @@ def decide(command: Command, order: OrderState | None) -> Sequence[Event]:
         case GrantGoodwill():
             if command.refund_id in order.refunds:
                 return []
-            if order.status != FULFILLED:
-                raise NOT_DELIVERED(status=order.status)
+            if GoodwillGranted not in TRANSITIONS[order.status]:
+                raise NO_REFUND_NOW(status=order.status)
             if command.amount.amount <= 0:
                 raise AMOUNT_OUT_OF_RANGE(amount=command.amount.amount)
             _check_refund(order, command.amount)
@@ -576,8 +723,103 @@ def decide(command: Command, order: OrderState | None) -> Sequence[Event]:
             if order.customer_id is not None:
                 raise NOT_A_GUESTS()
             return [OrderClaimed(order_id=order.order_id, customer_id=command.customer_id)]
+        case RequestReturn():
+            if order.status != FULFILLED:
+                raise NOT_DELIVERED(status=order.status)
+            bought = {line.line: line.quantity for line in order.lines}
+            return returns.request(command, bought, order.returned, order.returns)
+        case ApproveReturn() | RefuseReturn():
+            return returns.judge(command, order.returns)
+        case ReceiveReturn():
+            return _receive(command, order)
+        case IssueInvoice() | IssueCreditNote():
+            return _document(command, order)
+        case _:
+            return _beside(command, order)
+
+
+def _beside(command: Command, order: OrderState) -> Sequence[Event]:
+    """What staff and customers do with an order while it goes its way."""
+    match command:
+        case HoldOrder():
+            if order.held is not None:
+                return []
+            held = OrderHeld(order_id=order.order_id, reason=check_text("reason", command.reason, TEXT_MOST))
+            return _while(order, held)
+        case ReleaseOrder():
+            return [] if order.held is None else [OrderReleased(order_id=order.order_id)]
+        case ChangeAddress():
+            if command.country != order.country:
+                raise COUNTRY_FIXED(country=order.country, other=command.country)
+            return _while(order, OrderAddressChanged(order_id=order.order_id, ship_to=command.ship_to))
+        case AddNote():
+            return [OrderNoteAdded(order_id=order.order_id, note_id=command.note_id, note=command.note)]
+        case RequestMessage():
+            if command.message not in MESSAGES:
+                raise NO_SUCH_MESSAGE(message=command.message)
+            return [
+                OrderMessageRequested(order_id=order.order_id, request_id=command.request_id, message=command.message)
+            ]
         case _:
             raise TypeError(f"an order does not know {type(command).__name__}")
+
+
+def _while(order: OrderState, event: Event) -> Sequence[Event]:
+    if order.status not in BESIDE[type(event)]:
+        raise WRONG_STATUS(command=type(event).__name__, status=order.status)
+    return [event]
+
+
+def _receive(command: ReceiveReturn, order: OrderState) -> Sequence[Event]:
+    """The goods of a return are here: what can be sold again and what cannot are refunded as two."""
+    came = returns.received(command, order.returns)
+    if came is None:
+        return []
+    events: list[Event] = [came]
+    after = order
+    reasons = {line.line: line.reason for line in order.returns[command.return_id].lines}
+    for restock in (True, False):
+        lines = [(one.line, one.quantity) for one in came.lines if one.restock == restock]
+        if lines:
+            part = command.return_id if restock else stream_id("return", command.return_id, "written off")
+            events += _take_back(after, part, lines, restock, reasons[lines[0][0]])
+            after = evolve(after, events[-1])
+    return events
+
+
+def _document(command: IssueInvoice | IssueCreditNote, order: OrderState) -> Sequence[Event]:
+    if isinstance(command, IssueInvoice):
+        if order.invoice is not None:
+            return []
+        if not order.paid or order.status not in BESIDE[InvoiceIssued]:
+            raise NOT_INVOICED(status=order.status)
+        return [
+            InvoiceIssued(
+                order_id=order.order_id,
+                number=command.number,
+                amount=order.total,
+                issued_at=command.at,
+                seller=command.seller,
+            )
+        ]
+    if any(one.refund_id == command.refund_id for one in order.documents):
+        return []
+    amount = order.refunds.get(command.refund_id, 0)
+    if amount >= 0:
+        raise NOT_REFUNDED()
+    if order.invoice is None:
+        raise NOT_INVOICED(status=order.status)
+    return [
+        CreditNoteIssued(
+            order_id=order.order_id,
+            number=command.number,
+            refund_id=command.refund_id,
+            amount=Money(-amount, order.total.currency),
+            issued_at=command.at,
+            seller=command.seller,
+            corrects=order.invoice.number,
+        )
+    ]
 
 
 def _follow(order: OrderState, event: Event) -> Sequence[Event]:
@@ -628,6 +870,7 @@ def _place(command: PlaceOrder, order: OrderState | None) -> Sequence[Event]:
             placed_at=command.at,
             agreement=command.agreement,
             note=command.note,
+            email_mark=command.email_mark,
         )
     ]
 
@@ -815,6 +1058,18 @@ def evolve(order: OrderState | None, event: Event) -> OrderState:
             return replace(order, refunds={**order.refunds, event.refund_id: -event.amount.amount})
         case OrderClaimed():
             return replace(order, customer_id=event.customer_id)
+        case OrderHeld():
+            return replace(order, held=event.reason)
+        case OrderReleased():
+            return replace(order, held=None)
+        case OrderAddressChanged():
+            return replace(order, ship_to=event.ship_to)
+        case OrderNoteAdded() | OrderMessageRequested():
+            return order
+        case ReturnRequested() | ReturnApproved() | ReturnRefused() | ReturnReceived():
+            return replace(order, returns=returns.evolve(order.returns, event))
+        case InvoiceIssued() | CreditNoteIssued():
+            return replace(order, documents=(*order.documents, invoice.document_of(event)))
         case _:
             raise TypeError(f"an order does not know {type(event).__name__}")
 
@@ -850,10 +1105,11 @@ ORDER: Final = Aggregate(
         OrderReturned,
         GoodwillGranted,
         OrderRefunded,
-        OrderClaimed,
+        *BESIDE,
     ),
     decide=decide,
     evolve=evolve,
+    state_version=2,
 )
 
 

@@ -9,6 +9,7 @@ from emporium.domain.cart import CART
 from emporium.domain.category import CATEGORIES
 from emporium.domain.customer import CUSTOMER
 from emporium.domain.invitation import INVITATION
+from emporium.domain.invoice import NUMBERS
 from emporium.domain.notification import NOTIFICATION
 from emporium.domain.order import ORDER
 from emporium.domain.payment import PAYMENT
@@ -44,6 +45,7 @@ AGGREGATES: Final[tuple[Aggregate[Any], ...]] = (
     RESERVATION,
     CART,
     ORDER,
+    NUMBERS,
     PAYMENT,
     SHIPMENT,
     CUSTOMER,

@@ -1,6 +1,8 @@
 """The stock that one order holds: all lines or none, over all warehouses, until it ships, is released or comes back."""
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
+from math import comb
 from typing import Final
 from uuid import UUID
 
@@ -9,6 +11,9 @@ from msgspec.structs import replace
 
 from emporium.domain.base import Aggregate, Command, Event, Reason, State, stream_id
 from emporium.domain.order import Short
+
+MOST_WAYS: Final = 500
+"""Combinations of so many warehouses that are tried before the search becomes a greedy one."""
 
 RESERVED, FAILED, CANCELLED, RELEASED = "reserved", "failed", "cancelled", "released"
 
@@ -138,10 +143,10 @@ NOT_HELD = Reason("not_held", "The order does not hold these units any more.")
 def allocate(
     wanted: Mapping[str, int], available: Mapping[str, Mapping[str, int]]
 ) -> tuple[tuple[Allocation, ...], tuple[Short, ...]]:
-    """Where to take the units from: the fewest warehouses that this greedy order finds, or the SKUs that are short.
+    """Where to take the units from, or the SKUs that are short: the fewest warehouses, of those the most preferred.
 
-    One warehouse that has everything wins (the first in order of preference); else each round takes
-    the warehouse that fills the most of what is still open.
+    Beyond MOST_WAYS combinations of warehouses the fewest are only looked for greedily: each round takes the
+    warehouse that fills the most of what is still open.
     """
     short = tuple(
         Short(sku=sku, wanted=units, available=have)
@@ -150,8 +155,21 @@ def allocate(
     )
     if short:
         return (), short
-    still = dict(wanted)
     warehouses = list(dict.fromkeys(w for sku in wanted for w in available[sku]))
+    for ways in range(1, len(warehouses)):
+        if comb(len(warehouses), ways) > MOST_WAYS:
+            break
+        for some in combinations(warehouses, ways):
+            if all(sum(available[sku].get(w, 0) for w in some) >= units for sku, units in wanted.items()):
+                return _take(wanted, available, list(some)), ()
+    return _take(wanted, available, warehouses), ()
+
+
+def _take(
+    wanted: Mapping[str, int], available: Mapping[str, Mapping[str, int]], warehouses: list[str]
+) -> tuple[Allocation, ...]:
+    """The units from these warehouses, which have enough."""
+    still = dict(wanted)
     taken: list[Allocation] = []
     while still:
         best = max(
@@ -170,7 +188,7 @@ def allocate(
                     del still[sku]
                 else:
                     still[sku] = units - take
-    return tuple(taken), ()
+    return tuple(taken)
 
 
 def decide(command: Command, reservation: ReservationState | None) -> Sequence[Event]:

@@ -10,7 +10,9 @@ from msgspec.structs import replace
 from emporium.domain.base import Aggregate, Command, Event, Reason, State, stream_id
 from emporium.domain.reservation import Allocation
 
-PREPARED, SHIPPED, FULFILLED, CANCELLED = "prepared", "shipped", "fulfilled", "cancelled"
+AWAITED, PREPARED, SHIPPED = "awaited", "prepared", "shipped"
+FULFILLED, CANCELLED = "fulfilled", "cancelled"
+"""`awaited`: held before there was anything to ship."""
 
 
 def shipment_id_of(order_id: UUID) -> UUID:
@@ -44,6 +46,15 @@ class ParcelLabelled(Event, frozen=True, kw_only=True):
     carrier: str
     tracking_number: str
     tracking_url: str
+    label_url: str = ""
+
+
+class ParcelLabelVoided(Event, frozen=True, kw_only=True):
+    """Whatever label the parcel has or is getting is not used: it goes to another address. `attempt` is the next."""
+
+    order_id: UUID
+    parcel: int
+    attempt: int
 
 
 class ParcelRefused(Event, frozen=True, kw_only=True):
@@ -102,6 +113,19 @@ class OrderFulfilled(Event, frozen=True, kw_only=True):
     order_id: UUID
 
 
+class ShipmentHeld(Event, frozen=True, kw_only=True):
+    """Nothing more is packed for this order until it is released; may be the first event of the stream."""
+
+    order_id: UUID
+    reason: str
+
+
+class ShipmentReleased(Event, frozen=True, kw_only=True):
+    """What was held is packed."""
+
+    order_id: UUID
+
+
 class ShipmentCancelled(Event, frozen=True, kw_only=True):
     """Nothing leaves for this order; as the first event of the stream a tombstone that forbids a shipment."""
 
@@ -120,12 +144,14 @@ class ShipmentCancellationRefused(Event, frozen=True, kw_only=True):
 
 
 class ParcelState(msgspec.Struct, frozen=True, kw_only=True):
-    """A parcel and how far it is."""
+    """A parcel and how far it is; `attempt` counts the labels that were not used."""
 
     parcel: Parcel
     carrier: str = ""
     tracking_number: str = ""
     tracking_url: str = ""
+    label_url: str = ""
+    attempt: int = 0
     labelled: bool = False
     packed: bool = False
     shipped: bool = False
@@ -146,11 +172,12 @@ class ShipmentState(State, frozen=True, kw_only=True):
     order_id: UUID
     status: str
     parcels: dict[int, ParcelState] = {}
+    held: bool = False
 
     @property
     def stoppable(self) -> bool:
         """No parcel is packed yet."""
-        return self.status == PREPARED and not any(p.packed or p.shipped for p in self.parcels.values())
+        return self.status in (AWAITED, PREPARED) and not any(p.packed or p.shipped for p in self.parcels.values())
 
 
 # --- commands --------------------------------------------------------------------------------------
@@ -162,20 +189,26 @@ class PrepareShipment(Command, frozen=True, kw_only=True):
 
 
 class RecordLabel(Command, frozen=True, kw_only=True):
-    """With `pack` the parcel is packed at once (automatic fulfilment)."""
+    """With `pack` the parcel is packed at once (automatic fulfilment), unless it is held.
+
+    `attempt` is the parcel's when the label was asked for: a label for a former address is not used.
+    """
 
     order_id: UUID
     parcel: int
     carrier: str
     tracking_number: str
     tracking_url: str
+    label_url: str = ""
     pack: bool = False
+    attempt: int = 0
 
 
 class RecordParcelRefusal(Command, frozen=True, kw_only=True):
     order_id: UUID
     parcel: int
     reason: str
+    attempt: int = 0
 
 
 class PackParcel(Command, frozen=True, kw_only=True):
@@ -205,6 +238,21 @@ class RecordReturnToSender(Command, frozen=True, kw_only=True):
     parcel: int
 
 
+class HoldShipment(Command, frozen=True, kw_only=True):
+    order_id: UUID
+    reason: str
+
+
+class ReleaseShipment(Command, frozen=True, kw_only=True):
+    order_id: UUID
+
+
+class ReaddressShipment(Command, frozen=True, kw_only=True):
+    """The order has another address: what is not packed needs another label."""
+
+    order_id: UUID
+
+
 class CancelShipment(Command, frozen=True, kw_only=True):
     order_id: UUID
     reason: str
@@ -216,6 +264,7 @@ NO_SUCH_SHIPMENT = Reason("no_such_shipment", "There is no shipment for this ord
 NO_SUCH_PARCEL = Reason("no_such_parcel", "The shipment has no parcel {parcel}.", "missing")
 SHIPMENT_CANCELLED = Reason("shipment_cancelled", "The shipment was cancelled.")
 PARCEL_NOT_LABELLED = Reason("parcel_not_labelled", "Parcel {parcel} has no label yet.")
+SHIPMENT_HELD = Reason("shipment_held", "The order is held: release it before parcel {parcel} is packed.")
 PARCEL_NOT_SHIPPED = Reason("parcel_not_shipped", "The carrier does not have parcel {parcel} yet.")
 
 
@@ -226,18 +275,33 @@ def decide(command: Command, shipment: ShipmentState | None) -> Sequence[Event]:
     """The events that the command makes of this shipment. Raises Rejected."""
     match command:
         case PrepareShipment():
-            if shipment is not None:
+            if shipment is not None and shipment.status != AWAITED:
                 return []
             return [ShipmentPrepared(order_id=command.order_id, parcels=_divide(command.allocations))]
         case CancelShipment():
             return _cancel(command, shipment)
+        case HoldShipment():
+            if shipment is not None and (shipment.held or shipment.status in (FULFILLED, CANCELLED)):
+                return []
+            return [ShipmentHeld(order_id=command.order_id, reason=command.reason)]
     if shipment is None:
         raise NO_SUCH_SHIPMENT()
+    match command:
+        case ReleaseShipment():
+            return [ShipmentReleased(order_id=shipment.order_id)] if shipment.held else []
+        case ReaddressShipment():
+            if shipment.status == CANCELLED:
+                return []
+            return [
+                ParcelLabelVoided(order_id=shipment.order_id, parcel=number, attempt=one.attempt + 1)
+                for number, one in sorted(shipment.parcels.items())
+                if not one.packed
+            ]
     parcel = _parcel_of(command, shipment)
     number = parcel.parcel.number
     match command:
         case RecordLabel():
-            if parcel.labelled or shipment.status == CANCELLED:
+            if parcel.labelled or shipment.status == CANCELLED or parcel.attempt != command.attempt:
                 return []
             labelled = ParcelLabelled(
                 order_id=shipment.order_id,
@@ -245,11 +309,14 @@ def decide(command: Command, shipment: ShipmentState | None) -> Sequence[Event]:
                 carrier=command.carrier,
                 tracking_number=command.tracking_number,
                 tracking_url=command.tracking_url,
+                label_url=command.label_url,
             )
-            packed = [ParcelPacked(order_id=shipment.order_id, parcel=number)] if command.pack else []
+            pack = command.pack and not shipment.held
+            packed = [ParcelPacked(order_id=shipment.order_id, parcel=number)] if pack else []
             return [labelled, *packed]
         case RecordParcelRefusal():
-            if parcel.labelled or parcel.refused or shipment.status == CANCELLED:
+            known = parcel.labelled or parcel.refused or parcel.attempt != command.attempt
+            if known or shipment.status == CANCELLED:
                 return []
             return [ParcelRefused(order_id=shipment.order_id, parcel=number, reason=command.reason)]
         case PackParcel():
@@ -321,6 +388,8 @@ def _parcel_of(command: Command, shipment: ShipmentState) -> ParcelState:
 def _pack(shipment: ShipmentState, parcel: ParcelState) -> list[Event]:
     if shipment.status == CANCELLED:
         raise SHIPMENT_CANCELLED()
+    if shipment.held:
+        raise SHIPMENT_HELD(parcel=parcel.parcel.number)
     if not parcel.labelled:
         raise PARCEL_NOT_LABELLED(parcel=parcel.parcel.number)
     return [ParcelPacked(order_id=shipment.order_id, parcel=parcel.parcel.number)]
@@ -334,16 +403,23 @@ def evolve(shipment: ShipmentState | None, event: Event) -> ShipmentState:
     match event:
         case ShipmentPrepared():
             parcels = {p.number: ParcelState(parcel=p) for p in event.parcels}
-            return ShipmentState(order_id=event.order_id, status=PREPARED, parcels=parcels)
+            held = shipment is not None and shipment.held
+            return ShipmentState(order_id=event.order_id, status=PREPARED, parcels=parcels, held=held)
+        case ShipmentHeld() if shipment is None:
+            return ShipmentState(order_id=event.order_id, status=AWAITED, held=True)
         case ShipmentCancelled() if shipment is None:
             return ShipmentState(order_id=event.order_id, status=CANCELLED)
     if shipment is None:
-        raise ValueError("a shipment begins with ShipmentPrepared or ShipmentCancelled")
+        raise ValueError("a shipment begins with ShipmentPrepared, ShipmentHeld or ShipmentCancelled")
     match event:
         case ShipmentCancelled():
             return replace(shipment, status=CANCELLED)
         case ShipmentCancellationRefused():
             return shipment
+        case ShipmentHeld():
+            return replace(shipment, held=True)
+        case ShipmentReleased():
+            return replace(shipment, held=False)
         case OrderFulfilled():
             return replace(shipment, status=FULFILLED)
         case ParcelLabelled():
@@ -353,8 +429,21 @@ def evolve(shipment: ShipmentState | None, event: Event) -> ShipmentState:
                 carrier=event.carrier,
                 tracking_number=event.tracking_number,
                 tracking_url=event.tracking_url,
+                label_url=event.label_url,
                 labelled=True,
                 refused=None,
+            )
+        case ParcelLabelVoided():
+            return _set(
+                shipment,
+                event.parcel,
+                carrier="",
+                tracking_number="",
+                tracking_url="",
+                label_url="",
+                labelled=False,
+                refused=None,
+                attempt=event.attempt,
             )
         case ParcelRefused():
             return _set(shipment, event.parcel, refused=event.reason)
@@ -384,6 +473,7 @@ SHIPMENT: Final = Aggregate(
     events=(
         ShipmentPrepared,
         ParcelLabelled,
+        ParcelLabelVoided,
         ParcelRefused,
         ParcelPacked,
         OrderShipped,
@@ -391,9 +481,12 @@ SHIPMENT: Final = Aggregate(
         ParcelLost,
         ParcelReturned,
         OrderFulfilled,
+        ShipmentHeld,
+        ShipmentReleased,
         ShipmentCancelled,
         ShipmentCancellationRefused,
     ),
     decide=decide,
     evolve=evolve,
+    state_version=2,
 )

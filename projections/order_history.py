@@ -15,6 +15,8 @@ from emporium.domain import payment as p
 from emporium.domain import reservation as r
 from emporium.domain import shipment as s
 from emporium.domain.base import Event, Money, Sealed
+from emporium.domain.invoice import CreditNoteIssued, Document, InvoiceIssued
+from emporium.domain.returns import ReturnApproved, ReturnReceived, ReturnRefused, ReturnRequested, ReturnState
 from emporium.projections.model import Connection, ReadModel, Tables, canonical
 from emporium.projections.paging import Page, decode_cursor, page_of
 
@@ -30,13 +32,19 @@ __all__ = [
     "PaymentView",
     "RefundTotals",
     "movements",
+    "NoteRow",
+    "RefundView",
+    "Search",
+    "notes",
     "order_by_id",
     "order_by_number",
     "order_totals",
     "orders_for_admin",
     "orders_of_customer",
     "payments",
+    "queues",
     "refund_totals",
+    "search_orders",
     "timeline",
 ]
 
@@ -65,6 +73,8 @@ CREATE TABLE orders (
     country text NOT NULL,
     channel text NOT NULL,
     payment_method text NOT NULL,
+    held boolean NOT NULL,
+    return_open boolean NOT NULL,
     state jsonb NOT NULL
 ) WITH (fillfactor = 70);
 CREATE TABLE contents (
@@ -73,7 +83,15 @@ CREATE TABLE contents (
     email jsonb,
     ship_to jsonb,
     agreement jsonb,
-    note jsonb
+    note jsonb,
+    email_mark text
+);
+CREATE TABLE notes (
+    order_id uuid NOT NULL,
+    position bigint NOT NULL,
+    at timestamptz NOT NULL,
+    actor text NOT NULL,
+    note jsonb NOT NULL
 );
 
 -- From the payments log.
@@ -122,6 +140,12 @@ CREATE INDEX IF NOT EXISTS orders_customer ON orders (customer_id, placed_at DES
 CREATE INDEX IF NOT EXISTS orders_placed ON orders (placed_at DESC, order_id DESC);
 CREATE UNIQUE INDEX IF NOT EXISTS timeline_events ON timeline (order_id, log, position);
 CREATE INDEX IF NOT EXISTS orders_status ON orders (status, placed_at DESC, order_id DESC);
+CREATE INDEX IF NOT EXISTS orders_held ON orders (placed_at DESC, order_id DESC) WHERE held;
+CREATE INDEX IF NOT EXISTS orders_return_open ON orders (placed_at DESC, order_id DESC) WHERE return_open;
+CREATE INDEX IF NOT EXISTS contents_email_mark ON contents (email_mark) WHERE email_mark IS NOT NULL;
+CREATE INDEX IF NOT EXISTS contents_skus ON contents
+    USING gin (jsonb_path_query_array(lines, '$[*].sku') jsonb_path_ops);
+CREATE UNIQUE INDEX IF NOT EXISTS notes_order ON notes (order_id, position);
 """
 
 LOGS: Final[dict[str, tuple[type[Event], ...]]] = {
@@ -158,15 +182,26 @@ class _Order(msgspec.Struct):
     country: str | None = None
     channel: str | None = None
     payment_method: str | None = None
+    held: bool = False
+    return_open: bool = False
 
 
 class _Contents(msgspec.Struct):
     order_id: UUID
-    lines: tuple[o.OrderLine, ...]
-    email: Sealed | None
-    ship_to: Sealed | None
-    agreement: o.Agreement | None
-    note: Sealed | None
+    lines: tuple[o.OrderLine, ...] = ()
+    email: Sealed | None = None
+    ship_to: Sealed | None = None
+    agreement: o.Agreement | None = None
+    note: Sealed | None = None
+    email_mark: str | None = None
+
+
+class _Note(msgspec.Struct):
+    order_id: UUID
+    position: int
+    at: datetime
+    actor: str
+    note: Sealed
 
 
 class _Payment(msgspec.Struct):
@@ -243,6 +278,8 @@ async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
     rows: dict[int, _Order] = {}
     states: dict[int, o.OrderState] = {}
     created: dict[int, _Contents] = {}
+    moved: dict[int, _Contents] = {}
+    notes: list[_Note] = []
     for one in events:
         event: Any = one.event
         key = event.order_id.int
@@ -250,7 +287,7 @@ async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
             # The state is stored without what stands in `contents` already; evolve does not look at it.
             states[key] = replace(o.evolve(None, event), lines=(), email=None, ship_to=None)
             created[key] = _Contents(
-                event.order_id, event.lines, event.email, event.ship_to, event.agreement, event.note
+                event.order_id, event.lines, event.email, event.ship_to, event.agreement, event.note, event.email_mark
             )
             rows[key] = _new_order(one, event)
             continue
@@ -261,15 +298,23 @@ async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
             row = rows[key] = _Order(event.order_id, reason)
         states[key] = o.evolve(states[key], event)
         row.changed_at, row.version = one.at, one.version
-        if isinstance(event, o.OrderFailed | o.OrderCancellationRequested | o.OrderCancelled):
+        if isinstance(event, o.OrderAddressChanged):
+            states[key] = replace(states[key], ship_to=None)
+            moved[key] = _Contents(event.order_id, ship_to=event.ship_to)
+        elif isinstance(event, o.OrderNoteAdded):
+            notes.append(_Note(event.order_id, one.position, one.at, one.meta.actor, event.note))
+        elif isinstance(event, o.OrderFailed | o.OrderCancellationRequested | o.OrderCancelled):
             row.reason = event.reason
         elif isinstance(event, o.OrderCancellationRefused):
             row.reason = None
         elif isinstance(event, o.OrderClaimed):
             row.customer_id = event.customer_id
     for key, row in rows.items():
-        row.status = states[key].status
-        row.state = canonical(states[key])
+        state = states[key]
+        row.status = state.status
+        row.held = state.held is not None
+        row.return_open = bool(state.returns) and any(one.is_open for one in state.returns.values())
+        row.state = canonical(state)
     await tables.write(
         "INSERT INTO orders SELECT * FROM json_populate_recordset(NULL::orders, %s)", [rows[key] for key in created]
     )
@@ -278,10 +323,17 @@ async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
     )
     await tables.write(
         "UPDATE orders t SET status = x.status, reason = x.reason, changed_at = x.changed_at, version = x.version,"
-        " state = x.state, customer_id = coalesce(x.customer_id, t.customer_id)"
+        " held = x.held, return_open = x.return_open, state = x.state,"
+        " customer_id = coalesce(x.customer_id, t.customer_id)"
         " FROM json_populate_recordset(NULL::orders, %s) x WHERE t.order_id = x.order_id",
         [row for key, row in rows.items() if key not in created],
     )
+    await tables.write(
+        "UPDATE contents t SET ship_to = x.ship_to FROM json_populate_recordset(NULL::contents, %s) x"
+        " WHERE t.order_id = x.order_id",
+        list(moved.values()),
+    )
+    await tables.write("INSERT INTO notes SELECT * FROM json_populate_recordset(NULL::notes, %s)", notes)
 
 
 def _new_order(one: Recorded, event: o.OrderCreated) -> _Order:
@@ -402,6 +454,15 @@ _FACTS: Final[dict[type[Event], Callable[[Any], dict[str, Any]]]] = {
     o.OrderReturned: lambda e: {"amount": e.amount, "lines": e.lines, "reason": e.reason},
     o.GoodwillGranted: lambda e: {"amount": e.amount, "reason": e.reason},
     o.OrderRefunded: lambda e: {"amount": e.amount, "refund_id": e.refund_id},
+    o.OrderHeld: lambda e: {"reason": e.reason},
+    o.OrderNoteAdded: lambda e: {"note_id": e.note_id},
+    o.OrderMessageRequested: lambda e: {"message": e.message},
+    ReturnRequested: lambda e: {"return_id": e.return_id, "lines": e.lines},
+    ReturnApproved: lambda e: {"return_id": e.return_id, "note": e.note},
+    ReturnRefused: lambda e: {"return_id": e.return_id, "reason": e.reason},
+    ReturnReceived: lambda e: {"return_id": e.return_id, "lines": e.lines},
+    InvoiceIssued: lambda e: {"number": e.number, "amount": e.amount},
+    CreditNoteIssued: lambda e: {"number": e.number, "amount": e.amount, "refund_id": e.refund_id},
     p.PaymentRequested: lambda e: {"amount": e.amount, "method": e.method},
     p.PaymentProcessed: lambda e: {"amount": e.amount, "captured": e.captured},
     p.PaymentFailed: lambda e: {"code": e.code},
@@ -423,12 +484,14 @@ _FACTS: Final[dict[type[Event], Callable[[Any], dict[str, Any]]]] = {
     r.ReservationReturned: lambda e: {"units": sum(a.quantity for a in e.allocations)},
     s.ShipmentPrepared: lambda e: {"parcels": len(e.parcels)},
     s.ParcelLabelled: lambda e: {"parcel": e.parcel, "carrier": e.carrier, "tracking_number": e.tracking_number},
+    s.ParcelLabelVoided: lambda e: {"parcel": e.parcel},
     s.ParcelRefused: lambda e: {"parcel": e.parcel, "reason": e.reason},
     s.ParcelPacked: lambda e: {"parcel": e.parcel},
     s.OrderShipped: lambda e: {"parcel": e.parcel, "of": e.of, "tracking_number": e.tracking_number},
     s.ParcelDelivered: lambda e: {"parcel": e.parcel},
     s.ParcelLost: lambda e: {"parcel": e.parcel},
     s.ParcelReturned: lambda e: {"parcel": e.parcel},
+    s.ShipmentHeld: lambda e: {"reason": e.reason},
     s.ShipmentCancelled: lambda e: {"reason": e.reason},
     s.ShipmentCancellationRefused: lambda e: {"reason": e.reason},
 }
@@ -440,14 +503,17 @@ _COURSE: Final = {
         o.OrderCreated, p.PaymentRequested, p.PaymentActionRequired, p.PaymentProcessed, p.PaymentFailed, o.OrderPaid,
         r.StockReserved, p.CaptureRequested, r.StockReservationFailed, o.OrderConfirmed, o.OrderStockShort,
         s.ShipmentPrepared,
+        o.OrderHeld, s.ShipmentHeld, o.OrderReleased, s.ShipmentReleased, o.OrderAddressChanged, o.OrderNoteAdded,
         o.OrderCancellationRequested, s.ShipmentCancelled, s.ShipmentCancellationRefused, o.OrderCancelled,
-        o.OrderCancellationRefused, s.ParcelLabelled, s.ParcelRefused, s.ParcelPacked, p.PaymentCaptured,
+        o.OrderCancellationRefused, s.ParcelLabelled, s.ParcelLabelVoided, s.ParcelRefused,
+        s.ParcelPacked, p.PaymentCaptured,
         s.OrderShipped, r.ReservationShipped, o.OrderDispatched, s.ParcelDelivered, s.ParcelLost, s.ParcelReturned,
         s.OrderFulfilled,
-        o.OrderCompleted, o.OrderReturned, o.GoodwillGranted, r.ReservationReturned, r.ReservationCancelled,
+        o.OrderCompleted, ReturnRequested, ReturnApproved, ReturnRefused, ReturnReceived,
+        o.OrderReturned, o.GoodwillGranted, r.ReservationReturned, r.ReservationCancelled,
         r.StockReleased, p.PaymentCancelled, p.LatePaymentReceived, p.VoidRequested, p.PaymentVoided,
         p.RefundRequested, p.RefundFailed, p.PaymentRefunded, p.DisputeOpened, p.DisputeClosed,
-        o.OrderRefunded, o.OrderFailed,
+        o.OrderRefunded, o.OrderFailed, InvoiceIssued, CreditNoteIssued, o.OrderMessageRequested,
     ))
 }  # fmt: skip
 """The usual course, which decides between entries of one moment (an import's events share their row's time)."""
@@ -469,7 +535,7 @@ def _entry(log: str, one: Recorded) -> _Entry:
 
 
 ORDER_HISTORY: Final = ReadModel(
-    name="order_history", version=2, logs=LOGS, ddl=DDL, indexes=INDEXES, key=_order_id, pace=0.02, fold=fold
+    name="order_history", version=3, logs=LOGS, ddl=DDL, indexes=INDEXES, key=_order_id, pace=0.02, fold=fold
 )
 
 # --- queries ---------------------------------------------------------------------------------------
@@ -497,6 +563,27 @@ class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
     units: int
     country: str
     channel: str
+    held: bool
+    return_open: bool
+
+
+class RefundView(msgspec.Struct, frozen=True, kw_only=True):
+    """Money on its way back (`requested`), gone back (`done`) or refused by the provider (`failed`)."""
+
+    refund_id: UUID
+    status: str
+    amount: int
+    currency: str
+    reason: str
+    at: datetime
+
+
+class NoteRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What staff wrote down; sealed for the order's subject."""
+
+    at: datetime
+    actor: str
+    note: Sealed
 
 
 class DisputeView(msgspec.Struct, frozen=True, kw_only=True):
@@ -577,6 +664,7 @@ class ParcelView(msgspec.Struct, frozen=True, kw_only=True):
     carrier: str
     tracking_number: str
     tracking_url: str
+    label_url: str
     refused: str | None
     labelled_at: datetime | None
     packed_at: datetime | None
@@ -592,6 +680,7 @@ class OrderDetail(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         returned: units that came back, by line number.
         agreement: None where nothing was agreed beside goods and shipping.
+        held: why staff hold it.
         subject, email, ship_to, note: sealed for `subject`, with the order's id as stream and the
             attribute's name as field.
         shipment: the shipment's status, None before there is one.
@@ -603,6 +692,10 @@ class OrderDetail(msgspec.Struct, frozen=True, kw_only=True):
     payment_method: str
     lines: tuple[o.OrderLine, ...]
     returned: dict[int, int]
+    held: str | None
+    returns: dict[UUID, ReturnState]
+    documents: tuple[Document, ...]
+    refunds: list[RefundView]
     subject: UUID
     email: Sealed | None
     ship_to: Sealed | None
@@ -650,17 +743,87 @@ class RefundTotals(msgspec.Struct, frozen=True, kw_only=True):
 
 _ROW: Final = (
     "order_id, number, customer_id, status, reason, placed_at, changed_at, currency, goods, shipping, total, discount,"
-    " tax, units, country, channel"
+    " tax, units, country, channel, held, return_open"
 )
+
+
+class Search(msgspec.Struct, frozen=True, kw_only=True):
+    """What orders are looked for by; what is None does not matter.
+
+    Attributes:
+        placed_from, placed_to: the first moment, and the first one that is too late.
+        email_mark: the keyed fingerprint of the e-mail address.
+        address_refused: a carrier does not deliver there and staff must act.
+    """
+
+    status: str | None = None
+    number: str | None = None
+    customer_id: UUID | None = None
+    placed_from: datetime | None = None
+    placed_to: datetime | None = None
+    email_mark: str | None = None
+    sku: str | None = None
+    held: bool | None = None
+    return_open: bool | None = None
+    address_refused: bool = False
+
+
+_REFUSED: Final = (
+    "status IN ('confirmed', 'partly_shipped') AND EXISTS (SELECT FROM rm_order_history.shipments x"
+    " WHERE x.order_id = o.order_id AND x.state @? '$.parcels.*.refused ? (@ != null)')"
+)
+
+
+async def search_orders(
+    connection: Connection, search: Search, *, limit: int = 50, cursor: str | None = None
+) -> Page[OrderRow]:
+    """The orders that are looked for, newest first. Raises BadCursor."""
+    values: dict[str, Any] = {"limit": limit + 1}
+    where = ["true"]
+    for condition, name, value in (
+        ("status = %(status)s", "status", search.status),
+        ("number = %(number)s", "number", search.number),
+        ("customer_id = %(customer_id)s", "customer_id", search.customer_id),
+        ("placed_at >= %(placed_from)s", "placed_from", search.placed_from),
+        ("placed_at < %(placed_to)s", "placed_to", search.placed_to),
+        (
+            "order_id IN (SELECT c.order_id FROM rm_order_history.contents c WHERE c.email_mark = %(email_mark)s)",
+            "email_mark",
+            search.email_mark,
+        ),
+        (
+            "order_id IN (SELECT c.order_id FROM rm_order_history.contents c"
+            " WHERE jsonb_path_query_array(c.lines, '$[*].sku') @> to_jsonb(ARRAY[%(sku)s::text]))",
+            "sku",
+            search.sku,
+        ),
+    ):
+        if value is not None:
+            where.append(condition)
+            values[name] = value
+    for flag, wanted in (("held", search.held), ("return_open", search.return_open)):
+        if wanted is not None:
+            where.append(flag if wanted else f"NOT {flag}")
+    if search.address_refused:
+        where.append(_REFUSED)
+    if cursor is not None:
+        where.append("(placed_at, order_id) < (%(before)s, %(before_id)s)")
+        values["before"], values["before_id"] = decode_cursor(cursor, tuple[datetime, UUID])
+    async with connection.cursor(row_factory=class_row(OrderRow)) as found:
+        await found.execute(
+            f"SELECT {_ROW} FROM rm_order_history.orders o WHERE {' AND '.join(where)}"
+            " ORDER BY placed_at DESC, order_id DESC LIMIT %(limit)s",
+            values,
+        )
+        rows = await found.fetchall()
+    return page_of(rows, limit, lambda row: (row.placed_at, row.order_id))
 
 
 async def orders_of_customer(
     connection: Connection, customer_id: UUID, *, status: str | None = None, limit: int = 20, cursor: str | None = None
 ) -> Page[OrderRow]:
     """A customer's orders, newest first. Raises BadCursor."""
-    return await _orders(
-        connection, "customer_id = %(customer_id)s", {"customer_id": customer_id}, status, limit, cursor
-    )
+    return await search_orders(connection, Search(customer_id=customer_id, status=status), limit=limit, cursor=cursor)
 
 
 async def orders_for_admin(
@@ -672,28 +835,30 @@ async def orders_for_admin(
     cursor: str | None = None,
 ) -> Page[OrderRow]:
     """All orders, newest first; with `number` only that one. Raises BadCursor."""
-    where = "true" if number is None else "number = %(number)s"
-    return await _orders(connection, where, {"number": number}, status, limit, cursor)
+    return await search_orders(connection, Search(status=status, number=number), limit=limit, cursor=cursor)
 
 
-async def _orders(
-    connection: Connection, where: str, values: dict[str, Any], status: str | None, limit: int, cursor: str | None
-) -> Page[OrderRow]:
-    values["limit"] = limit + 1
-    if status is not None:
-        where += " AND status = %(status)s"
-        values["status"] = status
-    if cursor is not None:
-        where += " AND (placed_at, order_id) < (%(placed_at)s, %(order_id)s)"
-        values["placed_at"], values["order_id"] = decode_cursor(cursor, tuple[datetime, UUID])
-    async with connection.cursor(row_factory=class_row(OrderRow)) as found:
-        await found.execute(
-            f"SELECT {_ROW} FROM rm_order_history.orders WHERE {where}"
-            " ORDER BY placed_at DESC, order_id DESC LIMIT %(limit)s",
-            values,
-        )
-        rows = await found.fetchall()
-    return page_of(rows, limit, lambda row: (row.placed_at, row.order_id))
+async def queues(connection: Connection) -> dict[str, int]:
+    """How many orders wait in each queue: by status those that are not closed, and what staff must look at."""
+    found = await connection.execute(
+        "SELECT status, count(*) FROM rm_order_history.orders"
+        " WHERE status NOT IN ('fulfilled', 'failed', 'cancelled') GROUP BY status"
+        " UNION ALL SELECT 'held', count(*) FROM rm_order_history.orders WHERE held"
+        " UNION ALL SELECT 'return_open', count(*) FROM rm_order_history.orders WHERE return_open"
+        f" UNION ALL SELECT 'address_refused', count(*) FROM rm_order_history.orders o WHERE {_REFUSED}"
+    )
+    return {str(name): int(count) for name, count in await found.fetchall()}
+
+
+async def notes(connection: Connection, order_id: UUID) -> list[NoteRow]:
+    """What staff wrote down of an order, oldest first."""
+    found = await connection.execute(
+        "SELECT at, actor, note::text FROM rm_order_history.notes WHERE order_id = %s ORDER BY position", [order_id]
+    )
+    return [
+        NoteRow(at=at, actor=actor, note=msgspec.json.decode(note, type=Sealed))
+        for at, actor, note in await found.fetchall()
+    ]
 
 
 async def payments(
@@ -780,9 +945,12 @@ async def order_by_number(connection: Connection, number: str) -> OrderDetail | 
 async def _detail(connection: Connection, where: str, value: object) -> OrderDetail | None:
     columns = ", ".join(f"o.{name}" for name in _ROW.split(", "))
     found = await connection.execute(
-        f"SELECT {columns}, o.cart_id, o.payment_method, o.subject, o.version, o.state -> 'returned',"
+        f"SELECT {columns}, o.cart_id, o.payment_method, o.subject, o.version, o.state::text,"
         " c.lines::text, c.email::text, c.ship_to::text,"
-        " c.agreement::text, c.note::text, p.version, p.state::text, s.version, s.state::text, s.times"
+        " c.agreement::text, c.note::text, p.version, p.state::text, s.version, s.state::text, s.times,"
+        " CASE WHEN p.state -> 'refunds' <> '{}' THEN (SELECT json_agg(json_build_object('refund_id', r.refund_id,"
+        " 'status', r.status, 'amount', r.amount, 'currency', r.currency, 'reason', r.reason, 'at', r.at)"
+        " ORDER BY r.at, r.refund_id)::text FROM rm_order_history.refunds r WHERE r.order_id = o.order_id) END"
         " FROM rm_order_history.orders o JOIN rm_order_history.contents c USING (order_id)"
         " LEFT JOIN rm_order_history.payments p USING (order_id)"
         f" LEFT JOIN rm_order_history.shipments s USING (order_id) WHERE {where}",
@@ -793,16 +961,21 @@ async def _detail(connection: Connection, where: str, value: object) -> OrderDet
         return None
     names = _ROW.split(", ")
     (
-        cart_id, payment_method, subject, version, returned,
-        lines, email, ship_to, agreement, note, paid, payment, shipped, shipment, times,
+        cart_id, payment_method, subject, version, text,
+        lines, email, ship_to, agreement, note, paid, payment, shipped, shipment, times, refunds,
     ) = row[len(names) :]  # fmt: skip
     state = None if shipment is None else msgspec.json.decode(shipment, type=s.ShipmentState)
+    order = _ORDER_STATE.decode(text)
     return OrderDetail(
         order=OrderRow(**dict(zip(names, row, strict=False))),
         cart_id=cart_id,
         payment_method=payment_method,
         lines=msgspec.json.decode(lines, type=tuple[o.OrderLine, ...]),
-        returned={int(line): units for line, units in returned.items()},
+        returned=order.returned,
+        held=order.held,
+        returns=order.returns,
+        documents=order.documents,
+        refunds=[] if refunds is None else _REFUNDS.decode(refunds),
         subject=subject,
         email=_sealed(email),
         ship_to=_sealed(ship_to),
@@ -813,6 +986,9 @@ async def _detail(connection: Connection, where: str, value: object) -> OrderDet
         parcels=() if state is None else tuple(_parcels(state, times)),
         tag=f"{version}.{paid or 0}.{shipped or 0}",
     )
+
+
+_REFUNDS: Final = msgspec.json.Decoder(list[RefundView])
 
 
 def _sealed(text: str | None) -> Sealed | None:
@@ -858,6 +1034,7 @@ def _parcels(state: s.ShipmentState, times: dict[str, str]) -> Iterable[ParcelVi
             carrier=one.carrier,
             tracking_number=one.tracking_number,
             tracking_url=one.tracking_url,
+            label_url=one.label_url,
             refused=one.refused,
             labelled_at=at("labelled"),
             packed_at=at("packed"),

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import inspect as mi
 
 from emporium.domain.base import Event
-from emporium.domain.order import PENDING, TERMINAL, TRANSITIONS, OrderCreated
+from emporium.domain.order import BESIDE, PENDING, TERMINAL, TRANSITIONS, OrderCreated
 from emporium.domain.registry import AGGREGATES, LOGS, SCHEMAS
 
 __all__ = ["DOCUMENTS", "write"]
@@ -144,6 +144,14 @@ def order_statuses() -> str:
             "stateDiagram-v2",
             *arrows,
             "```\n",
+            "What may happen beside, and leaves the status as it is:\n",
+            "| event | in which statuses |",
+            "|---|---|",
+            *(
+                f"| {event.__name__} | {'all' if len(statuses) == len(TRANSITIONS) else ', '.join(_sorted(statuses))} |"
+                for event, statuses in BESIDE.items()
+            ),
+            "",
         ]
     )
 

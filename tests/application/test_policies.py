@@ -10,7 +10,7 @@ import pytest
 from emporium.application.commands import HANDLERS, ROUTES
 from emporium.application.policies import INVENTORY, ORDERING, PAYMENTS, POLICIES, SHIPPING, Ignore, Later, Policy
 from emporium.domain import order, payment, reservation, shipment
-from emporium.domain.base import Event, Money
+from emporium.domain.base import Event, Money, Sealed
 from emporium.domain.order import OrderLine, OrderState, ReturnedLine, Short
 from emporium.domain.registry import AGGREGATES
 from emporium.domain.reservation import Allocation
@@ -37,11 +37,14 @@ EXPECTED: dict[str, str] = {
     "inventory OrderFailed": "ReleaseReservation ReleaseReservation - - -",
     "inventory OrderShipped": "later ShipReservation later later later",
     "inventory OrderReturned": "later ReturnUnits later later later",
-    # shipping:                    new    prepared   shipped   fulfilled   cancelled
-    "shipping PaymentProcessed": "- - - - -",
-    "shipping StockReserved": "PrepareShipment - - - -",
-    "shipping OrderCancellationRequested": "CancelShipment CancelShipment CancelShipment CancelShipment -",
-    "shipping OrderFailed": "CancelShipment CancelShipment - - -",
+    # shipping:                    new    awaited   prepared   shipped   fulfilled   cancelled
+    "shipping PaymentProcessed": "- - - - - -",
+    "shipping StockReserved": "PrepareShipment PrepareShipment - - - -",
+    "shipping OrderCancellationRequested": "CancelShipment " * 5 + "-",
+    "shipping OrderFailed": "CancelShipment CancelShipment CancelShipment - - -",
+    "shipping OrderHeld": "HoldShipment HoldShipment HoldShipment HoldShipment - -",
+    "shipping OrderReleased": "- ReleaseShipment ReleaseShipment ReleaseShipment - -",
+    "shipping OrderAddressChanged": "- - ReaddressShipment ReaddressShipment - -",
     # ordering: new, pending, paid, confirmed, partly_shipped, shipped, fulfilled,
     #           refunding, cancelling, failed, cancelled
     "ordering PaymentProcessed": "later " + "RecordPayment " * 10,
@@ -76,6 +79,9 @@ EVENTS: tuple[Event, ...] = (
         lines=(ReturnedLine(line=1, sku="MUG", quantity=1, amount=GBP),),
     ),
     order.GoodwillGranted(order_id=ID, refund_id=OTHER, amount=GBP, reason="sorry"),
+    order.OrderHeld(order_id=ID, reason="suspicious"),
+    order.OrderReleased(order_id=ID),
+    order.OrderAddressChanged(order_id=ID, ship_to=Sealed(ID, "OrderAddressChanged", b"box")),
     payment.PaymentProcessed(**PAYMENT, amount=GBP, reference="r"),
     payment.PaymentFailed(**PAYMENT, code="card_declined"),
     payment.PaymentCancelled(**PAYMENT, reason="changed"),

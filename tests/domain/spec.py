@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from emporium.domain.base import Aggregate, Command, Event, Money, Reason, Rejected, Sealed, State
+from emporium.domain.order import ORDER
 from emporium.domain.registry import AGGREGATES
 
 __all__ = ["LATER", "NOW", "Given", "Outcome", "fold", "gbp", "given", "sealed", "uid"]
@@ -16,6 +17,7 @@ NOW: Final = datetime(2024, 3, 1, 12, tzinfo=UTC)
 LATER: Final = NOW + timedelta(days=40)
 
 _BY_MODULE: Final = {aggregate.decide.__module__: aggregate for aggregate in AGGREGATES}
+_BY_MODULE["emporium.domain.returns"] = ORDER
 _BY_EVENT: Final = {event: aggregate for aggregate in AGGREGATES for event in aggregate.events}
 
 

@@ -23,6 +23,7 @@ from emporium.domain.order import (
     LINE_TWICE,
     MAX_LINES,
     MORE_THAN_BOUGHT,
+    NO_REFUND_NOW,
     NO_SUCH_LINE,
     NO_SUCH_ORDER,
     NOT_CANCELLING,
@@ -427,7 +428,14 @@ def test_never_more_is_given_back_than_was_paid() -> None:
 @pytest.mark.parametrize("status", [status for status in STATES if status != FULFILLED])
 def test_only_what_was_delivered_can_come_back(status: str) -> None:
     in_state(status).when(SEND_BACK).rejected(NOT_DELIVERED, status=status)
-    in_state(status).when(GRANT).rejected(NOT_DELIVERED, status=status)
+
+
+@pytest.mark.parametrize("status", STATES)
+def test_money_is_given_back_from_confirmation_on(status: str) -> None:
+    if status in (CONFIRMED, PARTLY_SHIPPED, SHIPPED, FULFILLED):
+        in_state(status).when(GRANT).leads_to(status=status, given_back=GRANT.amount.amount)
+    else:
+        in_state(status).when(GRANT).rejected(NO_REFUND_NOW, status=status)
 
 
 def test_one_checkout_attempt_of_a_cart_is_one_order() -> None:

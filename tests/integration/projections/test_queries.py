@@ -246,7 +246,8 @@ async def test_page_1000_costs_what_page_1_costs(full: Shop) -> None:
     await full.connection.execute(
         "INSERT INTO rm_order_history.orders SELECT gen_random_uuid(), number || '-' || n, customer_id, subject,"
         " cart_id, status, reason, placed_at - n * interval '1 minute', changed_at, version, currency, goods, shipping,"
-        " total, discount, tax, units, country, channel, payment_method, state FROM rm_order_history.orders,"
+        " total, discount, tax, units, country, channel, payment_method, held,"
+        " return_open, state FROM rm_order_history.orders,"
         " generate_series(1, 300) n"
     )
     await full.connection.execute("ANALYZE rm_order_history.orders")

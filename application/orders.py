@@ -1,6 +1,7 @@
 """What happens to an order after checkout at somebody's wish: cancel, return; and finding it by its number."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from uuid import UUID, uuid4
 
 from msgspec.structs import replace
@@ -9,10 +10,11 @@ from emporium.application.commands import handle
 from emporium.application.ports import Idempotency, Meta
 from emporium.application.shop import Shop
 from emporium.application.work import Committed, Work
-from emporium.domain.order import ORDER, OrderReturned, OrderState, RequestCancellation, ReturnLines
+from emporium.domain.base import Command
+from emporium.domain.order import ORDER, OrderCompleted, OrderReturned, OrderState, RequestCancellation, ReturnLines
 from emporium.domain.order_number import parse_order_number
 
-__all__ = ["cancel", "find", "take_back"]
+__all__ = ["act", "cancel", "delivered_at", "find", "take_back"]
 
 CancelKeep = Callable[[OrderState], Idempotency | None]
 ReturnKeep = Callable[[OrderReturned], Idempotency | None]
@@ -65,3 +67,25 @@ async def take_back(
         return returned
 
     return await shop.run("ordering", meta, handler)
+
+
+async def act(
+    shop: Shop, command: Command, *, order_id: UUID, cause: Meta, keep: CancelKeep = lambda _: None
+) -> tuple[OrderState, Committed]:
+    """Carries out a command on one order; the order after it. Raises `Rejected`."""
+    meta = replace(cause, correlation=str(order_id))
+
+    async def handler(work: Work) -> OrderState:
+        await handle(work, command, meta)
+        after = work.state(ORDER, order_id)
+        assert after is not None, "a missing order was rejected"
+        work.unit.idempotency = keep(after)
+        return after
+
+    return await shop.run("ordering", meta, handler)
+
+
+async def delivered_at(shop: Shop, order_id: UUID) -> datetime | None:
+    """When the order was delivered; None where it was not yet."""
+    events = await shop.logs["ordering"].stream(order_id)
+    return next((one.at for one in events if isinstance(one.event, OrderCompleted)), None)

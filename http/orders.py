@@ -1,8 +1,8 @@
 """/api/v1/orders: a customer's orders, a guest's by its token, all of them for staff; cancel, take back."""
 
-from datetime import datetime
-from typing import Annotated, Any, Literal
-from uuid import UUID
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID, uuid4
 
 import msgspec
 from litestar import Controller, get, post
@@ -11,9 +11,17 @@ from msgspec import Meta
 
 from emporium.application import orders
 from emporium.application.ports import Vault
-from emporium.domain.base import Money, Sealed
+from emporium.domain.base import Command, Money, Sealed
 from emporium.domain.order import OrderReturned, OrderState, ReturnedLine
 from emporium.domain.order_number import parse_order_number
+from emporium.domain.returns import (
+    ApproveReturn,
+    ReceivedLine,
+    ReceiveReturn,
+    RefuseReturn,
+    RequestReturn,
+    WantedLine,
+)
 from emporium.http.auth import signed_in, staff
 from emporium.http.bodies import Body, Quantity, Text
 from emporium.http.caching import tagged
@@ -32,6 +40,7 @@ STAFF = frozenset({"admin", "support"})
 """The roles that see every customer's orders."""
 
 Number = Annotated[str, PathParameter(max_length=64, description="The order's number, however it was typed.")]
+ReturnId = Annotated[UUID, PathParameter(description="The return's id.")]
 Status = Literal[
     "pending", "paid", "confirmed", "partly_shipped", "shipped", "fulfilled", "refunding", "cancelling", "failed",
     "cancelled",
@@ -57,6 +66,49 @@ class TakeBack(Body, frozen=True, kw_only=True):
     lines: Annotated[list[ReturnLine], Meta(min_length=1, max_length=2_000)]
     reason: Text
     restock: bool = True
+
+
+class WantedBack(Body, frozen=True, kw_only=True):
+    """Units of a line that the customer wants to send back, and why."""
+
+    line: Annotated[int, Meta(ge=1, le=2_000)]
+    quantity: Quantity
+    reason: Text
+
+
+class AskReturn(Body, frozen=True, kw_only=True):
+    """What the customer wants to send back."""
+
+    lines: Annotated[list[WantedBack], Meta(min_length=1, max_length=2_000)]
+
+
+class Judge(Body, frozen=True, kw_only=True):
+    """What staff decide of a return; a refusal needs its reason."""
+
+    approved: bool
+    reason: Text = "refused"
+
+
+class CameBack(Body, frozen=True, kw_only=True):
+    """Units of a line that came; with `restock` they can be sold again, else they are written off."""
+
+    line: Annotated[int, Meta(ge=1, le=2_000)]
+    quantity: Quantity
+    restock: bool = True
+
+
+class Receipt(Body, frozen=True, kw_only=True):
+    """What came; all that was announced where no lines are given."""
+
+    lines: Annotated[list[CameBack], Meta(max_length=2_000)] = []
+
+
+class ReturnAsked(msgspec.Struct, frozen=True, kw_only=True):
+    """A return and how far it is: requested, approved, refused or received."""
+
+    return_id: UUID
+    order_number: str
+    status: str
 
 
 class OrderLineView(msgspec.Struct, frozen=True, kw_only=True):
@@ -260,6 +312,86 @@ class OrderController(Controller):
                 keep=keep,
             ),
         )
+
+    @post("/{number:str}/return-requests", status_code=201, opt={"idempotent": True, "order": True})
+    async def ask_return(self, request: Request, number: Number, data: JSONBody[AskReturn]) -> Reply[ReturnAsked]:
+        """Asks to send units of a delivered order back, each line with its reason; staff approve or refuse it."""
+        order, actor = await _owned(request, number)
+        shop = request.services.shop
+        now = shop.clock.now()
+        delivered = await orders.delivered_at(shop, order.order_id)
+        wanted = tuple(WantedLine(line=one.line, quantity=one.quantity, reason=one.reason) for one in data.lines)
+        command = RequestReturn(
+            order_id=order.order_id,
+            return_id=uuid4(),
+            lines=wanted,
+            delivered_at=delivered or now,
+            window=RETURN_WINDOW,
+            at=now,
+        )
+        return await _returning(request, order, actor, command, command.return_id, 201)
+
+    @post(
+        "/{number:str}/return-requests/{return_id:uuid}/decision",
+        status_code=200,
+        guards=[staff("support")],
+        opt={"idempotent": True},
+    )
+    async def judge_return(
+        self, request: Request, number: Number, return_id: ReturnId, data: JSONBody[Judge]
+    ) -> Reply[ReturnAsked]:
+        """Approves or refuses a return."""
+        order, actor = await _owned(request, number)
+        command = (
+            ApproveReturn(order_id=order.order_id, return_id=return_id)
+            if data.approved
+            else RefuseReturn(order_id=order.order_id, return_id=return_id, reason=data.reason)
+        )
+        return await _returning(request, order, actor, command, return_id, 200)
+
+    @post(
+        "/{number:str}/return-requests/{return_id:uuid}/receipt",
+        status_code=200,
+        guards=[staff("support", "warehouse")],
+        opt={"idempotent": True},
+    )
+    async def receive_return(
+        self, request: Request, number: Number, return_id: ReturnId, data: JSONBody[Receipt]
+    ) -> Reply[ReturnAsked]:
+        """The goods of an approved return are here: they are refunded, and restocked or written off line by line."""
+        session = await request.customer()
+        order = await orders.find(request.services.shop, number)
+        if order is None:
+            raise KINDS.not_found()
+        lines = tuple(ReceivedLine(line=one.line, quantity=one.quantity, restock=one.restock) for one in data.lines)
+        command = ReceiveReturn(order_id=order.order_id, return_id=return_id, lines=lines)
+        return await _returning(request, order, actor_of(session), command, return_id, 200)
+
+
+RETURN_WINDOW: Final = timedelta(days=30)
+"""How long after its delivery an order can be returned."""
+
+
+async def _returning(
+    request: Request, order: OrderState, actor: str, command: Command, return_id: UUID, status: int
+) -> Reply[ReturnAsked]:
+    def answer(after: OrderState) -> Answer:
+        content = ReturnAsked(return_id=return_id, order_number=after.number, status=after.returns[return_id].status)
+        return Answer.of(content, status, location=f"/api/v1/orders/{after.number}")
+
+    return await once(
+        request,
+        "ordering",
+        actor,
+        answer,
+        lambda keep: orders.act(
+            request.services.shop,
+            command,
+            order_id=order.order_id,
+            cause=request.cause(actor, order.order_id),
+            keep=keep,
+        ),
+    )
 
 
 async def reachable(request: Request, number: str) -> OrderDetail:

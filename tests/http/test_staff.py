@@ -109,3 +109,27 @@ async def test_a_declined_payment_fails_the_order_and_gives_the_cart_back(open_h
     second = (await customer.check_out()).json()["order_number"]
     assert second != number
     await house.order_is(customer, second, "confirmed")
+
+
+async def test_a_return_is_asked_for_approved_received_and_refunded(open_house: House) -> None:
+    house = open_house
+    customer, staff = await house.register(), await house.staff("warehouse", "support")
+    await customer.add("MUG", 3)
+    number = (await customer.check_out()).json()["order_number"]
+    path, wish = f"/orders/{number}/return-requests", {"lines": [{"line": 1, "quantity": 2, "reason": "chipped"}]}
+    assert (await customer.post(path, wish)).json()["type"] == "/problems/not_delivered"
+    await house.order_is(customer, number, "confirmed")
+    await house.labelled(staff, number)
+    await staff.post(f"/shipments/{number}/parcels/1/ship")
+    await staff.post(f"/shipments/{number}/parcels/1/deliver")
+    await house.order_is(customer, number, "fulfilled")
+    asked = await customer.post(path, wish)
+    assert (asked.status_code, asked.json()["status"]) == (201, "requested")
+    assert (await customer.post(path, wish)).json()["type"] == "/problems/more_than_bought"
+    one = f"{path}/{asked.json()['return_id']}"
+    assert (await customer.post(f"{one}/decision", {"approved": True})).status_code == 403
+    assert (await staff.post(f"{one}/receipt", {})).json()["type"] == "/problems/return_not_approved"
+    assert (await staff.post(f"{one}/decision", {"approved": True})).json()["status"] == "approved"
+    came = {"lines": [{"line": 1, "quantity": 1}, {"line": 1, "quantity": 1, "restock": False}]}
+    assert (await staff.post(f"{one}/receipt", came)).json()["status"] == "received"
+    await house.until(customer, f"/payments/{number}", lambda body: body["refunded"]["amount"] == 1_000)

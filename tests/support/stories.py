@@ -12,6 +12,7 @@ from emporium.domain import (
     category,
     customer,
     invitation,
+    notification,
     order,
     payment,
     product,
@@ -94,6 +95,7 @@ class Order:
                 placed_at=self.at,
             )
         )
+        yield from self._told()
         if self.ending == "forestalled":
             yield self._payments(
                 payment.PaymentCancelled(payment_id=self.payment, order_id=self.id, reason="cancelled_by_customer")
@@ -174,6 +176,19 @@ class Order:
                 )
             )
             yield from self._refunded("returned", refund=back, amount=pounds(250))
+
+    def _told(self) -> Iterator[tuple[str, UUID, Event]]:
+        """The mail about the order, which now and then needs a second try."""
+        about = notification.About(
+            kind="order_created", channel="email", log="ordering", position=1, event_id=uuid5(self.id, "created"),
+            order_id=self.id,
+        )  # fmt: skip
+        known = notification.notification_id_of(about)
+        both = {"notification_id": known, "about": about}
+        if self.ending == "declined":
+            failed = notification.NotificationFailed(**both, attempts=1, error="no answer", again_at=self.at)
+            yield "notifications", known, failed
+        yield "notifications", known, notification.NotificationSent(**both, via="smtp", language="en")
 
     def _sent(self, parcel: shipment.Parcel, of: int) -> Iterator[tuple[str, UUID, Event]]:
         label = {

@@ -198,10 +198,21 @@ def _failure(command: RecordSendFailure, message: NotificationState | None) -> E
 # --- evolve ----------------------------------------------------------------------------------------
 
 
+EVENTS: Final = (
+    NotificationSent,
+    NotificationFailed,
+    NotificationSetAside,
+    NotificationSuppressed,
+    NotificationAskedFor,
+)
+
+
 def evolve(message: NotificationState | None, event: Event) -> NotificationState:
     """The message after the event."""
+    if not isinstance(event, EVENTS):
+        raise TypeError(f"a message does not know {type(event).__name__}")
     if message is None:
-        about: About = event.about  # type: ignore[attr-defined]  # every event of a message has it
+        about = event.about
         message = NotificationState(notification_id=notification_id_of(about), about=about, status=WAITING)
     match event:
         case NotificationSent():
@@ -216,21 +227,13 @@ def evolve(message: NotificationState | None, event: Event) -> NotificationState
             return replace(message, status=SUPPRESSED, error=event.reason)
         case NotificationAskedFor():
             return replace(message, status=WAITING, attempts=0, round=event.round, error=None)
-        case _:
-            raise TypeError(f"a message does not know {type(event).__name__}")
 
 
 NOTIFICATION: Final = Aggregate(
     name="Notification",
     log="notifications",
     state=NotificationState,
-    events=(
-        NotificationSent,
-        NotificationFailed,
-        NotificationSetAside,
-        NotificationSuppressed,
-        NotificationAskedFor,
-    ),
+    events=EVENTS,
     decide=decide,
     evolve=evolve,
 )

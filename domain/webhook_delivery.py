@@ -156,10 +156,15 @@ def decide(command: Command, before: DeliveryState | None) -> Sequence[Event]:
 # --- evolve ----------------------------------------------------------------------------------------
 
 
+EVENTS: Final = (WebhookDelivered, WebhookFailed, WebhookSetAside, WebhookAskedFor)
+
+
 def evolve(before: DeliveryState | None, event: Event) -> DeliveryState:
     """The delivery after the event."""
+    if not isinstance(event, EVENTS):
+        raise TypeError(f"a delivery does not know {type(event).__name__}")
     if before is None:
-        delivery: Delivery = event.delivery  # type: ignore[attr-defined]  # every event of a delivery has it
+        delivery = event.delivery
         before = DeliveryState(delivery_id=delivery_id_of(delivery), delivery=delivery, status=WAITING)
     match event:
         case WebhookDelivered():
@@ -170,15 +175,13 @@ def evolve(before: DeliveryState | None, event: Event) -> DeliveryState:
             return replace(before, status=SET_ASIDE, attempts=event.attempts, code=event.code, error=event.error)
         case WebhookAskedFor():
             return replace(before, status=WAITING, attempts=0, code=None, error=None)
-        case _:
-            raise TypeError(f"a delivery does not know {type(event).__name__}")
 
 
 DELIVERY: Final = Aggregate(
     name="WebhookDelivery",
     log="notifications",
     state=DeliveryState,
-    events=(WebhookDelivered, WebhookFailed, WebhookSetAside, WebhookAskedFor),
+    events=EVENTS,
     decide=decide,
     evolve=evolve,
 )

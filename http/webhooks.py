@@ -27,7 +27,7 @@ EndpointId = Annotated[UUID, PathParameter(description="The endpoint.")]
 EventId = Annotated[UUID, PathParameter(description="The event, which is the delivery's webhook-id.")]
 
 
-class Register(Body, frozen=True, kw_only=True):
+class RegisterEndpoint(Body, frozen=True, kw_only=True):
     """Another program, and of which events it is told."""
 
     url: _URL
@@ -119,7 +119,7 @@ class WebhookController(Controller):
         return Reply.of(Endpoints(items=[_view(one) for one in known.values()], offered=offered))
 
     @post("/", status_code=201, opt={"idempotent": True})
-    async def register(self, request: Request, data: JSONBody[Register]) -> Reply[Secret]:
+    async def register(self, request: Request, data: JSONBody[RegisterEndpoint]) -> Reply[Secret]:
         """Registers an endpoint, which is told of what happens from now on."""
         await _check(request, data.url)
         session = await request.customer()

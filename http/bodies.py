@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Final, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
@@ -98,6 +98,10 @@ def _errors(value: Any, kind: Any, pointer: str) -> Iterator[Wrong]:
     if origin in (UnionType, Union) and value is not None:
         [other] = [one for one in arguments if one not in (NoneType, msgspec.UnsetType)]
         yield from _errors(value, other, pointer)
+        return
+    if origin is Literal and isinstance(value, str):
+        if value not in arguments:
+            yield Wrong(f"Must be one of: {', '.join(map(str, arguments))}.", pointer=pointer)
         return
     inside = False
     if origin in (list, tuple) and isinstance(value, list):

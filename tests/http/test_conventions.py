@@ -148,3 +148,11 @@ async def test_pages_follow_each_other_without_gap_or_repetition(shared: House) 
         seen += [item["slug"] for item in page["items"]]
         path = page["next"]
     assert seen == ["tea", "mug", "pot"]
+
+
+async def test_a_word_that_is_not_one_of_those_allowed_is_told_which_are(shared: House) -> None:
+    staff = await shared.staff("admin")
+    answer = await staff.post("/payments/K7QM-3XWD-9D0Z/refunds", {"amount": 1, "reason": "scratched"})
+    [error] = answer.json()["errors"]
+    assert (answer.status_code, error["pointer"]) == (422, "/reason")
+    assert error["detail"].startswith("Must be one of: goodwill, damaged, ")

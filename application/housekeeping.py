@@ -70,4 +70,5 @@ class Housekeeping:
                 async with asyncio.timeout(1.0):
                     await chore.leases.release(chore.name, owner, epoch)
             raise
-        _log.info("the chore %s threw %d away", chore.name, count)
+        # Most rounds find nothing: a terminal need not tell of each.
+        _log.log(logging.INFO if count else logging.DEBUG, "the chore %s threw %d away", chore.name, count)

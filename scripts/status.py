@@ -75,7 +75,7 @@ def judge(picture: Picture, sagas: OpenSagas | None, mismatch: str | None, at: d
     """Says what is wrong: unreachable, of another schema, without a leader, silent, too far behind, parked."""
     problems = [f"The database {one.url} cannot be reached: {one.error}." for one in picture.databases if one.error]
     if mismatch is not None:
-        problems.append(f"{mismatch[:1].upper()}{mismatch[1:]}.")
+        problems.append(f"{mismatch[:1].upper()}{mismatch[1:].removesuffix('.')}.")
     heads = {log.log: log.head for log in picture.logs}
     followers = _behind(picture, heads)
     lags = {

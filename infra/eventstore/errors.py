@@ -5,7 +5,7 @@ from uuid import UUID
 from emporium.application.ports import Restored, Unreadable
 from emporium.infra.settings import StartupProblem
 
-__all__ = ["LogShortened", "SchemaMismatch", "StoreError", "UnreadableEvent", "WrongIncarnation"]
+__all__ = ["LogShortened", "NoShop", "SchemaMismatch", "StoreError", "UnreadableEvent", "WrongIncarnation"]
 
 
 class StoreError(Exception):
@@ -19,6 +19,17 @@ class SchemaMismatch(StoreError, StartupProblem):
         super().__init__(
             f"The database does not fit this program: {text}.",
             "Run `emporium migrate`; where the database is newer, run the program that wrote it.",
+        )
+
+
+class NoShop(SchemaMismatch):
+    """The database is empty: most often a command that looks elsewhere than the shop does."""
+
+    def __init__(self) -> None:
+        StartupProblem.__init__(
+            self,
+            "There is no shop in this database yet.",
+            "`emporium up` makes one; where yours is elsewhere, name it by EMPORIUM_DATA_DIR or EMPORIUM_DATABASE_URL.",
         )
 
 

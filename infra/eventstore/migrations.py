@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 import psycopg
 
-from emporium.infra.eventstore.errors import SchemaMismatch
+from emporium.infra.eventstore.errors import NoShop, SchemaMismatch
 from emporium.infra.eventstore.registry import Registry
 from emporium.infra.eventstore.tables import log_migrations, shared_migrations
 
@@ -119,11 +119,13 @@ async def check(dsn_by_log: Mapping[str, str], registry: Registry) -> None:
         async with await psycopg.AsyncConnection.connect(dsn) as connection:
             recorded = await _versions(connection)
             _refuse_newer(steps, recorded)
+            if not recorded:
+                raise NoShop
             for component, known in steps.items():
                 if recorded.get(component, 0) < len(known):
                     raise SchemaMismatch(
                         f"the database's tables of {component} have version {recorded.get(component, 0)}, this"
-                        f" program needs {len(known)}: run `emporium migrate`"
+                        f" program needs {len(known)}"
                     )
             await _check_events(connection, logs, registry)
 

@@ -113,7 +113,7 @@ async def test_many_may_migrate_at_once(empty: str) -> None:
 
 
 async def test_a_database_that_was_not_migrated_is_refused(empty: str) -> None:
-    with pytest.raises(SchemaMismatch, match="run `emporium migrate`"):
+    with pytest.raises(SchemaMismatch, match="There is no shop in this database yet"):
         await EventStore.open({"alpha": empty}, REGISTRY)
     await migrate({"alpha": empty}, REGISTRY)
     with pytest.raises(SchemaMismatch, match="log beta"):

@@ -125,14 +125,13 @@ def test_a_schema_that_does_not_fit_and_what_only_staff_can_settle_are_problems(
 
 
 def test_it_fits_a_screen_and_says_what_matters() -> None:
-    names = ("catalog_pages", "order_history", "saga_monitor", "stock_levels")
     task = ParkedTask(
         log="payments", id=UUID(int=3), kind="effect.charge", stream=UUID(int=4), correlation="order-1", attempts=5,
         error="no answer",
     )  # fmt: skip
     full = replace(
         WELL,
-        models=tuple(replace(MODEL, model=name) for name in names),
+        models=tuple(replace(MODEL, model=one.name) for one in MODELS),
         parked_tasks=(task,),
     )
     lines = told(judge(full, SAGAS, None, NOW))

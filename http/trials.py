@@ -40,7 +40,7 @@ class Trial:
         if waits > 0:
             seconds = max(1, math.ceil(waits))
             raise KINDS.too_many_attempts(
-                f"Too many attempts have failed: try again in {seconds} seconds.",
+                f"Too many attempts have failed: try again in {seconds} s.",
                 headers={"Retry-After": str(seconds)},
             )
         return trial

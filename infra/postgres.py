@@ -373,7 +373,9 @@ def check_server(url: str) -> None:
         with psycopg.connect(url, connect_timeout=5) as connection:
             version = connection.info.server_version // 10000
     except psycopg.OperationalError as error:
-        reason = str(error).strip().splitlines()[-1] if str(error).strip() else "no answer"
+        # libpq's question to the person comes after its reason, on a line of its own.
+        lines = [line.strip() for line in str(error).splitlines() if not line.startswith("\tIs the server running")]
+        reason = next((line for line in reversed(lines) if line), "no answer").rstrip(".")
         raise StartupProblem(
             f"The database {masked(url)} cannot be reached: {masked(reason)}.",
             "Start it or correct the EMPORIUM_…DATABASE_URL that names it.",

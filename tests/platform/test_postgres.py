@@ -219,3 +219,9 @@ def test_a_folder_of_another_version_is_refused(folder: Path, format_: str) -> N
     (folder / "emporium-format").write_text(f"{format_}\n")
     with pytest.raises(StartupProblem, match="belongs to another version"), datafolder.locked(folder, "a test"):
         pass
+
+
+def test_a_server_that_does_not_answer_is_told_with_its_reason_instead_of_a_question() -> None:
+    with pytest.raises(StartupProblem, match=r"cannot be reached: .*Connection refused\.") as told:
+        postgres.check_server("postgresql://127.0.0.1:9/none")
+    assert "?" not in told.value.text

@@ -27,6 +27,7 @@ $(STAMP): requirements.lock pyproject.toml
 	if ! "$$python" -c 'import venv, ensurepip' 2>/dev/null; then \
 		echo "This Python cannot make virtual environments: install its venv package (Debian, Ubuntu: apt-get install python3-venv)." >&2; exit 1; fi; \
 	$(BIN)/python -c '$(RECENT)' 2>/dev/null || { rm -rf .venv; "$$python" -m venv .venv; }
+	@echo "Installing into .venv; the first time this takes a minute or two."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-index --no-build-isolation -e .
 	@touch $@

@@ -127,7 +127,9 @@ class _Shop:
             print(msgspec.json.encode(facts).decode(), flush=True)
             return
         lines = ["Emporium is open.", f"  shop      {facts['address']}", f"  OpenAPI   {facts['openapi']}"]
-        password = f", first password {facts['first_password']} (shown only now)" if prepared.admin else ""
+        password = "; password lost: emporium admin reset-password"
+        if prepared.admin:
+            password = f", first password {facts['first_password']} (shown only now)"
         lines.append(f"  admin     {facts['admin']}{password}")
         lines.append(f"  data      {facts['data_dir']}" + (" (embedded PostgreSQL)" if self._postgres else ""))
         if prepared.products:

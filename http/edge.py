@@ -65,6 +65,8 @@ def _to_stderr(data: bytes) -> None:
 _NONE: Final = 0
 """The status while no answer has begun."""
 
+_PROBES: Final = ("/health/", "/metrics")
+
 _STREAMS: Final = "/events"
 """The end of the paths whose answers go on for as long as somebody listens."""
 
@@ -192,5 +194,6 @@ class Edge:
                     },
                     error=None if status < 500 else "failed",
                 )
-            if self._log is not None:
+            # Probes come all day long and say nothing.
+            if self._log is not None and not route.startswith(_PROBES):
                 self._log.add(request_id, method, route, status, seconds)

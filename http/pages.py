@@ -39,6 +39,11 @@ class PageController(Controller):
         """The same as a page."""
         return Reply((await _documents(request))[1], headers=list(_STRICT), media_type=_HTML)
 
+    @get("/")
+    async def root(self, request: Request) -> Reply[Any]:
+        """Leads whoever opens the bare address to the page about the API."""
+        return Reply(b"", 307, [(b"location", b"/api/v1/docs")], media_type=_HTML)
+
     @get("/problems")
     async def problems(self, request: Request) -> Reply[Any]:
         """Every kind of problem."""

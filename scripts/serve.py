@@ -121,7 +121,7 @@ def run(settings: Settings) -> int:
             respawn_failed_workers=True,
             respawn_interval=0.1,
         )
-        _log.info("serving on %s:%s with %s processes", settings.host, settings.port, settings.gateways)
+        _log.debug("serving on %s:%s with %s processes", settings.host, settings.port, settings.gateways)
         try:
             server.serve(target_loader=application, wrap_loader=False)
         except SystemExit as ended:

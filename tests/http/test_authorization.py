@@ -23,6 +23,7 @@ SIGNED_IN = "signed in"
 
 # What stands behind a route's template is who may call it; an administrator may do whatever staff may.
 ROUTES: Final = {
+    "GET /": ANYONE,
     "GET /health/live": ANYONE,
     "GET /health/ready": ANYONE,
     "GET /metrics": ANYONE,

@@ -69,3 +69,8 @@ async def test_pictures_are_served_as_they_are_and_nothing_else(shared: House) -
     assert again.status_code == 304
     for name in ("..%2f..%2fetc%2fpasswd", "x.svg", "master.key"):
         assert (await shared.client.get(f"/media/{name}")).status_code == 404
+
+
+async def test_the_bare_address_leads_to_the_page_about_the_api(shared: House) -> None:
+    answer = await shared.client.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (307, "/api/v1/docs")

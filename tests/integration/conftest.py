@@ -11,6 +11,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         kinds = metafunc.config.getoption("--postgres") or ["18", "15"]
         if servers.RUN.test_database_url is not None and "url" not in kinds:
             kinds = [*kinds, "url"]
+        # A module may say that it is about something else than the database.
+        kinds = [kind for kind in kinds if kind in getattr(metafunc.module, "SERVERS", kinds)]
         metafunc.parametrize("server", kinds, indirect=True, ids=[f"pg{kind}" for kind in kinds], scope="session")
 
 

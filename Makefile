@@ -42,7 +42,7 @@ check: install ## lint, format, types and the import rules
 	@report=$$($(BIN)/lint-imports 2>&1) || { echo "$$report"; exit 1; }
 
 test: check ## everything in check, then all tests with coverage
-	@$(BIN)/python -m pytest -n 3 --dist loadgroup --cov --cov-report=term $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup --cov --cov-report=term --durations=15 $(ARGS)
 
 faults: install ## kill processes and fail calls at length; FAULTS_SEED=n repeats the choices of a run
 	@$(BIN)/python -m pytest -m soak -s tests/faults $(ARGS)

@@ -5,14 +5,19 @@ import pytest
 from tests import servers
 
 
+ONE_SERVER = frozenset({"payments", "notifications"})
+"""What is about counterparts, not about the database: they have no SQL of their own. One server is enough, unless
+--postgres asks for others."""
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Gives each test that needs a server the servers of this run, all tests of one server in a row."""
     if "server" in metafunc.fixturenames:
         kinds = metafunc.config.getoption("--postgres") or ["18", "15"]
         if servers.RUN.test_database_url is not None and "url" not in kinds:
             kinds = [*kinds, "url"]
-        # A module may say that it is about something else than the database.
-        kinds = [kind for kind in kinds if kind in getattr(metafunc.module, "SERVERS", kinds)]
+        if metafunc.definition.path.parent.name in ONE_SERVER and not metafunc.config.getoption("--postgres"):
+            kinds = kinds[:1]
         metafunc.parametrize("server", kinds, indirect=True, ids=[f"pg{kind}" for kind in kinds], scope="session")
 
 

@@ -28,9 +28,6 @@ CALLS = {
 }
 """The saga's calls; the plural ones ask what is known before a call is repeated."""
 
-SERVERS = ("18",)
-"""The faults are the provider's: which database looks on does not matter."""
-
 FAULTS = {"timeout_before": 1, "timeout_after": 1, "error": 2, "garbage": 2, "down": 2, "slow": 2}
 
 

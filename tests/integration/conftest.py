@@ -4,7 +4,6 @@ import pytest
 
 from tests import servers
 
-
 ONE_SERVER = frozenset({"payments", "notifications"})
 """What is about counterparts, not about the database: they have no SQL of their own. One server is enough, unless
 --postgres asks for others."""

@@ -536,11 +536,11 @@ async def test_a_cursor_of_another_list_is_refused(house: House) -> None:
 
 
 async def test_what_the_page_on_prices_shows_can_be_done(house: House) -> None:
-    shown = re.findall(r"curl -X (\w+) localhost:8000(\S+) .*? -d '(.*?)'", PAGE, re.DOTALL)
+    shown = re.findall(r"curl -X (\w+) \$shop(/admin/\S+) .*? -d '(.*?)'", PAGE, re.DOTALL)
     assert len(shown) == 2
     staff = await house.staff()
     for method, path, body in shown:
-        answer = await staff.call(method, path, json.loads(body))
+        answer = await staff.call(method, f"/api/v1{path}", json.loads(body))
         assert answer.status_code in (200, 201), answer.text
     guest = house.guest()
     await guest.add("POT", 1)

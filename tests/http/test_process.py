@@ -204,4 +204,4 @@ def test_a_certificate_that_is_none_is_told(settings: Settings, folder: Path, co
 
 def test_a_database_that_was_not_migrated_is_told(server: str, settings: Settings, folder: Path) -> None:
     changed = msgspec.structs.replace(settings, port=free_port("127.0.0.1"), database_url=server)
-    assert "emporium migrate" in _refused(changed, folder)
+    assert "There is no shop in this database yet" in _refused(changed, folder)

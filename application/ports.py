@@ -249,6 +249,7 @@ class Unit(msgspec.Struct):
     Attributes:
         events: for one stream in order of contiguous versions.
         expect: streams that were only read and the version they must still have.
+        begins: new streams whose states are worth remembering after the commit.
     """
 
     events: list[NewEvent] = []
@@ -260,6 +261,7 @@ class Unit(msgspec.Struct):
     tasks: list[Task] = []
     done: list[Done] = []
     task_updates: list[TaskUpdate] = []
+    begins: dict[UUID, Aggregate[Any]] = {}
 
 
 class Conflict(Exception):

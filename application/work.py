@@ -80,7 +80,7 @@ class Work:
         self.now = now
         self.cause = cause
         self.unit = Unit(
-            events=[], expect=[], claims=[], counters=[], tasks=[], done=[], task_updates=[]
+            events=[], expect=[], claims=[], counters=[], tasks=[], done=[], task_updates=[], begins={}
         )  # fresh lists: the unit is filled in place
         self._schedule = schedule
         self._stale = stale
@@ -91,6 +91,7 @@ class Work:
         it has events after all, the commit conflicts and the next attempt loads it."""
         if stream not in self._entries and self._stale is not None and stream not in self._stale:
             self._entries[stream] = _Entry(aggregate, None, 0)
+            self.unit.begins[stream] = aggregate
 
     async def load(self, aggregate: Aggregate[S], stream: UUID) -> S | None:
         """The state of the stream as this unit sees it."""
@@ -120,6 +121,8 @@ class Work:
             if part:
                 found = await self.log.load_many(aggregate, part, fresh=fresh, presumed_new=presumed_new)
                 for stream, (state, version) in found.items():
+                    if version == 0 and stream in presumed_new:
+                        self.unit.begins[stream] = aggregate
                     self._entries[stream] = _Entry(aggregate, state, version)
 
     async def refresh(self, aggregate: Aggregate[S], streams: Iterable[UUID]) -> None:

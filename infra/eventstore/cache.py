@@ -1,7 +1,7 @@
 """The states of the streams last used: bounded, and never ahead of what is committed."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from uuid import UUID
 
@@ -64,13 +64,19 @@ class StateCache:
         if len(self._entries) > self._size:
             self._entries.popitem(last=False)
 
-    def advance(self, events: Iterable[NewEvent | Recorded]) -> None:
-        """Takes in committed events: only where they follow what is known; else the entry stays as it is."""
+    def advance(
+        self, events: Iterable[NewEvent | Recorded], begins: Mapping[UUID, Aggregate[Any]] | None = None
+    ) -> None:
+        """Takes in committed events: only where they follow what is known; else the entry stays as it is.
+
+        Args:
+            begins: new streams that are worth remembering; None where it is any of them.
+        """
         entries = self._entries
         for event in events:
             known = entries.get(event.stream.int)
             if known is None and event.version == 1:
-                aggregate = self._begins(event.event)
+                aggregate = self._begins(event.event) if begins is None else begins.get(event.stream)
                 known = None if aggregate is None else Cached(aggregate, None, 0)
             if known is None or known.version != event.version - 1:
                 continue

@@ -115,7 +115,7 @@ class PgEventLog:
         topics: set[bytes] = set()
         for done in units:
             if done.unit.events:
-                self._loader.cache.advance(done.unit.events)
+                self._loader.cache.advance(done.unit.events, done.unit.begins)
                 last = max(last, done.last)
                 topics.update(done.unit.topics)
         self._feed.took(units)

@@ -57,6 +57,7 @@ class Packed:
 
     __slots__ = (
         "before",
+        "begins",
         "events",
         "idempotency",
         "reads",
@@ -70,6 +71,7 @@ class Packed:
 
     def __init__(self, log: str, unit: Unit, registry: Registry) -> None:
         self.events: list[NewEvent] = unit.events
+        self.begins = unit.begins
         self.streams: list[bytes] = []
         self.versions: list[int] = []
         self.topics: list[bytes] = []

@@ -7,7 +7,7 @@ The short form makes EMPORIUM_FUZZ_CALLS requests; `make fuzz` makes a hundred t
 import asyncio
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -43,9 +43,6 @@ CHECKS: Final = [
     response_schema_conformance,
 ]
 _REACHED: Final = 0.8
-_SWEEP: Final = 7
-"""Parts of the calls: this many rounds over all operations, each with new examples."""
-
 UNTOUCHED: Final = frozenset({"POST /api/v1/account/erasure"})
 """What would end a caller for good."""
 
@@ -249,7 +246,6 @@ def _examine(
         case.validate_response(answer, checks=CHECKS)
 
     try:
-        run: Callable[[], None] = ask
-        run()
+        ask()
     except hypothesis.errors.Unsatisfiable:
         return

@@ -113,7 +113,8 @@ async def test_tokens_come_back_with_time(database: str) -> None:
         async def again() -> None:
             while True:
                 try:
-                    return void(await limiter.admit("write", "a"))
+                    await limiter.admit("write", "a")
+                    return
                 except Problem:
                     await asyncio.sleep(0.02)
 
@@ -121,10 +122,6 @@ async def test_tokens_come_back_with_time(database: str) -> None:
             await again()
     finally:
         await base.close()
-
-
-def void(_: object) -> None:
-    return None
 
 
 async def test_who_cannot_be_counted_is_admitted() -> None:

@@ -438,6 +438,10 @@ class TaskRunner:
             outcome = Retry(backoff(task.attempts), str(unavailable))
         except Exception as bug:
             outcome = _failed(task, bug)
+        except BaseException:
+            # Whoever ended it, it must not pass for under way for ever.
+            self._known.discard(task.id)
+            raise
         if self._traces is not None and task.cause.request is not None:
             self._traces.record(
                 task.kind,

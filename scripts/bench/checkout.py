@@ -1,4 +1,4 @@
-"""From `POST /checkout` to confirmed (stock reserved) at 100 orders a second, over HTTP."""
+"""From `POST /checkout` to confirmed (stock reserved) at 100 orders a second, over HTTP; carts are filled before."""
 
 import asyncio
 import random
@@ -11,13 +11,14 @@ from emporium.application.bootstrap import Opened
 from emporium.domain.order import OrderConfirmed, OrderCreated
 from emporium.infra.settings import Settings
 from emporium.scripts.bench.fleet import SKUS, fleet, opened, stocked
-from emporium.scripts.bench.load import Connection, request
+from emporium.scripts.bench.load import Answer, Connection, request
 from emporium.scripts.bench.result import Result, at_most
 
 __all__ = ["percentile", "results"]
 
 _RATE = 100
 _SECONDS = 15
+_CONNECTIONS = 64
 _ADDRESS = {"name": "Bench", "lines": ["1 High Street"], "city": "London", "postcode": "N1 1AA", "country": "GB"}
 
 
@@ -63,40 +64,49 @@ async def _run(shop: Opened, address: str, seconds: int) -> list[float]:
             position = upto
 
     watching = asyncio.create_task(watch())
-    idle: list[Connection] = []
+    connections = asyncio.Queue[Connection]()
+    for _ in range(_CONNECTIONS):
+        connections.put_nowait(await Connection.open(address))
     chance = random.Random(seconds)
+    carts = await asyncio.gather(*(_fill(connections, chance.sample(SKUS, 3)) for _ in range(count)))
 
-    async def buy() -> None:
-        connection = idle.pop() if idle else await Connection.open(address)
-        token = ""
-        for sku in chance.sample(SKUS, 3):
-            held = {"Cart_Token": token} if token else {}
-            added = await connection.exchange(
-                request("POST", "/api/v1/cart/items", {"sku": sku, "quantity": 1}, **held)
-            )
-            _expect(added.status, 201, added.body)
-            token = token or added.headers[b"cart-token"].decode()
+    async def buy(cart: str) -> None:
         body = {"email": "bench@emporium.example", "shipping_address": _ADDRESS, "payment_method": "pm_ok"}
-        message = request("POST", "/api/v1/checkout", body, Cart_Token=token, Idempotency_Key=uuid4().hex)
+        message = request("POST", "/api/v1/checkout", body, Cart_Token=cart, Idempotency_Key=uuid4().hex)
         began = time.perf_counter()
-        placed = await connection.exchange(message)
-        _expect(placed.status, 202, placed.body)
+        placed = await _exchange(connections, message, 202)
         sent[msgspec.json.decode(placed.body)["order_number"]] = began
-        idle.append(connection)
 
     began = time.perf_counter()
     buying = []
-    for number in range(count):
+    for number, cart in enumerate(carts):
         await asyncio.sleep(max(0.0, began + number / _RATE - time.perf_counter()))
-        buying.append(asyncio.create_task(buy()))
+        buying.append(asyncio.create_task(buy(cart)))
     await asyncio.gather(*buying)
     async with asyncio.timeout(60):
         await watching
-    for connection in idle:
-        connection.close()
+    while not connections.empty():
+        connections.get_nowait().close()
     return [confirmed[number] - at for number, at in sent.items()]
 
 
-def _expect(status: int, wanted: int, body: bytes) -> None:
-    if status != wanted:
-        raise RuntimeError(f"the gateway answered {status}: {body[:500]!r}")
+async def _fill(connections: "asyncio.Queue[Connection]", skus: list[str]) -> str:
+    """The token of a new cart with one unit of each."""
+    token = ""
+    for sku in skus:
+        held = {"Cart_Token": token} if token else {}
+        message = request("POST", "/api/v1/cart/items", {"sku": sku, "quantity": 1}, **held)
+        added = await _exchange(connections, message, 201)
+        token = token or added.headers[b"cart-token"].decode()
+    return token
+
+
+async def _exchange(connections: "asyncio.Queue[Connection]", message: bytes, status: int) -> Answer:
+    connection = await connections.get()
+    try:
+        answer = await connection.exchange(message)
+    finally:
+        connections.put_nowait(connection)
+    if answer.status != status:
+        raise RuntimeError(f"the gateway answered {answer.status}: {answer.body[:500]!r}")
+    return answer

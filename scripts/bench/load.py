@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-__all__ = ["Connection", "request", "throughput"]
+__all__ = ["Answer", "Connection", "request", "throughput"]
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -171,16 +171,20 @@ class Ledger:
         """Waits until every order has ended, every step was taken, every follower has seen everything and no task
         but timers is left."""
 
+        owed: list[tuple[Any, ...]] = []
+
         async def look() -> bool:
+            nonlocal owed
             await self.read()
-            return not self.open_orders() and not self.waiting() and not await self._behind() and not await self._owed()
+            owed = await self._owed()
+            return not self.open_orders() and not self.waiting() and not await self._behind() and not owed
 
-        await until(look, within, self._why_not, pause=0.1)
+        await until(look, within, lambda: self._why_not(owed), pause=0.1)
 
-    def _why_not(self) -> str:
+    def _why_not(self, owed: list[tuple[Any, ...]]) -> str:
         stories = {order: dict(self.orders[order]) for order in self.open_orders()[:3]}
         left = f"{len(self.open_orders())} orders are open, such as {stories}"
-        return f"{left}; steps: {self.waiting()}; {self._fleet.said()}"
+        return f"{left}; steps: {self.waiting()}; owed: {owed}; {self._fleet.said()}"
 
     async def _behind(self) -> bool:
         """Whether a process manager has not yet seen all of a log."""
@@ -201,7 +205,7 @@ class Ledger:
             task
             for log in SAGA
             for task in await self.query(
-                f"SELECT kind, attempts, error FROM {log}_tasks"
+                f"SELECT kind, attempts, error, parked, due::text, stream::text FROM {log}_tasks"
                 " WHERE kind NOT LIKE 'timer.%%' AND kind <> 'effect.payment_deadline'"
                 " AND error IS DISTINCT FROM 'the provider says unknown'"
             )

@@ -258,9 +258,12 @@ async def test_the_record_is_listed_in_pages_and_by_day(provider: HttpProvider, 
     june = datetime(2011, 6, 1, tzinfo=UTC)
     times = [AT] * 1100 + [june] * 100
     orders = [uuid4() for _ in times]
-    outcomes = await asyncio.gather(
-        *(provider.charge(f"c:{order}", order, pounds(1), "pm_ok", at) for order, at in zip(orders, times, strict=True))
-    )
+    outcomes: list[Outcome] = []
+    for start in range(0, len(orders), 50):  # no more at once than the client's time-out allows on a busy machine
+        some = zip(orders[start : start + 50], times[start : start + 50], strict=True)
+        outcomes += await asyncio.gather(
+            *(provider.charge(f"c:{order}", order, pounds(1), "pm_ok", at) for order, at in some)
+        )
     await provider.refund("back", str(outcomes[0].reference), pounds(1), june)
 
     def listed(path: str) -> tuple[list[str], str | None]:

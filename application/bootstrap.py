@@ -21,6 +21,7 @@ from emporium.application.policies import POLICIES
 from emporium.application.ports import Clock, Media, Notices, ProviderRecord, Sender
 from emporium.application.runner import BATCH, Follower, ProcessManager, TaskRunner
 from emporium.application.schedules import TimeLimits, scheduler
+from emporium.application.search import SearchEngine
 from emporium.application.shop import Offer, Shop
 from emporium.application.terms import Terms, fresh_shop
 from emporium.domain.base import Money
@@ -50,6 +51,7 @@ from emporium.infra.provider_http import HttpProvider
 from emporium.infra.push import AppriseSender
 from emporium.infra.rates import MIGRATIONS as RATE_MIGRATIONS
 from emporium.infra.rates import SharedRates
+from emporium.infra.search.embedded import EmbeddedSearch
 from emporium.infra.sessions import MIGRATIONS as SESSION_MIGRATIONS
 from emporium.infra.sessions import CartTokens, Sessions, open_sessions
 from emporium.infra.settings import Settings, StartupProblem
@@ -61,6 +63,7 @@ from emporium.projections import catalog_pages, saga_monitor
 from emporium.projections.engine import Engine
 from emporium.projections.generations import MIGRATIONS as PROJECTION_MIGRATIONS
 from emporium.projections.registry import MODELS
+from emporium.projections.search_index import Indexer
 
 if TYPE_CHECKING:
     from emporium.infra.provider_stripe import StripeProvider
@@ -73,6 +76,7 @@ __all__ = [
     "Opened",
     "Picture",
     "housekeeping",
+    "indexer",
     "limits_of",
     "main_dsn",
     "composer",
@@ -182,6 +186,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     store: EventStore
     reads: Database
     media: Media
+    search: SearchEngine
 
 
 def _provider(settings: Settings) -> "tuple[HttpProvider | StripeProvider, Notices | None]":
@@ -283,7 +288,10 @@ async def open_shop(
             traces=await stack.enter_async_context(open_traces(settings.otlp_endpoint, "emporium")),
             terms=terms,
         )
-        yield Opened(settings=settings, shop=shop, store=store, reads=database, media=MediaFolder(settings.data_dir))
+        search = EmbeddedSearch(settings.data_dir / "search")
+        stack.push_async_callback(search.aclose)
+        media = MediaFolder(settings.data_dir)
+        yield Opened(settings=settings, shop=shop, store=store, reads=database, media=media, search=search)
 
 
 def process_managers(
@@ -432,6 +440,11 @@ def projections(opened: Opened, *, name: str) -> Engine:
     """All read models, ready to run in this process; `name` is this process in the leases."""
     dsn = opened.settings.listen_database_url or main_dsn(opened.settings)
     return Engine(dsn, MODELS, opened.shop.logs, opened.shop.leases["ordering"], owner=name)
+
+
+def indexer(opened: Opened, *, name: str) -> Indexer:
+    """What keeps the search index true, ready to run in this process; `name` is this process in the leases."""
+    return Indexer(opened.reads, opened.search, opened.shop.leases["catalog"], name)
 
 
 class Doors(msgspec.Struct, frozen=True, kw_only=True):

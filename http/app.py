@@ -30,6 +30,7 @@ from emporium.http.problems import answer_to
 from emporium.http.products import ProductController
 from emporium.http.promotions import PromotionController
 from emporium.http.request import Request, refuse_unknown_parameters
+from emporium.http.search import SearchController
 from emporium.http.services import Services
 from emporium.http.shipments import ShipmentController
 from emporium.http.shop_settings import ShopSettingsController
@@ -51,6 +52,7 @@ _API: Final = (
             DataController,
             StaffController,
             ProductController,
+            SearchController,
             CartController,
             CheckoutController,
             OrderController,

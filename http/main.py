@@ -45,6 +45,7 @@ async def open_services(opened: Opened, doors: Doors) -> AsyncIterator[Services]
             secret=doors.secret,
             media=doors.media,
             staff_two_factor=opened.settings.staff_two_factor,
+            search=opened.search,
             composer=composer(opened),
             webhooks=webhook_addresses(opened),
             limiter=_limiter(opened, doors),

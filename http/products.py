@@ -19,7 +19,7 @@ from emporium.http.request import Request
 from emporium.projections import catalog_pages
 from emporium.projections.catalog_pages import CATALOG_PAGES, CategoryRow, Listed, ProductPage, Sort
 
-__all__ = ["ProductController"]
+__all__ = ["CurrencyParameter", "ProductController", "ProductSummary", "category_of", "summary"]
 
 CurrencyParameter = Annotated[
     str | None, QueryParameter(pattern="^[A-Z]{3}$", description="ISO 4217; the shop's own where it is left out.")
@@ -90,7 +90,7 @@ class ProductController(Controller):
         """What is for sale, in a category and all below it."""
         await includes(request, CATALOG_PAGES.name)
         reads = request.services.reads
-        category_id = None if category is None else await _category(request, category)
+        category_id = None if category is None else await category_of(request, category)
         page = await reads.run(
             lambda connection: catalog_pages.listing(
                 connection,
@@ -101,7 +101,7 @@ class ProductController(Controller):
                 cursor=cursor,
             )
         )
-        return tagged(request, listing(request, page, _summary), cache=PUBLIC)
+        return tagged(request, listing(request, page, summary), cache=PUBLIC)
 
     @get("/categories", opt={"tagged": True, "models": ("catalog_pages",)})
     async def list_categories(self, request: Request) -> Reply[Categories]:
@@ -133,7 +133,8 @@ def _id_or_slug(text: str) -> UUID | str:
         return text
 
 
-async def _category(request: Request, text: str) -> UUID:
+async def category_of(request: Request, text: str) -> UUID:
+    """The category of an id or slug. Raises Problem."""
     wanted = _id_or_slug(text)
     for row in await request.services.reads.run(catalog_pages.categories):
         if wanted in (row.category_id, row.slug):
@@ -141,7 +142,8 @@ async def _category(request: Request, text: str) -> UUID:
     raise KINDS.not_found("There is no such category.")
 
 
-def _summary(row: Listed) -> ProductSummary:
+def summary(row: Listed) -> ProductSummary:
+    """A product as lists show it."""
     return ProductSummary(
         product_id=row.product_id,
         slug=row.slug,

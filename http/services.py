@@ -9,6 +9,7 @@ import msgspec
 
 from emporium.application.notifications import Composer
 from emporium.application.ports import Webhooks
+from emporium.application.search import SearchEngine
 from emporium.application.shop import Offers, Shop
 from emporium.http.limits import Limiter, Networks
 from emporium.projections.consistency import Waiter
@@ -155,6 +156,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
         secret: at least 32 bytes that all gateways share; keys the hashes of idempotent requests.
         limiter: admits callers, or refuses them for a while.
         staff_two_factor: whether staff are no more than customers without a second factor.
+        search: finds products.
         composer: puts messages into words; webhooks: knows which addresses may be called.
         ready: what stands in the way of being ready, by name; empty where nothing does.
     """
@@ -169,6 +171,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     order_tokens: Tokens
     secret: bytes
     media: Media
+    search: SearchEngine
     composer: Composer
     webhooks: Webhooks
     limiter: Limiter

@@ -26,6 +26,7 @@ __all__ = [
     "ProductRow",
     "VariantView",
     "categories",
+    "listed",
     "listing",
     "offers",
     "price_history",
@@ -36,6 +37,7 @@ __all__ = [
 # --- tables ----------------------------------------------------------------------------------------
 
 DDL: Final = """
+-- `position` is of the last event that changed the row: it tells who follows these tables what is new.
 -- From the catalog log. `state` is the domain's, as json: it keeps the order of variants and attributes.
 CREATE TABLE products (
     product_id uuid PRIMARY KEY,
@@ -46,6 +48,7 @@ CREATE TABLE products (
     published_at timestamptz,
     changed_at timestamptz NOT NULL,
     version bigint NOT NULL,
+    position bigint NOT NULL,
     state json NOT NULL
 ) WITH (fillfactor = 70);
 CREATE TABLE variants (
@@ -82,14 +85,21 @@ CREATE TABLE price_history (
     amount bigint NOT NULL,
     previous bigint
 );
-CREATE TABLE categories (category_id uuid PRIMARY KEY, name text NOT NULL, slug text NOT NULL, parent uuid);
+CREATE TABLE categories (
+    category_id uuid PRIMARY KEY,
+    name text NOT NULL,
+    slug text NOT NULL,
+    parent uuid,
+    position bigint NOT NULL
+);
 
 -- From the inventory log.
-CREATE TABLE stock (sku text PRIMARY KEY, available bigint NOT NULL) WITH (fillfactor = 50);
+CREATE TABLE stock (sku text PRIMARY KEY, available bigint NOT NULL, position bigint NOT NULL) WITH (fillfactor = 50);
 """
 
 INDEXES: Final = """
 CREATE INDEX IF NOT EXISTS products_slug ON products (slug);
+CREATE INDEX IF NOT EXISTS products_position ON products (position);
 CREATE INDEX IF NOT EXISTS products_title ON products (title_key, product_id);
 CREATE INDEX IF NOT EXISTS variants_product ON variants (product_id);
 CREATE UNIQUE INDEX IF NOT EXISTS price_history_changes ON price_history (sku, position);
@@ -115,6 +125,7 @@ class _Product(msgspec.Struct):
     published_at: datetime | str | None
     changed_at: datetime
     version: int
+    position: int
     state: msgspec.Raw
 
 
@@ -158,11 +169,13 @@ class _Category(msgspec.Struct):
     name: str
     slug: str
     parent: UUID | None
+    position: int
 
 
 class _Stock(msgspec.Struct):
     sku: str
     available: int
+    position: int
 
 
 _CATEGORY_EVENTS: Final = (c.CategoryCreated, c.CategoryRenamed, c.CategoryMoved)
@@ -179,14 +192,16 @@ async def fold(tables: Tables, log: str, events: Sequence[Recorded]) -> None:
 
 async def _fold_stock(tables: Tables, events: Sequence[Recorded]) -> None:
     changes: dict[str, int] = {}
+    last: dict[str, int] = {}
     for one in events:
         # The domain's own arithmetic from an empty stock is the change: it is linear.
         after = stock.evolve(None, one.event)
         changes[after.sku] = changes.get(after.sku, 0) + after.available
+        last[after.sku] = one.position
     await tables.write(
         "INSERT INTO stock AS t SELECT * FROM json_populate_recordset(NULL::stock, %s)"
-        " ON CONFLICT (sku) DO UPDATE SET available = t.available + excluded.available",
-        [_Stock(sku, change) for sku, change in changes.items()],
+        " ON CONFLICT (sku) DO UPDATE SET available = t.available + excluded.available, position = excluded.position",
+        [_Stock(sku, change, last[sku]) for sku, change in changes.items()],
     )
 
 
@@ -194,20 +209,24 @@ async def _fold_categories(tables: Tables, events: Sequence[Recorded]) -> None:
     begun = {one.event.category_id for one in events if isinstance(one.event, c.CategoryCreated)}
     asked = {one.event.category_id for one in events if isinstance(one.event, c.CategoryRenamed | c.CategoryMoved)}
     found = await tables.fetch(
-        "SELECT category_id, name, slug, parent FROM categories WHERE category_id = ANY(%s)", list(asked - begun)
+        "SELECT category_id, name, slug, parent, position FROM categories WHERE category_id = ANY(%s)",
+        list(asked - begun),
     )
     rows = {row[0]: _Category(*row) for row in found}
     for one in events:
-        match one.event:
+        event: Any = one.event
+        match event:
             case c.CategoryCreated(category_id=key, name=name, slug=slug, parent=parent):
-                rows[key] = _Category(key, name, slug, parent)
+                rows[key] = _Category(key, name, slug, parent, 0)
             case c.CategoryRenamed(category_id=key, name=name, slug=slug):
                 rows[key].name, rows[key].slug = name, slug
             case c.CategoryMoved(category_id=key, parent=parent):
                 rows[key].parent = parent
+        rows[event.category_id].position = one.position
     await tables.write(
         "INSERT INTO categories SELECT * FROM json_populate_recordset(NULL::categories, %s)"
-        " ON CONFLICT (category_id) DO UPDATE SET name = excluded.name, slug = excluded.slug, parent = excluded.parent",
+        " ON CONFLICT (category_id) DO UPDATE SET name = excluded.name, slug = excluded.slug, parent = excluded.parent,"
+        " position = excluded.position",
         list(rows.values()),
     )
 
@@ -242,7 +261,8 @@ async def _fold_products(tables: Tables, events: Sequence[Recorded]) -> None:
         "INSERT INTO products SELECT * FROM json_populate_recordset(NULL::products, %s)"
         " ON CONFLICT (product_id) DO UPDATE SET slug = excluded.slug, title = excluded.title,"
         " title_key = excluded.title_key, status = excluded.status, published_at = excluded.published_at,"
-        " changed_at = excluded.changed_at, version = excluded.version, state = excluded.state",
+        " changed_at = excluded.changed_at, version = excluded.version,"
+        " position = excluded.position, state = excluded.state",
         [_product(states[key], published.get(key), one) for key, one in last.items()],
     )
     await _write_variants(tables, before, [states[key] for key in last])
@@ -303,6 +323,7 @@ def _product(state: p.ProductState, published_at: datetime | None, one: Recorded
         published_at,
         one.at,
         one.version,
+        one.position,
         msgspec.Raw(_STATE.encode(state)),
     )
 
@@ -346,7 +367,7 @@ _MOVES: Final[tuple[type[Event], ...]] = tuple(
 
 CATALOG_PAGES: Final = ReadModel(
     name="catalog_pages",
-    version=2,
+    version=3,
     logs={"catalog": (*p.PRODUCT.events, *_CATEGORY_EVENTS), "inventory": _MOVES},
     ddl=DDL,
     indexes=INDEXES,
@@ -457,6 +478,12 @@ _SORTS: Final[dict[str, tuple[str, str, str, type[tuple[Any, ...]]]]] = {
 }
 
 
+_LISTED: Final = (
+    "product_id, slug, title, brand, category_id, currency, lowest, highest, image, published_at,"
+    " (SELECT coalesce(sum(s.available), 0)::bigint FROM rm_catalog_pages.stock s WHERE s.sku = ANY(l.skus))"
+)
+
+
 async def listing(
     connection: Connection,
     currency: str,
@@ -481,9 +508,7 @@ async def listing(
         where += f" AND (l.{column}, l.product_id) {after} (%(value)s, %(product_id)s)"
         values["value"], values["product_id"] = decode_cursor(cursor, shape)
     found = await connection.execute(
-        "SELECT product_id, slug, title, brand, category_id, currency, lowest, highest, image, published_at,"
-        " (SELECT coalesce(sum(s.available), 0)::bigint FROM rm_catalog_pages.stock s WHERE s.sku = ANY(l.skus)), "
-        f" l.{column} FROM rm_catalog_pages.listing l WHERE {where}"
+        f"SELECT {_LISTED}, l.{column} FROM rm_catalog_pages.listing l WHERE {where}"
         f" ORDER BY l.{column} {direction}, l.product_id {direction} LIMIT %(limit)s",
         values,
     )
@@ -491,6 +516,16 @@ async def listing(
     rows = [(Listed(**dict(zip(names, row, strict=False))), row[-1]) for row in await found.fetchall()]
     page = page_of(rows, limit, lambda row: (row[1], row[0].product_id))
     return Page([row for row, _ in page.items], page.next)
+
+
+async def listed(connection: Connection, ids: Sequence[UUID], currency: str) -> dict[UUID, Listed]:
+    """Those of these products that are in listings, as they are there."""
+    found = await connection.execute(
+        f"SELECT {_LISTED} FROM rm_catalog_pages.listing l WHERE l.currency = %s AND l.product_id = ANY(%s)",
+        [currency, list(ids)],
+    )
+    rows = [Listed(**dict(zip(Listed.__struct_fields__, row, strict=True))) for row in await found.fetchall()]
+    return {row.product_id: row for row in rows}
 
 
 async def products_for_admin(

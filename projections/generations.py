@@ -104,6 +104,14 @@ BEGIN
     END IF;
 END $body$;
 """,
+    """
+CREATE TABLE emporium_search (
+    engine text PRIMARY KEY,
+    identity text NOT NULL,
+    positions jsonb NOT NULL,
+    changed_at timestamptz NOT NULL DEFAULT now()
+);
+""",
 )
 """The engine's own tables, step by step. A parked row without an error waits behind one that has it."""
 

@@ -8,6 +8,7 @@ import uvloop
 
 from emporium.application.bootstrap import (
     housekeeping,
+    indexer,
     notifier,
     open_shop,
     owner,
@@ -53,6 +54,7 @@ async def _work(settings: Settings) -> None:
             opened.store.watch(),
             housekeeping(opened, name=owner()).run(),
             projections(opened, name=owner()).run(),
+            indexer(opened, name=owner()).run(),
             telling.run(),
             calling.run(),
             *(manager.run() for manager in managers),

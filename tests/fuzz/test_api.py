@@ -164,7 +164,7 @@ def fuzz(settings: Settings, folder: Path) -> Iterator[tuple[asyncio.Runner, Fuz
             limit_account="9999999/1",
             private_webhooks=True,
         )
-        opened = running(there, saga=True)
+        opened = running(there, saga=True, search=True)
         house = runner.run(opened.__aenter__())
         try:
             yield runner, runner.run(_furnish(house))

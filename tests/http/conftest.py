@@ -23,8 +23,8 @@ _numbers = count(1)
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, saga: bool = False) -> AsyncIterator[House]:
-    """A gateway with a catalogue in this process; its read models run beside it, and the saga where wanted."""
+async def running(settings: Settings, *, saga: bool = False, search: bool = False) -> AsyncIterator[House]:
+    """A gateway with a catalogue in this process; its read models run beside it, saga and search where wanted."""
     async with (
         bootstrap.open_shop(settings) as shop,
         bootstrap.open_doors(shop) as doors,
@@ -34,9 +34,14 @@ async def running(settings: Settings, *, saga: bool = False) -> AsyncIterator[Ho
         if saga:
             managers = bootstrap.process_managers(shop.shop, automatic=False, name="test")
             runners += [manager.run() for manager in managers]
+        if search:
+            runners.append(bootstrap.indexer(shop, name="test").run())
         tasks = [asyncio.create_task(runner) for runner in runners]
         try:
             await house.stock_up()
+            async with asyncio.timeout(20):
+                while search and await shop.search.identity() is None:
+                    await asyncio.sleep(0.02)
             yield house
         finally:
             await end(tasks)
@@ -67,6 +72,7 @@ async def shared(server: str, template: str) -> AsyncIterator[House]:
     folder = Path(tempfile.mkdtemp(prefix="emporium-"))
     name = f"shared_{os.getpid()}_{next(_numbers)}"
     with servers.made(server, name, template=template) as url:
-        async with running(msgspec.structs.replace(Settings(), database_url=url, data_dir=folder)) as house:
+        there = msgspec.structs.replace(Settings(), database_url=url, data_dir=folder)
+        async with running(there, search=True) as house:
             yield house
     shutil.rmtree(folder, ignore_errors=True)

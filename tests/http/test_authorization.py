@@ -80,6 +80,8 @@ ROUTES: Final = {
     "GET /api/v1/products": ANYONE,
     "GET /api/v1/products/categories": ANYONE,
     "GET /api/v1/products/{product}": ANYONE,
+    "GET /api/v1/search": ANYONE,
+    "GET /api/v1/search/suggest": ANYONE,
     # A cart, and the order that it becomes, belong to whoever has its token.
     "GET /api/v1/cart": ANYONE,
     "DELETE /api/v1/cart": ANYONE,

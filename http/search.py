@@ -1,0 +1,186 @@
+"""/api/v1/search: finds products by words, narrows by facets, completes what is being typed."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, get
+from litestar.params import FromQuery, QueryParameter
+
+from emporium.application.search import (
+    MOST_HITS,
+    Answer,
+    EngineDown,
+    Facet,
+    Hit,
+    Query,
+    Rules,
+    SearchSort,
+    Suggestion,
+)
+from emporium.http.caching import PUBLIC, tagged
+from emporium.http.problems import KINDS, Problem
+from emporium.http.products import CurrencyParameter, ProductSummary, category_of, summary
+from emporium.http.reply import Reply
+from emporium.http.request import Request
+from emporium.projections import catalog_pages
+
+__all__ = ["SearchController"]
+
+_INSTEAD = 8
+
+Words = Annotated[str, QueryParameter(max_length=200, description="What is looked for, as it was typed.")]
+Amount = Annotated[int | None, QueryParameter(ge=0, le=10**12, description="Minor units.")]
+
+
+class FoundProduct(ProductSummary, frozen=True, kw_only=True):
+    """A product that was found; `title_html` has the words that matched between `<mark>` tags, all else escaped."""
+
+    title_html: str
+
+
+class SearchAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found.
+
+    `meant` are the words with their spelling mended, where no product has one of them. `instead` is what sells best,
+    where nothing was found. `engine` says which engine answered.
+    """
+
+    items: list[FoundProduct]
+    total: int
+    facets: tuple[Facet, ...]
+    meant: str | None
+    instead: list[FoundProduct]
+    engine: str
+    next: int | None
+
+
+class Suggestions(msgspec.Struct, frozen=True):
+    """Completions of what is being typed, the most popular first."""
+
+    items: Sequence[Suggestion]
+
+
+class SearchController(Controller):
+    """The search."""
+
+    path = "/search"
+    tags = ["search"]
+
+    @get("/", opt={"tagged": True})
+    async def search(
+        self,
+        request: Request,
+        q: Words = "",
+        brand: FromQuery[list[str] | None] = None,
+        category: Annotated[str | None, QueryParameter(max_length=120, description="Id or slug of a category.")] = None,
+        attribute: Annotated[
+            list[str] | None,
+            QueryParameter(description="`name:value`; several of one name are alternatives."),
+        ] = None,
+        between: Annotated[
+            list[str] | None,
+            QueryParameter(description="`name:least..most` of an attribute that is a number."),
+        ] = None,
+        price_from: Amount = None,
+        price_to: Amount = None,
+        rating_from: Annotated[float | None, QueryParameter(ge=0, le=5, description="Least rating.")] = None,
+        available: FromQuery[bool | None] = None,
+        sort: FromQuery[SearchSort] = "relevance",
+        currency: CurrencyParameter = None,
+        limit: Annotated[int, QueryParameter(ge=1, le=100, description="The most items of a page.")] = 24,
+        offset: Annotated[int, QueryParameter(ge=0, le=MOST_HITS, description="Where to go on: `next` of a page.")] = 0,
+    ) -> Reply[SearchAnswer]:
+        """Products by words (typing errors are forgiven), with the facets that would narrow the answer."""
+        query = Query(
+            words=q,
+            currency=currency or request.services.shop.currency,
+            brands=tuple(brand or ()),
+            category=None if category is None else await category_of(request, category),
+            price_from=price_from,
+            price_to=price_to,
+            attributes=_attributes(attribute or ()),
+            ranges=_ranges(between or ()),
+            rating_from=rating_from,
+            available=available,
+            sort=sort,
+            offset=offset,
+            limit=limit,
+        )
+        answer = await _ask(request, query)
+        following = offset + limit
+        instead = answer.hits
+        if not answer.total:
+            popular = Query(currency=query.currency, sort="popularity", limit=_INSTEAD, facets=False)
+            instead = (await _ask(request, popular)).hits
+        shown = await _shown(request, (*answer.hits, *instead), query.currency)
+        content = SearchAnswer(
+            items=[shown[hit.product_id] for hit in answer.hits if hit.product_id in shown],
+            total=answer.total,
+            facets=answer.facets,
+            meant=answer.meant,
+            instead=[] if answer.total else [shown[hit.product_id] for hit in instead if hit.product_id in shown],
+            engine=answer.engine,
+            next=following if following < min(answer.total, MOST_HITS) else None,
+        )
+        return tagged(request, content, cache=PUBLIC)
+
+    @get("/suggest", opt={"tagged": True})
+    async def suggest(
+        self,
+        request: Request,
+        q: Words,
+        currency: CurrencyParameter = None,
+        limit: Annotated[int, QueryParameter(ge=1, le=20, description="The most suggestions.")] = 8,
+    ) -> Reply[Suggestions]:
+        """Completes what is being typed."""
+        try:
+            found = await request.services.search.suggest(q, currency or request.services.shop.currency, limit)
+        except EngineDown as down:
+            raise _away() from down
+        return tagged(request, Suggestions(found), cache=PUBLIC)
+
+
+async def _ask(request: Request, query: Query) -> Answer:
+    try:
+        return await request.services.search.search(query, Rules())
+    except EngineDown as down:
+        raise _away() from down
+
+
+def _away() -> Problem:
+    return KINDS.unavailable("The search cannot answer at present.", headers={"Retry-After": "2"})
+
+
+async def _shown(request: Request, hits: Sequence[Hit], currency: str) -> Mapping[UUID, FoundProduct]:
+    """The products as they are now: an index may be a moment behind."""
+    titles = {hit.product_id: hit.title for hit in hits}
+    rows = await request.services.reads.run(lambda connection: catalog_pages.listed(connection, list(titles), currency))
+    return {
+        key: FoundProduct(**msgspec.structs.asdict(summary(row)), title_html=titles[key]) for key, row in rows.items()
+    }
+
+
+def _attributes(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    wanted: dict[str, tuple[str, ...]] = {}
+    for one in given:
+        name, colon, value = one.partition(":")
+        if not (name and colon and value):
+            raise KINDS.invalid_parameter(f"attribute: {one!r} is not name:value")
+        wanted[name] = (*wanted.get(name, ()), value)
+    return wanted
+
+
+def _ranges(given: Sequence[str]) -> dict[str, tuple[float | None, float | None]]:
+    wanted = {}
+    for one in given:
+        name, colon, bounds = one.rpartition(":")
+        least, dots, most = bounds.partition("..")
+        try:
+            if not (name and colon and dots):
+                raise ValueError
+            wanted[name] = (float(least) if least else None, float(most) if most else None)
+        except ValueError:
+            raise KINDS.invalid_parameter(f"between: {one!r} is not name:least..most") from None
+    return wanted

@@ -1,0 +1,112 @@
+"""Words as both engines see them: lower case, without accents, by their stem; and which of a title's words matched."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
+from html import escape
+from re import compile as regex
+from typing import Final
+
+import tantivy
+
+from emporium.application.search import Rules
+
+__all__ = ["LONGEST", "MOST_WORDS", "alternatives", "analyzer", "folded", "highlighted", "stems", "typos"]
+
+LONGEST: Final = 40
+"""Characters of a word that can be found."""
+
+MOST_WORDS: Final = 12
+"""Words of a query that are looked at."""
+
+_WORD: Final = regex(r"\w+")
+
+
+def analyzer(*, stemmed: bool) -> tantivy.TextAnalyzer:
+    """Takes text apart at what is neither letter nor digit."""
+    builder = (
+        tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
+        .filter(tantivy.Filter.remove_long(LONGEST))
+        .filter(tantivy.Filter.lowercase())
+        .filter(tantivy.Filter.ascii_fold())
+    )
+    return (builder.filter(tantivy.Filter.stemmer("English")) if stemmed else builder).build()
+
+
+@cache
+def _analyzers() -> tuple[tantivy.TextAnalyzer, tantivy.TextAnalyzer]:
+    return analyzer(stemmed=False), analyzer(stemmed=True)
+
+
+def folded(text: str) -> list[str]:
+    """The words of a text in lower case and without accents."""
+    return _analyzers()[0].analyze(text)
+
+
+def stems(text: str) -> list[str]:
+    """The words of a text by their stems."""
+    return _analyzers()[1].analyze(text)
+
+
+def typos(word: str) -> int:
+    """How many letters of a word may be wrong: none of a short one, nor of what has digits."""
+    if len(word) < 4 or any(letter.isdigit() for letter in word):
+        return 0
+    return 1 if len(word) < 8 else 2
+
+
+def alternatives(words: Sequence[str], rules: Rules) -> dict[int, list[list[str]]]:
+    """Position in the query → what means the same, each as its words (a group that names several words of the
+    query in a row counts for its first)."""
+    found: dict[int, list[list[str]]] = {}
+    for group in rules.synonyms:
+        members = [folded(member) for member in group]
+        for member in members:
+            for at in range(len(words) - len(member) + 1) if member else ():
+                if list(words[at : at + len(member)]) == member:
+                    found.setdefault(at, []).extend(other for other in members if other and other != member)
+    return found
+
+
+def highlighted(title: str, asked: Mapping[str, str]) -> str:
+    """The title as HTML, the words that were asked for between `<mark>` tags.
+
+    Args:
+        asked: folded word → stem, of all words that were asked for.
+    """
+    parts: list[str] = []
+    end = 0
+    for match in _WORD.finditer(title):
+        parts.append(escape(title[end : match.start()]))
+        word = escape(match.group())
+        parts.append(f"<mark>{word}</mark>" if _matches(match.group(), asked) else word)
+        end = match.end()
+    return "".join([*parts, escape(title[end:])])
+
+
+def _matches(word: str, asked: Mapping[str, str]) -> bool:
+    of_word, one = _seen(word)
+    for other, stem in asked.items():
+        if stem == of_word or (len(other) > 1 and one.startswith(other)) or _near(one, other, typos(other)):
+            return True
+    return False
+
+
+@lru_cache(50_000)
+def _seen(word: str) -> tuple[str, str]:
+    """A word's stem, and the word folded; empty where it is too long to be found."""
+    return "".join(stems(word)), "".join(folded(word))
+
+
+def _near(one: str, other: str, most: int) -> bool:
+    """Whether one becomes the other by at most so many changes (of a letter, or of two neighbours' places)."""
+    if most == 0 or abs(len(one) - len(other)) > most or one[:1] != other[:1]:
+        return one == other
+    before, row = list[int](), list(range(len(other) + 1))
+    for i, letter in enumerate(one, 1):
+        older, before, row = before, row, [i]
+        for j, target in enumerate(other, 1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != target))
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == target:
+                cost = min(cost, older[j - 2] + 1)
+            row.append(cost)
+    return row[-1] <= most

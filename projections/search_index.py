@@ -1,0 +1,186 @@
+"""Keeps a search index true: what has changed since its position is indexed, and only then the position moves."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Final, Protocol, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from emporium.application.ports import Leases, Unavailable
+from emporium.application.search import Document, EngineDown, Misfit, SearchEngine
+from emporium.application.together import until_one_ends
+from emporium.projections import search_source
+from emporium.projections.model import Connection
+from emporium.projections.search_source import Standing
+
+__all__ = ["LEASE", "Indexer", "Progress"]
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+LEASE: Final = "search"
+"""The name of the lease of whoever indexes."""
+
+PAGE: Final = 500
+PACE: Final = 0.25
+"""Seconds between two looks for changes."""
+
+_WAITS: Final = (0.5, 1.0, 2.0, 5.0)
+_TTL: Final = 5.0
+
+
+class Reads(Protocol):
+    """Connections to the read models' database."""
+
+    async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T: ...
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far the making of a new index is."""
+
+    done: int
+    total: int
+
+
+class _Row(msgspec.Struct, frozen=True):
+    identity: str
+    standing: Standing
+
+
+class Indexer:
+    """Indexes for one engine, while it holds the lease.
+
+    Args:
+        leases: of the catalog's log.
+        owner: names this process, uniquely.
+    """
+
+    def __init__(self, reads: Reads, engine: SearchEngine, leases: Leases, owner: str) -> None:
+        self._reads = reads
+        self._engine = engine
+        self._leases = leases
+        self._owner = owner
+        # What the index says of a product's stock: a sale that leaves some changes nothing.
+        self._stocked: dict[UUID, bool] = {}
+
+    async def run(self) -> None:
+        """Waits for the lease, indexes while it holds, for ever."""
+        failures = 0
+        while True:
+            try:
+                epoch = await self._leases.acquire(LEASE, self._owner, _TTL)
+                if epoch is None:
+                    await asyncio.sleep(_TTL / 4)
+                    continue
+                try:
+                    await until_one_ends(self._renew(epoch), self._follow())
+                finally:
+                    await self._leases.release(LEASE, self._owner, epoch)
+                failures = 0
+            except (EngineDown, Unavailable) as down:
+                _log.warning("indexing for the search waits: %s", down)
+            except Exception:
+                _log.exception("indexing for the search failed and starts again")
+            await asyncio.sleep(_WAITS[min(failures, len(_WAITS) - 1)])
+            failures += 1
+
+    async def _renew(self, epoch: int) -> None:
+        while True:
+            await asyncio.sleep(_TTL / 3)
+            if not await self._leases.renew(LEASE, self._owner, epoch, _TTL):
+                return
+
+    async def _follow(self) -> None:
+        self._stocked.clear()
+        while True:
+            if not await self.step():
+                await asyncio.sleep(PACE)
+
+    async def step(self) -> bool:
+        """Indexes what is new; whether there was anything. Raises EngineDown, Unavailable."""
+        identity = await self._engine.identity()
+        row = await self._row()
+        now = await self._reads.run(search_source.standing)
+        if not now.positions:
+            return False
+        if identity is None or row is None or row.identity != identity or not now.follows(row.standing):
+            await self.rebuild()
+            return True
+        if now.positions == row.standing.positions:
+            return False
+        try:
+            await self._catch_up(row)
+        except Misfit as misfit:
+            _log.info("the search index is made anew: %s", misfit)
+            await self.rebuild()
+        return True
+
+    async def _catch_up(self, row: _Row) -> None:
+        async def read(
+            connection: Connection,
+        ) -> tuple[search_source.Changes, list[UUID], list[Document]]:
+            async with connection.transaction():
+                await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                changes = await search_source.changes(connection, row.standing, PAGE)
+                wanted = [
+                    *changes.changed,
+                    *(key for key, there in changes.stocked.items() if self._stocked.get(key) is not there),
+                ]
+                return changes, wanted, await search_source.documents(connection, wanted)
+
+        changes, wanted, documents = await self._reads.run(read)
+        found = {document.product_id for document in documents}
+        if wanted:
+            await self._engine.index(documents, [key for key in wanted if key not in found])
+        self._stocked.update((document.product_id, document.available) for document in documents)
+        await self._remember(row.identity, changes.upto)
+
+    async def rebuild(self, tell: Callable[[Progress], None] = lambda progress: None) -> None:
+        """Makes the whole index anew beside the one that answers. Raises EngineDown, Unavailable."""
+        # What changes meanwhile is found afterwards, from where the first document was read.
+        upto = await self._reads.run(search_source.standing)
+        total = await self._reads.run(search_source.count)
+        making = await self._engine.rebuild(await self._reads.run(search_source.currencies))
+        try:
+            done, after = 0, search_source.FIRST
+            tell(Progress(done, total))
+            while True:
+                page = await self._reads.run(partial(search_source.documents, after=after, limit=PAGE))
+                if not page:
+                    break
+                await making.add(page)
+                done, after = done + len(page), page[-1].product_id
+                tell(Progress(done, max(total, done)))
+        except BaseException:
+            await making.abandon()
+            raise
+        self._stocked.clear()
+        await self._remember(await making.finish(), upto)
+
+    async def _row(self) -> _Row | None:
+        async def read(connection: Connection) -> _Row | None:
+            found = await connection.execute(
+                "SELECT identity, positions::text FROM emporium_search WHERE engine = %s", [self._engine.name]
+            )
+            row = await found.fetchone()
+            return None if row is None else _Row(row[0], Standing(msgspec.json.decode(row[1], type=_Positions)))
+
+        return await self._reads.run(read)
+
+    async def _remember(self, identity: str, standing: Standing) -> None:
+        text = msgspec.json.encode(standing.positions).decode()
+
+        async def write(connection: Connection) -> None:
+            await connection.execute(
+                "INSERT INTO emporium_search (engine, identity, positions) VALUES (%s, %s, %s) ON CONFLICT (engine)"
+                " DO UPDATE SET identity = excluded.identity, positions = excluded.positions, changed_at = now()",
+                [self._engine.name, identity, text],
+            )
+
+        await self._reads.run(write)
+
+
+_Positions = Mapping[str, tuple[int, UUID | None]]

@@ -1,0 +1,189 @@
+"""/search over the embedded engine: words, facets, pages, and that it follows the catalogue."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from emporium.application.ports import Meta
+from emporium.domain.base import Command, Money
+from emporium.domain.category import CreateCategory, MoveCategory, RenameCategory, category_id_of
+from emporium.domain.product import (
+    AddVariant,
+    ArchiveProduct,
+    ChangePrice,
+    CreateProduct,
+    PublishProduct,
+    UpdateProduct,
+    product_id_of,
+)
+from emporium.domain.stock import AdjustStock, ReceiveUnits
+from emporium.infra.settings import Settings
+from tests.http.client import House
+from tests.http.conftest import running
+
+pytestmark = pytest.mark.parametrize("server", ["pg18"], indirect=True)
+
+STAFF = Meta("test", "request:test", "staff:test")
+HOME, KITCHEN, GARDEN = category_id_of("home"), category_id_of("kitchen"), category_id_of("garden")
+
+
+async def say(house: House, *commands: Command) -> None:
+    for command in commands:
+        await house.shop.execute(command, STAFF)
+
+
+async def put(house: House, sku: str, title: str, pence: int, units: int = 5, **more: Any) -> UUID:
+    """A published product of one variant."""
+    product = product_id_of(sku)
+    await say(
+        house,
+        CreateProduct(product_id=product, title=title, slug=sku.lower(), **more),
+        AddVariant(product_id=product, sku=sku),
+        ChangePrice(product_id=product, sku=sku, price=Money(pence, "GBP")),
+        PublishProduct(product_id=product),
+    )
+    if units:
+        await say(house, ReceiveUnits(sku=sku, warehouse="LON", quantity=units))
+    return product
+
+
+async def found(house: House, query: str) -> dict[str, Any]:
+    answer = await house.guest().get(f"/search?{query}")
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+async def slugs(house: House, query: str) -> list[str]:
+    return [item["slug"] for item in (await found(house, query))["items"]]
+
+
+async def finds(house: House, query: str, wanted: list[str]) -> None:
+    """Waits until the search gives exactly these."""
+    last: list[str] | None = None
+    try:
+        async with asyncio.timeout(15):
+            while True:
+                answer = await house.guest().get(f"/search?{query}")
+                if answer.status_code == 200:
+                    last = [item["slug"] for item in answer.json()["items"]]
+                    if sorted(last) == sorted(wanted):
+                        return
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise AssertionError(f"{query} finds {last}, not {wanted}") from None
+
+
+@pytest.fixture
+async def shop(settings: Settings) -> AsyncIterator[House]:
+    """A catalogue of a few things, indexed."""
+    async with running(settings, search=True) as house:
+        await say(
+            house,
+            CreateCategory(category_id=HOME, name="Home", slug="home"),
+            CreateCategory(category_id=KITCHEN, name="Kitchen", slug="kitchen", parent=HOME),
+            CreateCategory(category_id=GARDEN, name="Garden", slug="garden"),
+        )
+        await put(house, "CAFE-1", "Café Cup, Red", 500, brand="Acme", category_id=KITCHEN,
+                  attributes={"colour": "red", "volume": 250, "dishwasher": True})  # fmt: skip
+        await put(house, "CAFE-2", "Café Cup, Blue", 900, brand="Acme", category_id=KITCHEN,
+                  attributes={"colour": "blue", "volume": 400})  # fmt: skip
+        await put(house, "SPADE", "Garden Spade", 2500, units=0, brand="Zeta", category_id=GARDEN,
+                  description="Digs deep. Not a cup.")  # fmt: skip
+        await finds(house, "q=spade", ["spade"])
+        yield house
+
+
+async def test_words_are_found_however_they_are_written(shop: House) -> None:
+    for words in ("cafe cup", "CUPS café", "caffe cup", "cup caf"):
+        assert sorted(await slugs(shop, f"q={words}"))[:2] == ["cafe-1", "cafe-2"], words
+    assert await slugs(shop, "q=CAFE-2") == ["cafe-2"]
+    marked = await found(shop, "q=cups red")
+    assert marked["items"][0]["title_html"] == "Café <mark>Cup</mark>, <mark>Red</mark>"
+    mended = await found(shop, "q=gardne spade")
+    assert [item["slug"] for item in mended["items"]] == ["spade"]
+    assert mended["meant"] == "garden spade"
+
+
+async def test_a_title_stands_before_a_description(shop: House) -> None:
+    assert (await slugs(shop, "q=cup"))[-1] == "spade"
+
+
+async def test_filters_narrow_and_facets_say_how_far(shop: House) -> None:
+    assert await slugs(shop, "q=cup&attribute=colour:red") == ["cafe-1"]
+    assert await slugs(shop, "q=cup&attribute=colour:red&attribute=colour:blue&sort=price") == ["cafe-1", "cafe-2"]
+    assert await slugs(shop, "between=volume:300..") == ["cafe-2"]
+    assert await slugs(shop, "q=&brand=Zeta") == ["spade"]
+    assert await slugs(shop, "brand=Acme&price_from=600") == ["cafe-2"]
+    assert await slugs(shop, "brand=Acme&sort=price_desc") == ["cafe-2", "cafe-1"]
+    assert sorted(await slugs(shop, "category=home")) == ["cafe-1", "cafe-2"]
+    assert await slugs(shop, "brand=Zeta&available=true") == []
+    answer = await found(shop, "q=cup&attribute=colour:red")
+    facets = {facet["name"]: {one["value"]: one["count"] for one in facet["buckets"]} for facet in answer["facets"]}
+    # Of what is chosen the others can still be chosen; all else counts what is left.
+    assert facets["attribute.colour"] == {"red": 1, "blue": 1}
+    assert facets["brand"] == {"Acme": 1}
+    assert facets["available"] == {"true": 1}
+    assert facets["attribute.dishwasher"] == {"yes": 1}
+
+
+async def test_pages_follow_each_other_without_gap(shop: House) -> None:
+    everything = await found(shop, "sort=price&limit=100")
+    seen, offset = [], 0
+    while offset is not None:
+        page = await found(shop, f"sort=price&limit=2&offset={offset}")
+        assert page["total"] == everything["total"]
+        seen += [item["slug"] for item in page["items"]]
+        offset = page["next"]
+    assert seen == [item["slug"] for item in everything["items"]]
+
+
+async def test_where_nothing_is_found_something_is_offered(shop: House) -> None:
+    nothing = await found(shop, "q=xylophone")
+    assert nothing["items"] == [] and nothing["total"] == 0
+    assert len(nothing["instead"]) > 0
+
+
+async def test_it_follows_the_catalogue(shop: House) -> None:
+    cup, spade = product_id_of("CAFE-1"), product_id_of("SPADE")
+    await say(shop, UpdateProduct(product_id=cup, title="Teapot"))
+    await finds(shop, "q=teapot", ["cafe-1"])
+    await say(shop, ArchiveProduct(product_id=cup))
+    await finds(shop, "q=teapot", [])
+    await say(shop, RenameCategory(category_id=KITCHEN, name="Scullery", slug="scullery"))
+    await finds(shop, "q=scullery", ["cafe-2"])
+    await say(shop, MoveCategory(category_id=KITCHEN, parent=GARDEN))
+    await finds(shop, "category=garden", ["cafe-2", "spade"])
+    await say(shop, ReceiveUnits(sku="SPADE", warehouse="LON", quantity=1))
+    await finds(shop, "brand=Zeta&available=true", ["spade"])
+    await say(shop, AdjustStock(sku="SPADE", warehouse="LON", change=-1, reason="broken"))
+    await finds(shop, "brand=Zeta&available=true", [])
+    await say(shop, ChangePrice(product_id=spade, sku="SPADE", price=Money(1900, "EUR")))
+    # A currency that no product had yet: the whole index is made anew.
+    await finds(shop, "q=spade&currency=EUR", ["spade"])
+
+
+async def test_what_is_being_typed_is_completed(shop: House) -> None:
+    answer = (await shop.guest().get("/search/suggest?q=caf")).json()
+    assert {one["text"] for one in answer["items"]} == {"Café Cup, Red", "Café Cup, Blue"}
+    assert (await shop.guest().get("/search/suggest?q=zz")).json() == {"items": []}
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [("attribute=red", "attribute"), ("between=volume:a..b", "between"), ("sort=odd", "sort"), ("offset=-1", "offset")],
+)
+async def test_a_wrong_parameter_is_named(shop: House, query: str, parameter: str) -> None:
+    answer = await shop.guest().get(f"/search?{query}")
+    assert answer.status_code in (400, 422)
+    assert parameter in answer.text
+
+
+async def test_before_there_is_an_index_the_answer_says_so(settings: Settings) -> None:
+    async with running(settings) as house:
+        answer = await house.guest().get("/search?q=cup")
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"] == "2"

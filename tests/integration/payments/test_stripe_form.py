@@ -14,6 +14,9 @@ from emporium.domain.base import Money
 from emporium.infra.provider_stripe import StripeProvider
 from tests.support.stripe import KEY, stripe_mock
 
+pytestmark = pytest.mark.timeout(600)
+"""The first one fetches and builds stripe-mock where it was never built."""
+
 AT = datetime(2026, 5, 31, tzinfo=UTC)
 T = TypeVar("T")
 PRICE = Money(1_999, "GBP")

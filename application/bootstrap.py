@@ -32,15 +32,19 @@ from emporium.infra.breaker import Breaker
 from emporium.infra.carrier_http import HttpCarrier
 from emporium.infra.clock import SystemClock
 from emporium.infra.eventstore import (
+    Connected,
     EventStore,
     Limits,
     Migration,
+    Overtaken,
     Registry,
     SchemaMismatch,
     apply_migrations,
     check,
+    connected,
     migrate,
 )
+from emporium.infra.eventstore import restored as lead_over
 from emporium.infra.eventstore.database import Database
 from emporium.infra.letters import TemplateLetters
 from emporium.infra.mail import SmtpSender
@@ -53,7 +57,7 @@ from emporium.infra.rates import MIGRATIONS as RATE_MIGRATIONS
 from emporium.infra.rates import SharedRates
 from emporium.infra.search.embedded import EmbeddedSearch
 from emporium.infra.sessions import MIGRATIONS as SESSION_MIGRATIONS
-from emporium.infra.sessions import CartTokens, Sessions, open_sessions
+from emporium.infra.sessions import CartTokens, Sessions, end_sessions, open_sessions
 from emporium.infra.settings import Settings, StartupProblem
 from emporium.infra.tracing import open_traces
 from emporium.infra.vault import MIGRATIONS as VAULT_MIGRATIONS
@@ -75,6 +79,7 @@ __all__ = [
     "Observation",
     "Opened",
     "Picture",
+    "Revived",
     "housekeeping",
     "indexer",
     "limits_of",
@@ -87,9 +92,11 @@ __all__ = [
     "open_shop",
     "owner",
     "process_managers",
+    "programs_at_work",
     "projections",
     "provider_record",
     "registry",
+    "restored",
     "rewrap_keys",
     "silent_managers",
     "webhook_addresses",
@@ -225,6 +232,41 @@ async def rewrap_keys(settings: Settings) -> int:
         settings.context_database_url("keys") or main_dsn(settings), masters, _erasures(settings)
     ) as vault:
         return sum([await vault.rotate(old, masters.current) for old in masters.all[1:]])
+
+
+class Revived(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done after a restore.
+
+    Attributes:
+        logs: those that began another life.
+        overtaken: followers that had read more than the logs hold now.
+        sessions: log-ins that were ended.
+    """
+
+    logs: tuple[str, ...]
+    overtaken: tuple[Overtaken, ...]
+    sessions: int
+
+
+async def programs_at_work(settings: Settings) -> list[Connected]:
+    """Who is connected to the shop's databases at present, which is whoever runs, where no pooler stands between.
+
+    Raises SchemaMismatch, psycopg.Error.
+    """
+    await check(log_dsns(settings), registry())
+    keys = settings.context_database_url("keys") or main_dsn(settings)
+    return await connected([main_dsn(settings), keys, *log_dsns(settings).values()])
+
+
+async def restored(settings: Settings, logs: Sequence[str]) -> Revived:
+    """To be called once after a restore of these logs, before anything runs; again where it was interrupted.
+
+    Raises psycopg.Error.
+    """
+    dsns = log_dsns(settings)
+    overtaken = await lead_over(dsns, logs)
+    sessions = await end_sessions(main_dsn(settings))
+    return Revived(logs=tuple(logs), overtaken=tuple(overtaken), sessions=sessions)
 
 
 @asynccontextmanager

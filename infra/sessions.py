@@ -18,12 +18,13 @@ from typing import Final
 from uuid import UUID
 
 import msgspec
+import psycopg
 
 from emporium.application.ports import Unavailable
 from emporium.infra.eventstore.database import Database
 from emporium.infra.revocable import RevocableCache, connected, repeated
 
-__all__ = ["MIGRATIONS", "CartTokens", "Session", "Sessions", "open_sessions"]
+__all__ = ["MIGRATIONS", "CartTokens", "Session", "Sessions", "end_sessions", "open_sessions"]
 
 MIGRATIONS: Final[tuple[str, ...]] = (
     """
@@ -313,6 +314,16 @@ async def open_sessions(dsn: str, idle: timedelta, longest: timedelta) -> AsyncI
             yield sessions
         with suppress(Unavailable):
             await sessions.note_use()
+
+
+async def end_sessions(dsn: str) -> int:
+    """Ends every log-in while no gateway runs; how many. Keys of machines stay.
+
+    A restored database holds as open what was ended since it was backed up.
+    """
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+        ended = await connection.execute("DELETE FROM emporium_sessions WHERE kind = 'account' AND revoked_at IS NULL")
+    return ended.rowcount
 
 
 class CartTokens:

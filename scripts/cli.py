@@ -172,6 +172,28 @@ def migrate(as_json: bool) -> int:
         return _status(implementation("migrate", "run")(settings, as_json=as_json, quiet=False))
 
 
+@command.command()
+@click.option(
+    "--log", "logs", type=click.Choice(configuration.CONTEXTS), multiple=True, help="Only this log was restored."
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@as_json
+def restored(logs: tuple[str, ...], yes: bool, as_json: bool) -> int:
+    """After a database was restored from a backup, and before the shop starts: begin another life of its logs.
+
+    Positions that others remember of the old life are refused from then on, process managers are led over, the
+    read models are made anew at the next start, and everybody must log in again. docs/operations.md tells how
+    to back up and how to restore.
+
+    \b
+    Examples:
+      emporium restored
+      emporium restored --log payments --yes
+    """
+    with _database() as settings:
+        return _status(implementation("restored", "run")(settings, logs, sure=yes, as_json=as_json))
+
+
 @command.group("import")
 def import_() -> None:
     """Bring in a merchant's history through the real commands and process managers."""

@@ -9,11 +9,16 @@ from emporium.infra.eventstore.errors import (
 )
 from emporium.infra.eventstore.leases import Leases
 from emporium.infra.eventstore.log import Limits, PgEventLog
-from emporium.infra.eventstore.migrations import Migration, apply_migrations, check, migrate, new_incarnation
+from emporium.infra.eventstore.migrations import Migration, apply_migrations, check, migrate
 from emporium.infra.eventstore.registry import Registry, Upcaster
+from emporium.infra.eventstore.restoring import Connected, Overtaken, connected, new_incarnation, restored
 from emporium.infra.eventstore.store import EventStore
 
 __all__ = [
+    "Connected",
+    "Overtaken",
+    "connected",
+    "restored",
     "EventStore",
     "Leases",
     "Limits",

@@ -11,7 +11,7 @@ from emporium.infra.eventstore.errors import NoShop, SchemaMismatch
 from emporium.infra.eventstore.registry import Registry
 from emporium.infra.eventstore.tables import log_migrations, shared_migrations
 
-__all__ = ["Migration", "apply_migrations", "check", "logs_by_dsn", "migrate", "new_incarnation"]
+__all__ = ["Migration", "apply_migrations", "check", "logs_by_dsn", "migrate"]
 
 _LOCK: Final = 0x456D706F7269756D  # one number for all migrations of a database
 
@@ -151,15 +151,3 @@ def logs_by_dsn(dsn_by_log: Mapping[str, str]) -> dict[str, list[str]]:
     for log, dsn in dsn_by_log.items():
         grouped[dsn].append(log)
     return dict(grouped)
-
-
-async def new_incarnation(dsn: str, log: str) -> None:
-    """Begins another life of a log, after a restore: positions of the old one are refused from here on.
-
-    Raises:
-        psycopg.Error: the database cannot be reached.
-    """
-    async with await psycopg.AsyncConnection.connect(dsn) as connection:
-        await connection.execute("UPDATE emporium_logs SET incarnation = gen_random_uuid() WHERE name = %s", [log])
-        # Whoever writes now must enter anew, and is refused there.
-        await connection.execute("UPDATE emporium_writers SET generation = generation + 1 WHERE log = %s", [log])

@@ -54,6 +54,7 @@ def test_every_command_of_the_shop_is_there() -> None:
         "migrate",
         "projections list",
         "projections rebuild",
+        "restored",
         "serve",
         "settings",
         "status",

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from emporium.application.ports import Superseded
-from emporium.infra.eventstore import EventStore, LogShortened, WrongIncarnation, new_incarnation
+from emporium.infra.eventstore import EventStore, LogShortened, Overtaken, WrongIncarnation, new_incarnation, restored
 from tests.integration.eventstore.things import LOGS, REGISTRY, tracking, unit
 
 
@@ -71,3 +71,34 @@ async def test_who_watches_hears_of_a_log_that_was_put_back_without_a_word(store
         await connection.execute("DELETE FROM beta_events WHERE notification_id >= %s", [last])
     with pytest.raises(LogShortened):
         await asyncio.wait_for(watching, 10)
+
+
+async def test_after_a_restore_followers_go_on_where_they_stood_or_where_the_log_ends(
+    store: EventStore, dsn: str
+) -> None:
+    log, upstream = store["alpha"], store["beta"]
+    positions = [await upstream.append(unit(uuid4(), 1)) for _ in range(3)]
+    for name, position in (("behind", positions[0]), ("ahead", positions[2])):
+        epoch = await log.leases.acquire(name, "me", 30)
+        assert epoch is not None
+        await log.append(unit(uuid4(), 1, tracking=tracking(name, 0, position, epoch, upstream.incarnation)))
+    async with await psycopg.AsyncConnection.connect(dsn) as connection:
+        await connection.execute("DELETE FROM beta_events WHERE notification_id > %s", [positions[1]])
+    dsns = dict.fromkeys(LOGS, dsn)
+    # Killed after the new life has begun: followers refuse, and the same call again brings it to its end.
+    await new_incarnation(dsn, "beta")
+    assert await restored(dsns, ["beta"]) == [
+        Overtaken(log="alpha", name="ahead", upstream="beta", position=positions[2], head=positions[1])
+    ]
+    assert await restored(dsns, ["beta"]) == []
+    async with await EventStore.open(dsns, REGISTRY) as after:
+        log, upstream = after["alpha"], after["beta"]
+        assert await log.tracking("behind", "beta") == positions[0]
+        assert await log.tracking("ahead", "beta") == positions[1]
+        later = await upstream.append(unit(uuid4(), 1))
+        epoch = await log.leases.acquire("ahead", "me", 30)
+        assert epoch is not None
+        moved = tracking("ahead", positions[1], later, epoch, upstream.incarnation)
+        await log.append(unit(uuid4(), 1, tracking=moved))
+        assert await log.tracking("ahead", "beta") == later
+        assert log.incarnation == store["alpha"].incarnation

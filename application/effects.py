@@ -388,12 +388,12 @@ class Effects:
     async def cart_expiry(self, task: Task) -> Finished | Retry | Park:
         """Expires the cart unless it was touched meanwhile; then looks again when its time is over."""
         state, _ = await self._ordering.load(CART, task.stream, fresh=True)
-        if state is None or not state.items:
+        if state is None:
             return Finished()
         now = self._clock.following(task.due)
         limit = timedelta(days=(await self._terms.now(self._ordering)).cart_days)
         over = state.touched_at + limit
-        if over > now:
+        if state.items and over > now:
             return Retry(over - now, failed=False)
         return Finished([cart.ExpireCart(cart_id=task.stream, untouched_since=now - limit, at=now)])
 

@@ -506,6 +506,9 @@ class TaskRunner:
             case Finished(commands):
                 for command in commands:
                     await handle(work, command, _cause_of(task))
+                if commands and task.kind.startswith(_TIMER):
+                    # Where nothing had to be done any more, that must still be so when the timer goes.
+                    work.expect(task.stream)
                 work.unit.done.append(Done(task.id))
             case Retry(after, error, failed):
                 attempts = task.attempts + 1 if failed else task.attempts
@@ -592,6 +595,7 @@ _NOT_ITS_FAULT: Final = (Unavailable, Overloaded, Conflict, Superseded, Restored
 """What says nothing of the event or task that was worked on just then."""
 
 _LATER: Final = "later."
+_TIMER: Final = "timer."
 
 _BUG_TRIES: Final = 5
 """How often a task that ends in an error nobody foresaw is tried again before a person must look."""
@@ -607,8 +611,8 @@ def _storable(error: str | None) -> str | None:
 
 
 def _refused(task: Task, rejected: Rejected) -> Retry | Park:
-    # What came too early once may still be too early.
-    early = task.kind.startswith(_LATER) and task.attempts < LATER_TRIES
+    # What came too early once may still be too early; and a timer looks again at what has happened meanwhile.
+    early = task.kind.startswith((_LATER, _TIMER)) and task.attempts < LATER_TRIES
     return Retry(backoff(task.attempts), rejected.text) if early else Park(rejected.text)
 
 
@@ -627,7 +631,7 @@ def _order_of(event: Event) -> UUID:
 
 def _cause_of(task: Task) -> Meta:
     """Effects go on with the event that scheduled them; a timer is itself the cause."""
-    if task.kind.startswith("timer."):
+    if task.kind.startswith(_TIMER):
         return Meta(task.cause.correlation, f"timer:{task.id}", f"system:{task.kind}", task.cause.request)
     return task.cause
 

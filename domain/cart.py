@@ -311,6 +311,7 @@ NOT_IN_CART = Reason("not_in_cart", "{sku} is not in the cart.", "missing")
 CART_EMPTY = Reason("cart_empty", "The cart is empty.")
 CART_CHECKED_OUT = Reason("cart_checked_out", "The cart was checked out already, as order {order}.")
 CART_MERGED = Reason("cart_merged", "The cart's items are in the customer's cart now.")
+CART_TOUCHED = Reason("cart_touched", "The cart was touched after {since}.")
 CART_FULL = Reason("cart_full", "A cart holds at most {most} different items.")
 WRONG_ATTEMPT = Reason("wrong_attempt", "The cart's next checkout is attempt {next}, not {attempt}.")
 CART_NOT_ANONYMOUS = Reason("cart_not_anonymous", "A customer's cart cannot go into another one.")
@@ -348,8 +349,10 @@ def decide(command: Command, cart: CartState | None) -> Sequence[Event]:
                 )
             ]
         case ExpireCart():
-            if not cart.items or cart.status == MERGED or cart.touched_at > command.untouched_since:
+            if not cart.items or cart.status == MERGED:
                 return []
+            if cart.touched_at > command.untouched_since:
+                raise CART_TOUCHED(since=command.untouched_since)
             return [CartExpired(cart_id=cart.cart_id, at=command.at)]
         case MergeCart():
             if cart.status == MERGED:

@@ -5,15 +5,17 @@ from datetime import timedelta
 from typing import Any, cast
 from uuid import uuid4
 
-from emporium.application.effects import Effects
+import pytest
+
+from emporium.application.effects import Effects, Park
 from emporium.application.policies import PAYMENTS
-from emporium.application.ports import Meta
-from emporium.application.runner import Finished, Retry
+from emporium.application.ports import Meta, Task
+from emporium.application.runner import Finished, Retry, TaskRunner
 from emporium.application.schedules import TimeLimits, scheduler
 from emporium.application.terms import Terms, fresh_shop
 from emporium.application.work import Work, execute
-from emporium.domain.base import Money
-from emporium.domain.cart import CART, AddCartItem
+from emporium.domain.base import Command, Money
+from emporium.domain.cart import CART, AddCartItem, CartExpired, ClearCart
 from emporium.domain.order import Agreement, OrderCreated, OrderLine
 from emporium.domain.payment import PAYMENT, RequestPayment, payment_id_of
 from emporium.domain.pricing import Item, offered, price_goods
@@ -82,6 +84,55 @@ async def test_a_cart_expires_by_the_settings_of_now() -> None:
     assert await effects.cart_expiry(task) == Retry(timedelta(days=2), failed=False)
     await change(logs["ordering"], clock, cart_days=9.0)
     assert isinstance(await effects.cart_expiry(task), Finished)
+
+
+@pytest.mark.parametrize("emptied", [False, True])
+async def test_a_cart_that_is_filled_while_its_timer_ends_keeps_one(emptied: bool) -> None:
+    clock = ManualClock()
+    logs = {name: MemoryLog(name) for name in ("ordering", "payments", "shipping")}
+    terms, absent, log = Terms(), cast(Any, None), cast(Any, logs["ordering"])
+    schedule = scheduler(TimeLimits(), lambda: timedelta(days=terms.seen.cart_days))
+    effects = Effects(cast(Any, logs), absent, absent, absent, clock, TimeLimits(), automatic=True, terms=terms)
+    cart, races = uuid4(), True
+
+    async def tell(*commands: Command) -> None:
+        async def work(work: Work) -> None:
+            await work.load(CART, cart)
+            for command in commands:
+                work.decide(CART, cart, command)
+
+        await execute(log, clock, CAUSE, schedule, work)
+
+    def add() -> AddCartItem:
+        return AddCartItem(cart_id=cart, sku="MUG", quantity=1, unit_price=GBP, at=clock.now())
+
+    async def perform(task: Task) -> Finished | Retry | Park:
+        outcome = await effects.cart_expiry(task)
+        if races:
+            await tell(add())
+        return outcome
+
+    await change(log, clock, cart_days=10.0)
+    await terms.now(log)
+    await tell(add(), *([ClearCart(cart_id=cart, at=clock.now())] if emptied else []))
+    runner = TaskRunner(log, {"timer.cart_expiry": perform}, clock, schedule)
+
+    async def until_settled() -> None:
+        await runner.poll(clock.now())
+        while not runner.idle:
+            await runner.step()
+            await asyncio.sleep(0)
+
+    clock.advance(timedelta(days=10))
+    await until_settled()
+    races = False
+    [timer] = logs["ordering"].tasks.values()
+    assert not timer.parked
+    for _ in range(2):
+        clock.advance(timedelta(days=10))
+        await until_settled()
+    assert isinstance(logs["ordering"].events[-1].event, CartExpired)
+    assert logs["ordering"].tasks == {}
 
 
 async def test_an_order_is_paid_for_within_the_time_that_held_when_it_was_placed() -> None:

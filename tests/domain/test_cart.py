@@ -10,6 +10,7 @@ from emporium.domain.cart import (
     CART_FULL,
     CART_MERGED,
     CART_NOT_ANONYMOUS,
+    CART_TOUCHED,
     MAX_ITEMS,
     MAX_UNITS,
     MERGED,
@@ -179,7 +180,7 @@ def test_an_untouched_cart_expires() -> None:
     expire = ExpireCart(cart_id=CART, untouched_since=LATER - timedelta(days=30), at=LATER)
     given(OPENED, MUGS).when(expire).then(CartExpired(cart_id=CART, at=LATER)).leads_to(items={})
     touched = CartItemAdded(cart_id=CART, sku="PEN", quantity=1, unit_price=gbp(90), at=LATER)
-    given(OPENED, MUGS, touched).when(expire).then()
+    given(OPENED, MUGS, touched).when(expire).rejected(CART_TOUCHED, since=expire.untouched_since)
     given(OPENED).when(expire).then()
     given(OPENED, MUGS, MERGED_AWAY).when(expire).then()
 

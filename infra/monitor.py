@@ -45,7 +45,8 @@ class LogState(msgspec.Struct, frozen=True, kw_only=True):
         head: its last position.
         waiting: tasks that fall due later; due: that should be done now; parked: that wait for a person.
         oldest_due: since when the one has waited that was due first.
-        held_up: tasks that were tried and wait to be tried again; held_up_by: what kept the latest of them.
+        held_up: tasks that were tried and wait to be tried again; held_up_by: what kept the latest of them;
+            held_up_since: since when the one has been tried in vain that waits longest.
     """
 
     log: str
@@ -57,6 +58,7 @@ class LogState(msgspec.Struct, frozen=True, kw_only=True):
     oldest_due: datetime | None
     held_up: int = 0
     held_up_by: str | None = None
+    held_up_since: datetime | None = None
 
 
 class FollowerState(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,14 +202,15 @@ async def _rows(connection: Connection, kind: type[T], query: str, log: str) -> 
 
 _LOG: Final = """
 SELECT l.name AS log, l.incarnation, (SELECT coalesce(max(notification_id), 0) FROM {events}) AS head,
-    t.waiting, t.due, t.parked, t.oldest_due, t.held_up, t.held_up_by
+    t.waiting, t.due, t.parked, t.oldest_due, t.held_up, t.held_up_by, t.held_up_since
 FROM emporium_logs l, (
     SELECT count(*) FILTER (WHERE NOT parked AND due > now()) AS waiting,
         count(*) FILTER (WHERE NOT parked AND due <= now()) AS due,
         count(*) FILTER (WHERE parked) AS parked,
         min(due) FILTER (WHERE NOT parked AND due <= now()) AS oldest_due,
         count(*) FILTER (WHERE NOT parked AND error IS NOT NULL) AS held_up,
-        (array_agg(error ORDER BY due DESC) FILTER (WHERE NOT parked AND error IS NOT NULL))[1] AS held_up_by
+        (array_agg(error ORDER BY due DESC) FILTER (WHERE NOT parked AND error IS NOT NULL))[1] AS held_up_by,
+        min(held_since) FILTER (WHERE NOT parked) AS held_up_since
     FROM {tasks}
 ) t WHERE l.name = %(log)s
 """

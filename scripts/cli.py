@@ -503,13 +503,15 @@ def settings(markdown: bool, as_json: bool) -> None:
 
 @command.group()
 def tasks() -> None:
-    """What process managers could not do and left for a person."""
+    """What process managers could not do: left for a person, or tried in vain for a day and longer."""
 
 
 @tasks.command("list")
 @as_json
 def tasks_list(as_json: bool) -> int:
-    """List the tasks that are parked, with the error of each; exits with 1 where there are any.
+    """List the tasks that are parked, with the error of each, and those that have been tried in vain for a day.
+
+    Exits with 1 where there are any. The latter go on by themselves once the provider or carrier answers again.
 
     \b
     Examples:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -18,13 +18,16 @@ from emporium.projections.registry import MODELS
 from emporium.projections.saga_monitor import OpenSagas
 from emporium.scripts.output import moment, print_json
 
-__all__ = ["LAG", "SILENCE", "Status", "judge", "run", "told"]
+__all__ = ["HELD_UP", "LAG", "SILENCE", "Status", "judge", "run", "told"]
 
 LAG: Final = 10_000
 """Events that a follower or a read model may be behind before that is a problem: seconds of work."""
 
 SILENCE: Final = 15.0
 """Seconds without a sign of life after which a leader counts as dead; another takes over before that."""
+
+HELD_UP: Final = timedelta(days=1)
+"""After so long somebody must look at what goes on by itself: a provider's outage is over by then."""
 
 _START: Final = "start a worker with `emporium up` or `emporium work`."
 
@@ -86,6 +89,11 @@ def judge(picture: Picture, sagas: OpenSagas | None, mismatch: str | None, at: d
     for log in picture.logs:
         if log.parked:
             problems.append(f"{_count(log.parked, 'task')} of {log.log} must be seen to by a person.")
+        if log.held_up_since is not None and at - log.held_up_since >= HELD_UP:
+            problems.append(
+                f"{log.log} has waited for {_since(log.held_up_since, at)} to go on: {log.held_up_by};"
+                " `emporium tasks list` tells more."
+            )
     there = {model.model for model in picture.models}
     missing = [model.name for model in MODELS if model.name not in there]
     if missing and picture.logs:
@@ -182,7 +190,8 @@ def told(status: Status) -> list[str]:
     for log in picture.logs:
         if log.held_up:
             lines.append(
-                f"  held up in {log.log}: {_count(log.held_up, 'task')}, tried again by themselves: {log.held_up_by}"
+                f"  held up in {log.log}: {_count(log.held_up, 'task')}, the oldest for"
+                f" {_since(log.held_up_since, status.at)}, tried again by themselves: {log.held_up_by}"
             )
     for task in picture.parked_tasks:
         lines.append(f"  parked in {task.log}: {task.kind} {task.id} of {task.correlation}: {task.error}")

@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import click
 
 from emporium.application import bootstrap
+from emporium.application.ports import Task
 from emporium.domain.registry import LOGS
 from emporium.infra.eventstore import EventStore
 from emporium.infra.settings import Settings
-from emporium.scripts.output import print_json
+from emporium.scripts.output import moment, print_json
+from emporium.scripts.status import HELD_UP
 
 __all__ = ["list_parked", "retry"]
 
@@ -19,17 +22,19 @@ _MOST = 1_000
 
 
 def list_parked(settings: Settings, *, as_json: bool) -> int:
-    """Prints the tasks that wait for a person; 1 where there are any."""
+    """Prints the tasks that wait for a person, or have waited for somebody else for too long; 1 where there are any."""
+    now = datetime.now(UTC)
 
     async def main() -> list[dict[str, Any]]:
         async with await EventStore.open(bootstrap.log_dsns(settings), bootstrap.registry()) as store:
             return [
-                {
-                    "log": log, "id": task.id, "kind": task.kind, "stream": task.stream, "attempts": task.attempts,
-                    "correlation": task.cause.correlation, "error": task.error,
-                }
-                for log in LOGS for task in await store[log].parked(_MOST)
-            ]  # fmt: skip
+                _shown(log, task, since)
+                for log in LOGS
+                for since, task in [
+                    *((None, task) for task in await store[log].parked(_MOST)),
+                    *await store[log].held_up(now - HELD_UP, _MOST),
+                ]
+            ]
 
     found = asyncio.run(main())
     if as_json:
@@ -38,8 +43,18 @@ def list_parked(settings: Settings, *, as_json: bool) -> int:
         click.echo("Nothing waits for a person.")
     for task in () if as_json else found:
         click.echo(f"{task['id']}  {task['log']}  {task['kind']}  of {task['correlation']}, {task['attempts']} tries")
-        click.echo(f"  {task['error']}")
+        waits = task["held_since"]
+        goes_on = "" if waits is None else f" (since {moment(waits)} UTC; goes on by itself once that is over)"
+        click.echo(f"  {task['error']}{goes_on}")
     return 1 if found else 0
+
+
+def _shown(log: str, task: Task, since: datetime | None) -> dict[str, Any]:
+    """`held_since` is None for a task that only a person lets go on."""
+    return {
+        "log": log, "id": task.id, "kind": task.kind, "stream": task.stream, "attempts": task.attempts,
+        "correlation": task.cause.correlation, "error": task.error, "held_since": since,
+    }  # fmt: skip
 
 
 def retry(settings: Settings, ids: Sequence[UUID], *, everything: bool) -> int:

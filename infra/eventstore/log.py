@@ -288,6 +288,17 @@ class PgEventLog:
         """Tasks that wait for a person, the oldest first."""
         return await self._tasks("parked ORDER BY due, id LIMIT %b", [limit])
 
+    async def held_up(self, since: datetime, limit: int) -> list[tuple[datetime, Task]]:
+        """Tasks that go on by themselves, but have been tried in vain since a time before `since`; the oldest first."""
+        rows = await self._database.query(
+            f"SELECT id, held_since FROM public.{self.name}_tasks WHERE NOT parked AND held_since <= %b"
+            " ORDER BY held_since, id LIMIT %b",
+            [since, limit],
+        )
+        times: dict[UUID, datetime] = dict(rows)
+        tasks = await self._tasks("NOT parked AND id = ANY (%b)", [list(times)]) if times else []
+        return sorted(((times[task.id], task) for task in tasks), key=lambda one: (one[0], one[1].id))
+
     async def unpark(self, ids: Collection[UUID] | None = None) -> int:
         """Lets parked tasks (None: all) be tried again at once, as often as new ones; how many there were."""
         rows = await self._database.query(

@@ -439,6 +439,19 @@ BEGIN
 END $body$;
 """
 
+_HELD_UP: Final = """
+-- Since when a task waits that should have been done: the first try in a row that ended with an error.
+ALTER TABLE public.${log}_tasks ADD COLUMN held_since timestamptz;
+CREATE FUNCTION public.emporium_held_${log}() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+    NEW.held_since := CASE WHEN NEW.error IS NOT NULL THEN coalesce(OLD.held_since, now()) END;
+    RETURN NEW;
+END $body$;
+CREATE TRIGGER held_up BEFORE UPDATE ON public.${log}_tasks FOR EACH ROW
+    WHEN ((NEW.error IS NULL) <> (OLD.held_since IS NULL)) EXECUTE FUNCTION public.emporium_held_${log}();
+UPDATE public.${log}_tasks SET error = error WHERE error IS NOT NULL;
+"""
+
 
 def shared_migrations() -> list[str]:
     """The numbered steps of the tables that all logs of a database share."""
@@ -449,7 +462,7 @@ def log_migrations(log: str) -> list[str]:
     """The numbered steps of one log's tables. Raises ValueError for a name that is no plain identifier."""
     if not re.fullmatch(r"[a-z][a-z_]{0,39}", log):
         raise ValueError(f"{log!r} cannot name a log")
-    return [_render(_LOG, log)]
+    return [_render(_LOG, log), _render(_HELD_UP, log)]
 
 
 def _render(sql: str, log: str) -> str:

@@ -237,14 +237,18 @@ async def test_orders_wait_for_a_provider_that_is_down_and_go_on_by_themselves(d
         await saga.stock(LON={"MUG": 50})
         saga.sandbox.kill()
         orders = [await saga.order(MUG=1) for _ in range(12)]
+        since: set[datetime] = set()
 
         async def held_up() -> bool:
             picture = (await bootstrap.observe(saga.opened.settings)).picture
             [log] = [log for log in picture.logs if log.log == "payments"]
+            if log.held_up_since is not None:
+                since.add(log.held_up_since)
             return log.held_up == 12 and "the payment provider is down" in (log.held_up_by or "")
 
         await until(held_up, saga.shop.logs["payments"], 20)
         assert {(await saga.state(order_id)).status for order_id in orders} == {"pending"}
+        assert len(since) == 1, "each try in vain leaves the age of the outage as it is"
         saga.sandbox.start()
         await asyncio.gather(*(saga.becomes(order_id, FULFILLED, within=60) for order_id in orders))
         await nothing_is_left_open(saga)

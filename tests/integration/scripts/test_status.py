@@ -169,4 +169,34 @@ def test_a_task_that_was_parked_is_listed_and_tried_again(
     change(settings, "DELETE FROM payments_tasks WHERE attempts = 0 AND due <= now() AND NOT parked")
 
 
+def test_what_goes_on_by_itself_is_told_with_its_age_once_it_takes_a_day(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(
+        settings,
+        "INSERT INTO payments_tasks (id, kind, due, stream, data, cause) VALUES"
+        f" ('{uuid4()}', 'effect.refund', now(), '{uuid4()}', '{{}}', '{json.dumps(CAUSE)}')",
+    )
+    change(settings, "UPDATE payments_tasks SET error = 'no answer', attempts = 1")
+    _, found = look(settings, capsys)
+    assert not any("payments has waited" in one for one in found["problems"])
+    assert tasks.list_parked(settings, as_json=False) == 0
+    change(settings, "UPDATE payments_tasks SET held_since = held_since - interval '3 days'")
+    change(settings, "UPDATE payments_tasks SET error = 'still no answer', attempts = 2, due = now()")
+    capsys.readouterr()
+    _, found = look(settings, capsys)
+    assert (
+        "payments has waited for 3 d to go on: still no answer; `emporium tasks list` tells more." in found["problems"]
+    )
+    assert status.run(settings, as_json=False) == 1
+    out = capsys.readouterr().out
+    assert "  held up in payments: 1 task, the oldest for 3 d, tried again by themselves: still no answer\n" in out
+    assert tasks.list_parked(settings, as_json=False) == 1
+    out = capsys.readouterr().out
+    assert "effect.refund  of o, 2 tries\n  still no answer (since " in out
+    change(settings, "UPDATE payments_tasks SET error = NULL, attempts = 0")
+    assert tasks.list_parked(settings, as_json=False) == 0
+    change(settings, "DELETE FROM payments_tasks")
+
+
 CAUSE = {"correlation": "o", "causation": "request:r", "actor": "system", "request": None}

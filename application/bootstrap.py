@@ -532,11 +532,13 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         mismatch: why the databases do not fit the program; None where they do or cannot be asked.
         sagas: what is open; None before the read model exists.
+        at_work: whether any other program is connected to one of the databases, or one of them cannot be asked.
     """
 
     picture: Picture
     mismatch: str | None
     sagas: saga_monitor.OpenSagas | None
+    at_work: bool
 
 
 async def observe(settings: Settings) -> Observation:
@@ -544,7 +546,9 @@ async def observe(settings: Settings) -> Observation:
     dsns, main = log_dsns(settings), main_dsn(settings)
     picture = await look(dsns, main)
     mismatch = sagas = None
+    at_work = True
     if not any(database.error for database in picture.databases):
+        at_work = bool(await connected([main, *dsns.values()]))
         try:
             await check(dsns, registry())
         except SchemaMismatch as error:
@@ -553,4 +557,4 @@ async def observe(settings: Settings) -> Observation:
     if any(model.model == name and model.state != "outdated" for model in picture.models):
         async with await psycopg.AsyncConnection.connect(main, autocommit=True) as connection:
             sagas = await saga_monitor.summary(connection)
-    return Observation(picture=picture, mismatch=mismatch, sagas=sagas)
+    return Observation(picture=picture, mismatch=mismatch, sagas=sagas, at_work=at_work)

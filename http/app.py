@@ -80,8 +80,12 @@ _TOLD: Final = [
 ]  # fmt: skip
 
 
-def create_app(services: Services, *, log_requests: bool = True) -> Edge:
-    """The gateway as an ASGI application. Who made the services closes them."""
+def create_app(services: Services, *, requests: RequestLog | None = None) -> Edge:
+    """The gateway as an ASGI application. Who made the services closes them.
+
+    Args:
+        requests: where every request leaves a line; None: nowhere.
+    """
     metrics = Metrics()
     app = Litestar(
         route_handlers=[*_API, PageController],
@@ -94,7 +98,7 @@ def create_app(services: Services, *, log_requests: bool = True) -> Edge:
         logging_config=None,
     )
     measured = msgspec.structs.replace(services, shop=_measured(services.shop, metrics))
-    return Edge(app, measured, metrics, RequestLog() if log_requests else None)
+    return Edge(app, measured, metrics, requests)
 
 
 def _cors(origins: Sequence[str]) -> CORSConfig | None:

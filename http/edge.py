@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from itertools import count
+from pathlib import Path
 from typing import Any, Final
 
 from litestar import Litestar
@@ -20,7 +21,7 @@ from emporium.http.metrics import Metrics
 from emporium.http.problems import KINDS, Problem, problem_reply
 from emporium.http.services import Services
 
-__all__ = ["Edge", "RequestLog"]
+__all__ = ["Edge", "RequestLog", "to_file"]
 
 _SANE: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _FLUSH: Final = 0.1
@@ -55,6 +56,17 @@ class RequestLog:
         if self._lines:
             lines, self._lines = self._lines, []
             self._write("".join(lines).encode())
+
+
+def to_file(path: Path) -> Callable[[bytes], Any]:
+    """Appends to a file, which several processes may share and which may be moved away. Raises OSError at once."""
+
+    def write(data: bytes) -> None:
+        with path.open("ab", buffering=0) as file:
+            file.write(data)
+
+    write(b"")
+    return write
 
 
 def _to_stderr(data: bytes) -> None:

@@ -11,7 +11,7 @@ from emporium.application.bootstrap import Doors, Opened, composer, webhook_addr
 from emporium.application.carts import RecentOffers
 from emporium.application.ports import Unavailable
 from emporium.http.app import create_app
-from emporium.http.edge import Edge
+from emporium.http.edge import Edge, RequestLog
 from emporium.http.limits import Limit, Limiter, Limits
 from emporium.http.services import Cares, Reads, Services
 from emporium.projections.consistency import Waiter
@@ -108,12 +108,14 @@ class Gateway:
 
     Args:
         services: opens what the process works with, and closes it at its end. Raises NotStarted.
-        log_requests: whether every request leaves a line.
+        requests: where every request leaves a line; None: nowhere.
     """
 
-    def __init__(self, services: Callable[[], AbstractAsyncContextManager[Services]], *, log_requests: bool) -> None:
+    def __init__(
+        self, services: Callable[[], AbstractAsyncContextManager[Services]], *, requests: RequestLog | None
+    ) -> None:
         self._services = services
-        self._log_requests = log_requests
+        self._requests = requests
         self._edge: Edge | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -128,7 +130,7 @@ class Gateway:
         async with AsyncExitStack() as stack:
             try:
                 services = await stack.enter_async_context(self._services())
-                edge = create_app(services, log_requests=self._log_requests)
+                edge = create_app(services, requests=self._requests)
                 await stack.enter_async_context(edge.running())
             except NotStarted as problem:
                 await send({"type": "lifespan.startup.failed", "message": str(problem)})

@@ -173,6 +173,7 @@ def _complete_answers(operation: dict[str, Any], handler: HTTPRouteHandler, need
     if "GET" not in handler.http_methods:
         statuses |= {"404", "409", "422"}
     if "requestBody" in operation:
+        operation["requestBody"]["required"] = "bodiless" not in opt
         statuses |= {"413", "415"}
     places = {one["in"] for one in operation.get("parameters", ())}
     if places & {"path", "query"}:

@@ -259,7 +259,7 @@ class OrderController(Controller):
         )
         return tagged(request, Timeline(order_number=detail.order.number, entries=[_entry(one) for one in entries]))
 
-    @post("/{number:str}/cancel", status_code=202, opt={"idempotent": True, "order": True})
+    @post("/{number:str}/cancel", status_code=202, opt={"idempotent": True, "order": True, "bodiless": True})
     async def cancel(self, request: Request, number: Number, data: JSONBody[Cancel]) -> Reply[Cancelling]:
         """Asks for the order to be stopped. It can be until the first parcel is packed."""
         order, actor = await _owned(request, number)

@@ -87,7 +87,7 @@ class Request(LitestarRequest[Any, Any, State]):
         return heads.get(name)
 
     async def body(self) -> bytes:
-        """The whole body. Raises Problem (body_too_large)."""
+        """The whole body; that of nothing, where a route may be called without. Raises Problem (body_too_large)."""
         known = self._body
         if isinstance(known, bytes):
             return known
@@ -108,7 +108,10 @@ class Request(LitestarRequest[Any, Any, State]):
                 raise KINDS.body_too_large()
             chunks.append(chunk)
             more = message["more_body"]
-        self._body = body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        if not body and "bodiless" in self.route_handler.opt:
+            body = b"{}"
+        self._body = body
         return body
 
     async def _drain(self, size: int) -> None:

@@ -347,11 +347,12 @@ class EmbeddedPostgres:
 
 
 @contextmanager
-def database(settings: Settings, purpose: str) -> Iterator[Settings]:
+def database(settings: Settings, purpose: str, *, make: bool = True) -> Iterator[Settings]:
     """The settings with a `database_url` that answers: the one that is set, a running shop's, or one for the block.
 
     Args:
         purpose: the command, such as `emporium import`, told to whoever finds the data folder in use.
+        make: whether a cluster is made where there is none.
 
     Raises StartupProblem.
     """
@@ -363,6 +364,11 @@ def database(settings: Settings, purpose: str) -> Iterator[Settings]:
     if found is not None:
         yield msgspec.structs.replace(settings, database_url=found)
         return
+    if not make and not (settings.data_dir / "postgres").exists():
+        raise StartupProblem(
+            f"There is no shop in the folder {settings.data_dir}.",
+            "`emporium up` makes one; where yours is elsewhere, name it by EMPORIUM_DATA_DIR or EMPORIUM_DATABASE_URL.",
+        )
     with locked(settings.data_dir, purpose), EmbeddedPostgres(settings.data_dir) as server:
         yield msgspec.structs.replace(settings, database_url=server.dsn)
 

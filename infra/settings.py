@@ -101,7 +101,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["debug", "info", "warning", "error"], Meta(description="The least important log line that is written.")
     ] = "info"
 
-    log_requests: Annotated[bool, Meta(description="Whether every request leaves a line on standard error.")] = True
+    log_requests: Annotated[bool, Meta(description="Whether every request leaves a line.")] = True
+    request_log: Annotated[
+        Path | None,
+        Meta(description="File to which those lines are appended. Default: standard error; with `emporium up`"
+             " `log/requests.log` in the data folder."),
+    ] = None  # fmt: skip
     otlp_endpoint: Annotated[
         HttpUrl | None,
         Meta(description="Where OpenTelemetry traces go, by OTLP over HTTP: `http://127.0.0.1:4318/v1/traces`."),

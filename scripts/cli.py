@@ -14,10 +14,13 @@ import click
 import msgspec
 
 from emporium import __version__
+from emporium.domain.customer import ROLES
 from emporium.infra import settings as configuration
 from emporium.infra.settings import Settings, SettingsProblem, StartupProblem
 
 __all__ = ["command", "implementation", "main"]
+
+_STAFF = [role for role in ROLES if role != "customer"]
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
 
@@ -70,11 +73,11 @@ def _time(text: str) -> datetime:
 
 
 @contextmanager
-def _database() -> Iterator[Settings]:
-    """Settings with a database that answers, started for the block where none runs."""
+def _database(*, make: bool = False) -> Iterator[Settings]:
+    """Settings with a database that answers, started for the block where none runs; made only where asked to."""
     from emporium.infra.postgres import database
 
-    with database(_load(), _name()) as settings:
+    with database(_load(), _name(), make=make) as settings:
         yield settings
 
 
@@ -168,7 +171,7 @@ def migrate(as_json: bool) -> int:
       emporium migrate
       EMPORIUM_DATABASE_URL=postgresql://shop@db/shop emporium migrate --json
     """
-    with _database() as settings:
+    with _database(make=True) as settings:
         return _status(implementation("migrate", "run")(settings, as_json=as_json, quiet=False))
 
 
@@ -433,7 +436,13 @@ def admin() -> None:
 
 @admin.command("create")
 @click.argument("email")
-@click.option("--role", default="admin", show_default=True, help="What the account may do.")
+@click.option(
+    "--role",
+    type=click.Choice(_STAFF),
+    default="admin",
+    show_default=True,
+    help="What the account may do.",
+)
 @as_json
 def admin_create(email: str, role: str, as_json: bool) -> int:
     """Make an account for staff; the first password is printed once and stored only hashed.

@@ -50,6 +50,8 @@ def show(
     else:
         for recorded in found:
             print(line(recorded))
+        if not found:
+            click.echo(f"No event of {log} is as asked for.", err=True)
     return 0
 
 

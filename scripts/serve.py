@@ -22,6 +22,7 @@ from granian.server import Server
 from emporium.application import bootstrap
 from emporium.application.ports import Unavailable
 from emporium.application.together import end
+from emporium.http.edge import RequestLog, to_file
 from emporium.http.main import Gateway, NotStarted, open_services
 from emporium.http.services import Services
 from emporium.infra.eventstore import EventStore, StoreError
@@ -37,6 +38,9 @@ _GRACE: Final = 2
 """Seconds that requests under way have to end, out of the three that a stop may take."""
 
 _BACKLOG: Final = 2048
+
+_LONGEST_LOG: Final = 100_000_000
+"""Bytes of the log of requests from which a start begins another one and keeps only the last."""
 
 _LIMITS: Final = bootstrap.Limits(pace=0.002)
 
@@ -71,7 +75,13 @@ def application() -> Gateway:
             async with _unless_restored(opened.store):
                 yield ready
 
-    return Gateway(services, log_requests=settings.log_requests)
+    return Gateway(services, requests=_requests(settings))
+
+
+def _requests(settings: Settings) -> RequestLog | None:
+    if not settings.log_requests:
+        return None
+    return RequestLog(None if settings.request_log is None else to_file(settings.request_log))
 
 
 @asynccontextmanager
@@ -97,6 +107,7 @@ def run(settings: Settings) -> int:
     settings = msgspec.structs.replace(settings, port=settings.port or free_port(settings.host))
     _check_address(settings)
     _check_tls(settings)
+    _check_log(settings)
     os.environ.update(environment(settings))
     with ExitStack() as stack:
         if settings.gateways > 1:
@@ -144,6 +155,20 @@ def _check_address(settings: Settings) -> None:
         raise StartupProblem(
             f"The gateway cannot listen on {settings.host}:{settings.port}: {error.strerror}.",
             "Correct EMPORIUM_HOST and EMPORIUM_PORT.",
+        ) from None
+
+
+def _check_log(settings: Settings) -> None:
+    path = settings.request_log
+    if not settings.log_requests or path is None:
+        return
+    try:
+        if path.exists() and path.stat().st_size > _LONGEST_LOG:
+            path.replace(path.with_name(f"{path.name}.1"))
+        to_file(path)
+    except OSError as error:
+        raise StartupProblem(
+            f"Requests cannot be logged to {path}: {error.strerror}.", "Correct EMPORIUM_REQUEST_LOG."
         ) from None
 
 

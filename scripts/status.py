@@ -71,14 +71,19 @@ def run(settings: Settings, *, as_json: bool) -> int:
 
 async def _look(settings: Settings) -> Status:
     seen = await bootstrap.observe(settings)
-    return judge(seen.picture, seen.sagas, seen.mismatch, datetime.now(UTC))
+    return judge(seen.picture, seen.sagas, seen.mismatch, datetime.now(UTC), at_work=seen.at_work)
 
 
-def judge(picture: Picture, sagas: OpenSagas | None, mismatch: str | None, at: datetime) -> Status:
+def judge(
+    picture: Picture, sagas: OpenSagas | None, mismatch: str | None, at: datetime, *, at_work: bool = True
+) -> Status:
     """Says what is wrong: unreachable, of another schema, without a leader, silent, too far behind, parked."""
     problems = [f"The database {one.url} cannot be reached: {one.error}." for one in picture.databases if one.error]
     if mismatch is not None:
         problems.append(f"{mismatch[:1].upper()}{mismatch[1:].removesuffix('.')}.")
+    if picture.logs and not at_work:
+        # Leases and signs of life stay for some seconds after whoever left them has ended.
+        problems.append("Nothing runs: start the shop with `emporium up`.")
     heads = {log.log: log.head for log in picture.logs}
     followers = _behind(picture, heads)
     lags = {

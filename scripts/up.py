@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from emporium.infra.datafolder import locked
+from emporium.infra.datafolder import locked, writable
 from emporium.infra.postgres import EmbeddedPostgres, check_server, die_with_parent
 from emporium.infra.settings import Settings, StartupProblem
 from emporium.scripts.prepare import Prepared
@@ -96,6 +96,9 @@ class _Shop:
             settings = msgspec.structs.replace(settings, database_url=self._postgres.dsn)
         else:
             check_server(settings.database_url)
+        if settings.request_log is None:
+            settings = msgspec.structs.replace(settings, request_log=settings.data_dir / "log" / "requests.log")
+            self._make_log_folder()
         self._settings = settings
         self._prepared = self._prepare()
         if sandbox is not None:
@@ -118,6 +121,7 @@ class _Shop:
             "data_dir": str(settings.data_dir),
             "demo_products": prepared.products,
             "sandbox": settings.provider_url if self._sandbox else None,
+            "request_log": str(settings.request_log) if settings.log_requests else None,
             "database": "embedded" if self._postgres else "server",
             "processes": {child.name: child.pid for child in (*self._sandbox, *self._children)},
         }
@@ -134,6 +138,8 @@ class _Shop:
         lines.append(f"  data      {facts['data_dir']}" + (" (embedded PostgreSQL)" if self._postgres else ""))
         if prepared.products:
             lines.append(f"  goods     {prepared.products} demo products; with --empty a first start leaves them out")
+        if facts["request_log"]:
+            lines.append(f"  requests  {facts['request_log']}")
         if self._sandbox:
             lines.append("  sandbox   payments and parcels are played by a sandbox: no money moves")
         print("\n".join([*lines, "Ctrl-C stops it."]), flush=True)
@@ -174,6 +180,11 @@ class _Shop:
             if child.status is not None and child.status > 0:
                 raise StartupProblem(f"The {child.name} ended with status {child.status}.", "What it said is above.")
         return _ready(self._settings)
+
+    def _make_log_folder(self) -> None:
+        folder = self._settings.data_dir / "log"
+        with writable(self._settings.data_dir):
+            folder.mkdir(mode=0o700, exist_ok=True)
 
     def _prepare(self) -> Prepared:
         process = subprocess.Popen(

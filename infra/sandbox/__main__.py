@@ -47,7 +47,8 @@ async def _serve(book: Book, host: str, port: int, latency: float) -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        print(f"sandbox listening on http://{host}:{bound}", flush=True)
+        if not port:
+            print(f"sandbox listening on http://{host}:{bound}", flush=True)
         await sandbox.serve(stop)
     finally:
         await sandbox.close()

@@ -89,7 +89,7 @@ class House:
     async def open(cls, opened: Opened, doors: Doors) -> AsyncIterator["House"]:
         """The gateway on an open shop."""
         async with open_services(opened, doors) as services:
-            edge = create_app(services, log_requests=False)
+            edge = create_app(services)
             transport = httpx.ASGITransport(app=edge, raise_app_exceptions=False)  # type: ignore[arg-type]
             async with edge.running(), httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
                 yield cls(opened, services, client)

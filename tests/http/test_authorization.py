@@ -214,7 +214,7 @@ def guarded(edge: Edge) -> list[tuple[str, HTTPRouteHandler]]:
 
 
 async def test_the_table_notices_every_guard_that_is_gone(shared: House) -> None:
-    edge = create_app(shared.services, log_requests=False)
+    edge = create_app(shared.services)
     transport = httpx.ASGITransport(app=edge, raise_app_exceptions=False)  # type: ignore[arg-type]
     count = 0
     async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:

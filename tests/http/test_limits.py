@@ -161,7 +161,7 @@ def cares(database: str, folder: Path) -> Callable[..., Settings]:
 
 def calling_from(house: House, address: str) -> httpx.AsyncClient:
     """A client of the gateway from elsewhere."""
-    edge = create_app(house.services, log_requests=False)
+    edge = create_app(house.services)
     transport = httpx.ASGITransport(app=edge, client=(address, 1), raise_app_exceptions=False)  # type: ignore[arg-type]
     return httpx.AsyncClient(transport=transport, base_url="http://shop")
 

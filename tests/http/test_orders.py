@@ -24,6 +24,8 @@ async def test_an_order_is_seen_by_its_customer_and_staff_only(house: House) -> 
             assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not_found")
     for stranger in (other, house.guest()):
         assert (await stranger.post(f"/orders/{number}/cancel", {})).status_code == 404
+        bare = await stranger.post(f"/orders/{number}/cancel")
+        assert bare.status_code == 404, "a body is not needed"
     assert (await other.get("/orders", consistency_token=token)).json()["items"] == []
 
 

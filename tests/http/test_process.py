@@ -1,6 +1,7 @@
 """The gateway as `emporium serve` runs it: granian, two processes, TLS, its end, and why it does not start."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -103,6 +104,19 @@ async def test_two_processes_are_one_gateway(house: House, folder: Path) -> None
     lines = [line for line in log.read_text().splitlines() if '"route":"/api/v1/checkout"' in line]
     assert len(lines) == 10
     assert all(ADDRESS["name"] not in line and "example.org" not in line for line in lines)  # type: ignore[operator]
+
+
+async def test_requests_are_written_to_a_file_where_one_is_named(house: House, folder: Path) -> None:
+    requests = folder / "requests.log"
+    log = folder / "serve.log"
+    async with outside(house, log, gateways=2, log_requests=True, request_log=requests) as (client, _):
+        for number in range(8):
+            await client.get(f"{API}/products", headers={"x-request-id": f"mine-{number}"})
+        async with asyncio.timeout(10):
+            while requests.read_bytes().count(b'"request":"mine-') < 8:
+                await asyncio.sleep(0.02)
+    assert {json.loads(line)["route"] for line in requests.read_text().splitlines()} == {"/api/v1/products"}
+    assert '"route"' not in log.read_text()
 
 
 async def test_it_ends_within_three_seconds_with_a_connection_open_and_leaves_the_port(

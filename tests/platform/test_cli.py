@@ -100,6 +100,28 @@ def test_exit_statuses(status: int, arguments: list[str]) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["status"], ["events", "show", "catalog"], ["projections", "list"], ["audit", "order", "X"], ["tasks", "list"],
+     ["restored", "--yes"], ["admin", "create", "a@shop.example"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_where_no_shop_is_none_is_made(arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "var"
+    monkeypatch.setenv("EMPORIUM_DATA_DIR", str(folder))
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"There is no shop in the folder {folder}.\n`emporium up` makes one;")
+    assert not folder.exists()
+
+
+def test_the_roles_are_told() -> None:
+    assert "warehouse" in run("admin", "create", "--help").stdout
+    done = run("admin", "create", "a@shop.example", "--role", "king")
+    assert done.returncode == 2
+    assert "'king' is not one of 'support', 'catalog_manager', 'warehouse'" in done.stderr
+
+
 def test_a_wrong_variable_ends_any_command_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMPORIUM_PRT", "1")
     done = run("status")

@@ -103,6 +103,13 @@ def test_what_is_a_problem(picture: Picture, words: str) -> None:
     assert words in problem
 
 
+def test_a_shop_that_has_just_been_stopped_does_not_run() -> None:
+    status = judge(WELL, SAGAS, None, NOW, at_work=False)
+    assert status.problems == ("Nothing runs: start the shop with `emporium up`.",)
+    nowhere = replace(WELL, logs=(), followers=(), leases=(), models=())
+    assert judge(nowhere, None, "there is none", NOW, at_work=False).problems == ("There is none.",)
+
+
 @pytest.mark.parametrize(
     "picture",
     [

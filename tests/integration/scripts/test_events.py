@@ -47,6 +47,8 @@ def test_events_are_shown_for_programs_and_people(settings: Settings, capsys: py
     assert events.show(settings, "inventory", stream=UUID(one["stream"]), type_="UnitsReceived", as_json=False) == 0
     text = capsys.readouterr().out
     assert text.count("UnitsReceived") == 3
+    assert events.show(settings, "inventory", after=3, as_json=False) == 0
+    assert capsys.readouterr() == ("", "No event of inventory is as asked for.\n")
     assert "by staff:1, because of request:1, correlation supplies" in text
 
 

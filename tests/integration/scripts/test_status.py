@@ -71,6 +71,8 @@ def test_a_worker_is_seen_with_what_it_follows(settings: Settings, capsys: pytes
         lines = capsys.readouterr().out.splitlines()
         assert lines[-1] == "All is well."
         assert len(lines) < 55
+    _, found = look(settings, capsys)
+    assert found["problems"][0] == "Nothing runs: start the shop with `emporium up`."
 
 
 def _lags(found: dict[str, Any]) -> list[int]:

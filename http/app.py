@@ -21,6 +21,7 @@ from emporium.http.checkout import CheckoutController
 from emporium.http.edge import Edge, RequestLog
 from emporium.http.health import HealthController
 from emporium.http.inventory import InventoryController
+from emporium.http.links import LinkController
 from emporium.http.metrics import Metrics
 from emporium.http.notifications import NotificationController
 from emporium.http.orders import OrderController
@@ -88,7 +89,7 @@ def create_app(services: Services, *, requests: RequestLog | None = None) -> Edg
     """
     metrics = Metrics()
     app = Litestar(
-        route_handlers=[*_API, PageController],
+        route_handlers=[*_API, PageController, LinkController],
         request_class=Request,
         before_request=refuse_unknown_parameters,
         exception_handlers={Exception: answer_to},

@@ -52,10 +52,12 @@ class Child:
         name: for people, such as `worker`.
         arguments: what follows the Python interpreter.
         settings: handed over as environment.
+        quiet: what it writes to standard output is for nobody here.
     """
 
-    def __init__(self, name: str, arguments: list[str], settings: Settings) -> None:
+    def __init__(self, name: str, arguments: list[str], settings: Settings, *, quiet: bool = False) -> None:
         self.name = name
+        self._stdout = subprocess.DEVNULL if quiet else _STDERR
         self._arguments = arguments
         self._environ = child_environment(settings)
         self._process: subprocess.Popen[bytes] | None = None
@@ -94,7 +96,7 @@ class Child:
                 [sys.executable, *self._arguments],
                 env=self._environ,
                 stdin=subprocess.DEVNULL,
-                stdout=_STDERR,
+                stdout=self._stdout,
                 start_new_session=True,
                 preexec_fn=postgres.die_with_parent(signal.SIGTERM),
             )
@@ -152,7 +154,7 @@ def sandbox_child(settings: Settings) -> tuple[Child, str]:
     arguments += ["--latency-ms", str(settings.sandbox_latency_ms)]
     arguments += ["--delivery-seconds", str(settings.sandbox_delivery_s)]
     (settings.data_dir / _SANDBOX_URL).write_text(url)
-    return Child("sandbox", arguments, settings), url
+    return Child("sandbox", arguments, settings, quiet=True), url
 
 
 @contextmanager

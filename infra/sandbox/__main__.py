@@ -47,8 +47,7 @@ async def _serve(book: Book, host: str, port: int, latency: float) -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        if not port:
-            print(f"sandbox listening on http://{host}:{bound}", flush=True)
+        print(f"sandbox listening on http://{host}:{bound}", flush=True)
         await sandbox.serve(stop)
     finally:
         await sandbox.close()

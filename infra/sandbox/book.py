@@ -51,13 +51,14 @@ class BookInUse(Exception):  # noqa: N818
 
 
 class Answer(msgspec.Struct, gc=False):
-    """What a call is answered: an HTTP status, a JSON body, and how it goes wrong."""
+    """What a call is answered: an HTTP status, a JSON body (or one for people), and how it goes wrong."""
 
     status: int
     body: bytes = _NO_TEXT
     fault: Fault | None = None
     delay: float = 0.0
     twice: bool = False
+    page: bool = False
 
 
 class Call(msgspec.Struct):
@@ -163,6 +164,20 @@ class _Problem(Exception):  # noqa: N818
     def __init__(self, status: int, code: str, text: str) -> None:
         super().__init__(text)
         self.answer = problem(status, code, text)
+
+
+_HTML: Final = (
+    '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Sandbox bank</title>'
+    "<style>body{max-width:36rem;margin:3rem auto;padding:0 1rem;font:16px/1.5 system-ui,sans-serif}</style></head>"
+    "<body><main><h1>Sandbox bank</h1>%s</main></body></html>"
+)
+QUESTION: Final = (
+    _HTML % '<p>Do you want to pay? No money moves.</p><form method="post"><button name="success" value="true">Yes'
+    '</button> <button name="success" value="false">No</button></form>'
+).encode()
+"""What a real bank would ask the customer; its form comes back as one of _DECISIONS."""
+DECIDED: Final = (_HTML % "<p>Thank you. Go back to the shop.</p>").encode()
+_DECISIONS: Final = {b"success=true": True, b"success=false": False}
 
 
 def problem(status: int, code: str, text: str) -> Answer:
@@ -337,7 +352,8 @@ class Book:
         return Answer(200, _encode(self._one_charge(call)))
 
     def _authenticate(self, call: Call) -> Answer:
-        success = _decode_authentication(call.body).success
+        decided = _DECISIONS.get(call.body)
+        success = _decode_authentication(call.body).success if decided is None else decided
         charge = self._one_charge(call)
         if charge.status == "requires_action":
             code = _script(charge.method).code if success else "authentication_failed"
@@ -345,6 +361,8 @@ class Book:
                 "UPDATE charges SET code = ?, taken = iif(waits = 1 AND ? IS NULL, ?, NULL), waits = 0 WHERE id = ?",
                 (code, code, int(self._now() * 1000), _number(charge.id, "ch_")),
             )
+        if decided is not None:
+            return Answer(200, DECIDED, page=True)
         return Answer(200, _encode(self._one_charge(call)))
 
     def _save_method(self, call: Call) -> Answer:

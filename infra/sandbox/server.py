@@ -10,7 +10,7 @@ from typing import Annotated, Final, cast
 
 import msgspec
 
-from .book import Answer, Book, Call, problem
+from .book import QUESTION, Answer, Book, Call, problem
 from .scripts import Fault
 
 __all__ = ["Sandbox"]
@@ -32,6 +32,7 @@ _ROUTES: Final = {
     ("POST", "/v1/charges/*/capture"): "capture",
     ("POST", "/v1/charges/*/void"): "void",
     ("POST", "/v1/charges/*/authenticate"): "authenticate",
+    ("GET", "/v1/charges/*/authenticate"): "question",
     ("POST", "/v1/methods"): "save_method",
     ("POST", "/v1/refunds"): "refund",
     ("GET", "/v1/refunds"): "refunds",
@@ -126,6 +127,8 @@ class Sandbox:
             connection.send(problem(403, "forbidden", "this is for the same machine only"))
         elif operation == "health":
             connection.send(Answer(200, b"{}"))
+        elif operation == "question":
+            connection.send(Answer(200, QUESTION, page=True))
         elif operation == "faults":
             connection.send(self._order(body))
         else:
@@ -225,7 +228,10 @@ class _Connection(asyncio.Protocol):
             status, body = 500, b'{"code":"failed","text":"a failure that was ordered"}'
         elif answer.fault is Fault.GARBAGE:
             body = b'{"id":"<!doctype html>'
-        payload = b"%b%d\r\n\r\n%b" % (_STATUS_LINES[status], len(body), body)
+        head = _STATUS_LINES[status]
+        if answer.page:
+            head = head.replace(b"application/json", b"text/html; charset=utf-8")
+        payload = b"%b%d\r\n\r\n%b" % (head, len(body), body)
         self._transport.write(payload + payload if answer.twice else payload)
         if self._closing:
             self._transport.close()

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import httpx
 import msgspec
 import pytest
 import stripe
@@ -132,15 +133,26 @@ async def test_who_may_see_and_refund_payments(open_house: House) -> None:
     assert (await warehouse.post(f"/payments/{hers}/refunds", body)).status_code == 403
 
 
-async def test_a_customer_authenticates_and_the_order_goes_on(open_house: House, sandbox: SandboxProcess) -> None:
+@pytest.mark.parametrize("browser", [False, True])
+async def test_a_customer_authenticates_and_the_order_goes_on(
+    open_house: House, sandbox: SandboxProcess, browser: bool
+) -> None:
     house, guest = open_house, open_house.guest()
     number = await bought(house, guest, "pm_3ds", "pending")
     detail = await house.until(guest, f"/payments/{number}", lambda body: body["status"] == "requires_action")
     assert detail["next_action"]["kind"] == "redirect"
     assert detail["action_until"] is not None
     assert (await guest.get(f"/orders/{number}")).json()["payment"]["status"] == "requires_action"
-    status, _ = sandbox.ask("POST", urlsplit(detail["next_action"]["url"]).path, {"success": True})
-    assert status == 200
+    if browser:
+        async with httpx.AsyncClient() as client:
+            page = await client.get(detail["next_action"]["url"])
+            assert page.headers["content-type"] == "text/html; charset=utf-8"
+            assert '<form method="post"><button name="success" value="true">' in page.text
+            done = await client.post(detail["next_action"]["url"], data={"success": "true"})
+            assert "Go back to the shop" in done.text
+    else:
+        status, _ = sandbox.ask("POST", urlsplit(detail["next_action"]["url"]).path, {"success": True})
+        assert status == 200
     await house.order_is(guest, number, "confirmed")
     detail = (await guest.get(f"/payments/{number}")).json()
     assert (detail["status"], detail["next_action"]) == ("processed", None)

@@ -80,6 +80,9 @@ class Indexer:
                 finally:
                     await self._leases.release(LEASE, self._owner, epoch)
                 failures = 0
+            except Misfit as misfit:
+                # The catalogue grew while it was read: the next attempt knows the new currency.
+                _log.info("the search index is made anew: %s", misfit)
             except (EngineDown, Unavailable) as down:
                 _log.warning("indexing for the search waits: %s", down)
             except Exception:
@@ -113,8 +116,7 @@ class Indexer:
             return False
         try:
             await self._catch_up(row)
-        except Misfit as misfit:
-            _log.info("the search index is made anew: %s", misfit)
+        except Misfit:
             await self.rebuild()
         return True
 

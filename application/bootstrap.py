@@ -18,7 +18,16 @@ from emporium.application.housekeeping import Chore, Housekeeping
 from emporium.application.notifications import NAME as NOTIFICATIONS
 from emporium.application.notifications import UPSTREAMS, Composer, NoticeFollower, performers
 from emporium.application.policies import POLICIES
-from emporium.application.ports import Clock, Media, Notices, ProviderRecord, Sender
+from emporium.application.ports import (
+    Address,
+    Clock,
+    EventLog,
+    Media,
+    Notices,
+    ParcelNotices,
+    ProviderRecord,
+    Sender,
+)
 from emporium.application.runner import BATCH, Follower, ProcessManager, TaskRunner
 from emporium.application.schedules import TimeLimits, scheduler
 from emporium.application.search import SearchEngine
@@ -29,7 +38,7 @@ from emporium.domain.notification import EMAIL, PUSH, SMS
 from emporium.domain.registry import AGGREGATES, LOGS, SCHEMAS, UPCASTERS
 from emporium.infra.attempts import Attempts
 from emporium.infra.breaker import Breaker
-from emporium.infra.carrier_http import HttpCarrier
+from emporium.infra.carrier_http import HttpCarrier, SandboxNotices
 from emporium.infra.clock import SystemClock
 from emporium.infra.eventstore import (
     Connected,
@@ -70,6 +79,7 @@ from emporium.projections.registry import MODELS
 from emporium.projections.search_index import Indexer
 
 if TYPE_CHECKING:
+    from emporium.infra.carrier_easypost import EasyPostCarrier
     from emporium.infra.provider_stripe import StripeProvider
 
 __all__ = [
@@ -208,6 +218,27 @@ def _provider(settings: Settings) -> "tuple[HttpProvider | StripeProvider, Notic
     return provider, None if secret is None else StripeNotices(provider, secret)
 
 
+def _carrier(
+    settings: Settings, reads: Database, terms: Terms, ordering: EventLog
+) -> "tuple[HttpCarrier | EasyPostCarrier, ParcelNotices | None]":
+    """The carrier, and who reads what it tells by itself. EasyPost's SDK is loaded only where it is used."""
+    secret = settings.carrier_webhook_secret
+    if settings.carrier == "sandbox" or settings.easypost_api_key is None:
+        sandbox = HttpCarrier(settings.carrier_url or NOWHERE)
+        return sandbox, None if secret is None else SandboxNotices(secret)
+    from emporium.infra.carrier_easypost import EasyPostCarrier, EasyPostNotices
+
+    async def sender() -> Address | None:
+        home = (await terms.now(ordering)).sender_address
+        return None if home is None else Address(home.name, home.lines, home.city, home.postcode, home.country)
+
+    async def weigh(skus: Sequence[str]) -> Mapping[str, int]:
+        return await reads.run(lambda connection: catalog_pages.weights(connection, skus))
+
+    carrier = EasyPostCarrier(settings.easypost_api_key, sender=sender, weigh=weigh, base=settings.easypost_api_base)
+    return carrier, None if secret is None else EasyPostNotices(carrier, secret)
+
+
 def _masters(settings: Settings) -> Masters:
     """The master keys: of the setting, else of the named file, else of the data folder. Raises MasterKeyError."""
     if settings.master_key is not None:
@@ -302,8 +333,6 @@ async def open_shop(
         stack.push_async_callback(database.close)
         provider, notices = _provider(settings)
         stack.push_async_callback(provider.aclose)
-        carrier = HttpCarrier(settings.carrier_url or NOWHERE)
-        stack.push_async_callback(carrier.aclose)
         passwords = Passwords()
         stack.callback(passwords.close)
         time_limits = limits_of(settings)
@@ -315,6 +344,8 @@ async def open_shop(
                 payment_seconds=settings.payment_timeout_s,
             )
         )
+        carrier, parcel_notices = _carrier(settings, database, terms, store["ordering"])
+        stack.push_async_callback(carrier.aclose)
         shop = Shop(
             logs={log: store[log] for log in LOGS},
             leases={log: store[log].leases for log in LOGS},
@@ -324,6 +355,7 @@ async def open_shop(
             provider=Breaker(provider),
             notices=notices,
             carrier=carrier,
+            parcel_notices=parcel_notices,
             offers=_CatalogOffers(database),
             schedule=scheduler(time_limits, lambda: timedelta(days=terms.seen.cart_days)),
             limits=time_limits,

@@ -347,18 +347,25 @@ class Effects:
         return msgspec.convert(value, Address)
 
     async def hand_over(self, task: Task) -> Finished | Retry | Park:
-        """Gives a packed parcel to the carrier."""
+        """Gives a packed parcel to the carrier, or waits until people have."""
         number = int(task.data["parcel"])
         state, _ = await self._shipping.load(SHIPMENT, task.stream)
         if state is None or number not in state.parcels:
             return Retry(backoff(task.attempts), "the parcel is not seen yet")
         parcel = state.parcels[number]
+        if not self._automatic and not parcel.shipped:
+            return Finished()  # staff say when it leaves; tracking tells the carrier then
         try:
-            at = self._clock.following(task.due)
-            await self._carrier.hand_over(f"handover-{task.stream}-{number}", parcel.tracking_number, at)
+            taken = await self._hand_over(task, number, parcel)
         except ProviderDown as down:
             return Retry(backoff(task.attempts), str(down))
+        if not taken and not parcel.shipped:
+            return Retry(self._limits.tracking, failed=False)
         return Finished([shipment.ShipParcel(order_id=state.order_id, parcel=number)])
+
+    async def _hand_over(self, task: Task, number: int, parcel: shipment.ParcelState) -> bool:
+        at = self._clock.following(task.due)
+        return await self._carrier.hand_over(f"handover-{task.stream}-{number}", parcel.tracking_number, at)
 
     async def track(self, task: Task) -> Finished | Retry | Park:
         """Looks whether the parcel has arrived, or never will."""
@@ -371,6 +378,8 @@ class Effects:
             return Finished()
         try:
             status = await self._carrier.status(parcel.tracking_number, self._clock.following(task.due))
+            if status == "labelled":
+                await self._hand_over(task, number, parcel)
         except ProviderDown as down:
             return Retry(backoff(task.attempts), str(down))
         if status == "delivered":

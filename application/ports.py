@@ -42,6 +42,8 @@ __all__ = [
     "Notices",
     "Outcome",
     "Overloaded",
+    "ParcelNotice",
+    "ParcelNotices",
     "Provider",
     "ProviderDown",
     "ProviderPaused",
@@ -740,13 +742,42 @@ class Carrier(Protocol):
         """`labelled`, `in_transit`, `delivered`, `lost`, `returned` or `unknown`."""
         ...
 
-    async def hand_over(self, key: str, tracking_number: str, at: datetime) -> None:
-        """The carrier has the parcel."""
+    async def hand_over(self, key: str, tracking_number: str, at: datetime) -> bool:
+        """Says that the carrier is given the parcel; whether it has it, False while that is for people to do."""
         ...
 
 
 class AddressRefused(Exception):
-    """The carrier cannot deliver there."""
+    """The carrier cannot deliver there; its text is a reason without anything personal."""
+
+
+class ParcelNotice(msgspec.Struct, frozen=True, kw_only=True):
+    """What a carrier tells by itself of a parcel (a webhook).
+
+    Attributes:
+        id: the same whenever the same notice is sent again.
+        status: as if the carrier had been asked.
+        key: with which the parcel was booked, where the carrier says it.
+        shipment: the carrier's own id of what was booked.
+    """
+
+    id: str
+    tracking_number: str
+    status: str
+    key: str | None = None
+    shipment: str | None = None
+
+
+class ParcelNotices(Protocol):
+    """Reads a carrier's webhooks."""
+
+    def read(self, body: bytes, signature: str, now: datetime) -> ParcelNotice | None:
+        """The notice; None for one that says nothing which matters here. Raises BadNotice."""
+        ...
+
+    async def key_of(self, notice: ParcelNotice) -> str | None:
+        """With which key the parcel was booked; None where it is not ours. Raises ProviderDown."""
+        ...
 
 
 # --- messages --------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from emporium.application.ports import (
     Leases,
     Meta,
     Notices,
+    ParcelNotices,
     Provider,
     Traces,
     Vault,
@@ -77,6 +78,7 @@ class Shop(msgspec.Struct, frozen=True, kw_only=True):
         leases: by context, in the context's database.
         schedule: which tasks an event makes necessary.
         notices: reads what the payment provider tells by itself; None where it tells nothing.
+        parcel_notices: reads what the carrier tells by itself; None where it tells nothing.
         currency: of prices and carts unless another is asked for.
         terms: the shop's settings.
     """
@@ -95,6 +97,7 @@ class Shop(msgspec.Struct, frozen=True, kw_only=True):
     traces: Traces | None = None
     terms: Terms = msgspec.field(default_factory=Terms)
     notices: Notices | None = None
+    parcel_notices: ParcelNotices | None = None
 
     async def execute(
         self,

@@ -1,18 +1,23 @@
 """The parcel carrier over HTTP: every unusable answer is ProviderDown, an address it does not serve AddressRefused."""
 
+import hashlib
+import hmac
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, TypeVar, get_args
 from urllib.parse import quote
 from uuid import UUID
 
 import msgspec
 
-from emporium.application.ports import Address, AddressRefused, Label, ProviderDown
+from emporium.application.ports import Address, AddressRefused, BadNotice, Label, ParcelNotice, ProviderDown
 
 from .http_client import HttpClient
 
-__all__ = ["HttpCarrier"]
+__all__ = ["HttpCarrier", "SandboxNotices"]
+
+TOLERANCE: Final = 300
+"""Seconds that a webhook's signature may be old (or ahead of our clock)."""
 
 _OK: Final = 200
 _NOT_FOUND: Final = 404
@@ -31,9 +36,19 @@ class _Refusal(msgspec.Struct):
     text: str = ""
 
 
+_Status = Literal["labelled", "in_transit", "delivered", "lost", "returned"]
+
+
 class _Tracked(msgspec.Struct):
     tracking_number: str
-    status: Literal["labelled", "in_transit", "delivered", "lost", "returned"]
+    status: _Status
+
+
+class _Told(msgspec.Struct):
+    id: str
+    key: str
+    tracking_number: str
+    status: str
 
 
 _T = TypeVar("_T")
@@ -42,6 +57,7 @@ _encode: Final = msgspec.json.Encoder().encode
 _booked: Final = msgspec.json.Decoder(_Booked)
 _refusal: Final = msgspec.json.Decoder(_Refusal)
 _tracked: Final = msgspec.json.Decoder(_Tracked)
+_told: Final = msgspec.json.Decoder(_Told)
 
 
 class HttpCarrier:
@@ -85,16 +101,49 @@ class HttpCarrier:
             raise ProviderDown(f"the carrier answered for {tracked.tracking_number!r}, not {tracking_number!r}")
         return tracked.status
 
-    async def hand_over(self, key: str, tracking_number: str, at: datetime) -> None:
+    async def hand_over(self, key: str, tracking_number: str, at: datetime) -> bool:
         """The carrier has the parcel; the first time stands. Raises ProviderDown."""
         target = f"/v1/parcels/{quote(tracking_number, safe='')}/handover"
         status, body = await self._client.call("POST", target, key, _encode({"at": at}))
         if status != _OK:
             raise _unusable(status, body)
+        return True
 
     async def aclose(self) -> None:
         """Closes the connections."""
         await self._client.aclose()
+
+
+class SandboxNotices:
+    """Implements `ports.ParcelNotices` for the sandbox: signed as `t=<seconds>,v1=<hex HMAC-SHA-256 of t.body>`.
+
+    Args:
+        secret: what both sides know.
+    """
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret.encode()
+
+    def read(self, body: bytes, signature: str, now: datetime) -> ParcelNotice | None:
+        """The notice; None for one that says nothing which matters here. Raises BadNotice."""
+        parts = dict(part.strip().partition("=")[::2] for part in signature.split(","))
+        at, given = parts.get("t", ""), parts.get("v1", "")
+        right = hmac.new(self._secret, at.encode() + b"." + body, hashlib.sha256).hexdigest()
+        if not at.isascii() or not at.isdigit() or not hmac.compare_digest(right.encode(), given.encode()):
+            raise BadNotice("the signature is not right")
+        if abs(now.timestamp() - int(at)) > TOLERANCE:
+            raise BadNotice(f"it was signed more than {TOLERANCE} s away from now")
+        try:
+            told = _told.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise BadNotice("it makes no sense") from error
+        if told.status not in get_args(_Status):
+            return None
+        return ParcelNotice(id=told.id, tracking_number=told.tracking_number, status=told.status, key=told.key)
+
+    async def key_of(self, notice: ParcelNotice) -> str | None:
+        """With which key the parcel was booked."""
+        return notice.key
 
 
 def _decode(decoder: "msgspec.json.Decoder[_T]", body: bytes) -> _T:

@@ -208,7 +208,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     provider_url: Annotated[HttpUrl | None, Meta(description="Sandbox payment provider; unset: the embedded one.")] = (
         None
     )
-    carrier_url: Annotated[HttpUrl | None, Meta(description="Parcel carrier; unset: the embedded sandbox.")] = None
+    carrier: Annotated[
+        Literal["sandbox", "easypost"], Meta(description="Who takes the parcels: `easypost` needs a key.")
+    ] = "sandbox"
+    easypost_api_key: Annotated[
+        str | None, Meta(description="API key of EasyPost.", extra_json_schema={"secret": True})
+    ] = None
+    easypost_api_base: Annotated[
+        HttpUrl | None, Meta(description="Another address of EasyPost's API, for stand-ins in tests.")
+    ] = None
+    carrier_webhook_secret: Annotated[
+        str | None,
+        Meta(
+            description="Secret with which the carrier signs its webhooks; unset: they are refused.",
+            extra_json_schema={"secret": True},
+        ),
+    ] = None
+    carrier_url: Annotated[HttpUrl | None, Meta(description="Sandbox parcel carrier; unset: the embedded one.")] = None
     sandbox_latency_ms: Annotated[
         int, Meta(ge=0, le=60_000, description="How long the embedded sandbox takes for an answer, in milliseconds.")
     ] = 5
@@ -419,6 +435,8 @@ def _contradictions(settings: Settings) -> list[str]:
             problems.append(f"EMPORIUM_TRUSTED_PROXIES must name networks such as 10.0.0.0/8, not {part!r}.")
     if settings.payment_provider == "stripe" and settings.stripe_api_key is None:
         problems.append("EMPORIUM_PAYMENT_PROVIDER=stripe needs EMPORIUM_STRIPE_API_KEY.")
+    if settings.carrier == "easypost" and settings.easypost_api_key is None:
+        problems.append("EMPORIUM_CARRIER=easypost needs EMPORIUM_EASYPOST_API_KEY.")
     return problems
 
 

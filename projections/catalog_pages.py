@@ -32,6 +32,7 @@ __all__ = [
     "price_history",
     "product_page",
     "products_for_admin",
+    "weights",
 ]
 
 # --- tables ----------------------------------------------------------------------------------------
@@ -627,6 +628,14 @@ async def price_history(
         )
         rows = await found.fetchall()
     return page_of(rows, limit, lambda row: (row.position,))
+
+
+async def weights(connection: Connection, skus: Sequence[str]) -> dict[str, int]:
+    """Grams of a unit of each of these SKUs that is known, published or not; 0 where nobody has said."""
+    found = await connection.execute(
+        "SELECT sku, weight FROM rm_catalog_pages.variants WHERE sku = ANY(%s)", [list(skus)]
+    )
+    return {str(sku): int(weight) for sku, weight in await found.fetchall()}
 
 
 async def offers(connection: Connection, skus: Sequence[str], currency: str) -> dict[str, OfferRow]:

@@ -306,9 +306,10 @@ class MemoryCarrier:
             return "labelled"
         return self.fates.get(tracking_number, "delivered")
 
-    async def hand_over(self, key: str, tracking_number: str, at: datetime) -> None:
+    async def hand_over(self, key: str, tracking_number: str, at: datetime) -> bool:
         self._trouble()
         self.handed.add(tracking_number)
         if self.fate is not None:
             self.fates.setdefault(tracking_number, self.fate())
         self._trouble()
+        return True

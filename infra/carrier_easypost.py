@@ -274,10 +274,11 @@ class EasyPostCarrier:
                 answer = await asyncio.get_running_loop().run_in_executor(self._threads, run)
         except (EasyPostError, *_UNREADABLE) as error:
             status, code = (error.http_status, error.code) if isinstance(error, ApiError) else (None, None)
-            if status == _NOT_FOUND:
+            # Without a code it is not EasyPost's own word: a 404 of somebody between must not pass for it.
+            if code and status == _NOT_FOUND:
                 raise _Missing from None
-            if status in _REFUSALS:
-                raise _Refused(code or f"refused with {status}") from None
+            if code and status in _REFUSALS:
+                raise _Refused(str(code)) from None
             # Its text may hold the whole answer, and that an address.
             known = ", ".join(str(one) for one in (type(error).__name__, status, code) if one)
             raise ProviderDown(f"EasyPost gave no usable answer: {known}") from None

@@ -48,6 +48,7 @@ from emporium.domain.quote import QUOTE
 from emporium.domain.reservation import (
     RESERVATION,
     Allocation,
+    ReleaseParcel,
     ReleaseReservation,
     ReserveStock,
     ReturnUnits,
@@ -285,6 +286,8 @@ ROUTES: Final[dict[type[Command], Route]] = {
     shipment.PrepareShipment: (SHIPMENT, _shipment),
     shipment.RecordLabel: (SHIPMENT, _shipment),
     shipment.RecordParcelRefusal: (SHIPMENT, _shipment),
+    shipment.RetryParcel: (SHIPMENT, _shipment),
+    shipment.GiveUpParcel: (SHIPMENT, _shipment),
     shipment.PackParcel: (SHIPMENT, _shipment),
     shipment.ShipParcel: (SHIPMENT, _shipment),
     shipment.RecordDelivery: (SHIPMENT, _shipment),
@@ -378,6 +381,18 @@ async def _ship(work: Work, command: ShipReservation, cause: Meta) -> None:
     await _on_stocks(work, command.allocations, ship, cause)
 
 
+async def _release_parcel(work: Work, command: ReleaseParcel, cause: Meta) -> None:
+    reservation = reservation_id_of(command.order_id)
+    await work.load(RESERVATION, reservation)
+    if not work.decide(RESERVATION, reservation, command, cause):
+        return
+
+    def release(one: Allocation) -> Command:
+        return ReleaseUnits(sku=one.sku, warehouse=one.warehouse, order_id=command.order_id, quantity=one.quantity)
+
+    await _on_stocks(work, command.allocations, release, cause)
+
+
 async def _return(work: Work, command: ReturnUnits, cause: Meta) -> None:
     reservation = reservation_id_of(command.order_id)
     await work.load(RESERVATION, reservation)
@@ -448,6 +463,7 @@ async def _on_delivery(work: Work, command: Any, cause: Meta) -> None:
 HANDLERS: Final[dict[type[Command], tuple[str, Handler]]] = {
     ReserveOrder: ("inventory", _reserve_order),
     ReleaseReservation: ("inventory", _release),
+    ReleaseParcel: ("inventory", _release_parcel),
     ShipReservation: ("inventory", _ship),
     ReturnUnits: ("inventory", _return),
     FailAndReopen: ("ordering", _fail_and_reopen),

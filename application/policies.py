@@ -200,6 +200,10 @@ def _ship(event: shipment.OrderShipped, *_: object) -> Sequence[Command]:
     return [reservation.ShipReservation(order_id=event.order_id, parcel=event.parcel, allocations=event.items)]
 
 
+def _free_parcel(event: shipment.ParcelGivenUp, *_: object) -> Sequence[Command]:
+    return [reservation.ReleaseParcel(order_id=event.order_id, parcel=event.parcel, allocations=event.items)]
+
+
 def _take_back(event: order.OrderReturned, state: reservation.ReservationState, _: OrderState) -> Sequence[Command]:
     units: Counter[str] = Counter()
     for line in event.lines:
@@ -243,6 +247,14 @@ INVENTORY: Final = Policy(
             cancelled=_NOT_SEEN,
             released=_NOT_SEEN,
             reserved=_ship,
+        ),
+        shipment.ParcelGivenUp: _row(
+            _RESERVATION,
+            new=_NOT_SEEN,
+            failed=_NOT_SEEN,
+            cancelled=_NOT_SEEN,
+            released=_NOT_SEEN,
+            reserved=_free_parcel,
         ),
         order.OrderReturned: _row(
             _RESERVATION,
@@ -402,6 +414,22 @@ def _write_off(event: shipment.ParcelLost | shipment.ParcelReturned, *_: object)
     ]
 
 
+def _given_up(event: shipment.ParcelGivenUp, *_: object) -> Sequence[Command]:
+    units: Counter[str] = Counter()
+    for one in event.items:
+        units[one.sku] += one.quantity
+    # Its units never left: they are free again with the parcel, not by what is taken back.
+    return [
+        order.WriteOffParcel(
+            order_id=event.order_id,
+            return_id=stream_id("return", event.order_id, "parcel", event.parcel),
+            items=dict(units),
+            restock=False,
+            reason="parcel_given_up",
+        )
+    ]
+
+
 def _completed(event: shipment.OrderFulfilled, *_: object) -> Sequence[Command]:
     return [order.CompleteOrder(order_id=event.order_id)]
 
@@ -492,6 +520,7 @@ ORDERING: Final = Policy(
         shipment.ParcelReturned: _row(
             _ORDER, _ODD, partly_shipped=_write_off, shipped=_write_off, fulfilled=_write_off
         ),
+        shipment.ParcelGivenUp: _row(_ORDER, _ODD, partly_shipped=_given_up, shipped=_given_up, fulfilled=_given_up),
         shipment.OrderFulfilled: _row(
             _ORDER,
             _completed,

@@ -769,7 +769,9 @@ class ParcelNotice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ParcelNotices(Protocol):
-    """Reads a carrier's webhooks."""
+    """Reads the webhooks of a carrier, whose name in the settings is `carrier`."""
+
+    carrier: str
 
     def read(self, body: bytes, signature: str, now: datetime) -> ParcelNotice | None:
         """The notice; None for one that says nothing which matters here. Raises BadNotice."""

@@ -73,6 +73,14 @@ class ReservationShipped(Event, frozen=True, kw_only=True):
     allocations: tuple[Allocation, ...]
 
 
+class ParcelReleased(Event, frozen=True, kw_only=True):
+    """The units of a parcel that never leaves are free again; the order keeps the others."""
+
+    order_id: UUID
+    parcel: int
+    allocations: tuple[Allocation, ...]
+
+
 class ReservationReturned(Event, frozen=True, kw_only=True):
     """Units of the order came back; `allocations` are where they were put, none where they were written off."""
 
@@ -85,7 +93,7 @@ class ReservationReturned(Event, frozen=True, kw_only=True):
 
 
 class ReservationState(State, frozen=True, kw_only=True):
-    """What the order holds: `held` has not left yet."""
+    """What the order holds: `held` has not left yet; `parcels` have left, or never will."""
 
     order_id: UUID
     status: str
@@ -119,6 +127,14 @@ class ReleaseReservation(Command, frozen=True, kw_only=True):
 
 
 class ShipReservation(Command, frozen=True, kw_only=True):
+    order_id: UUID
+    parcel: int
+    allocations: tuple[Allocation, ...]
+
+
+class ReleaseParcel(Command, frozen=True, kw_only=True):
+    """One parcel of the order never leaves."""
+
     order_id: UUID
     parcel: int
     allocations: tuple[Allocation, ...]
@@ -210,14 +226,13 @@ def decide(command: Command, reservation: ReservationState | None) -> Sequence[E
     if reservation is None:
         raise NO_SUCH_RESERVATION()
     match command:
-        case ShipReservation():
+        case ShipReservation() | ReleaseParcel():
             if command.parcel in reservation.parcels:
                 return []
             if subtract(reservation.held, command.allocations) is None:
                 raise NOT_HELD()
-            return [
-                ReservationShipped(order_id=command.order_id, parcel=command.parcel, allocations=command.allocations)
-            ]
+            fact = ReservationShipped if isinstance(command, ShipReservation) else ParcelReleased
+            return [fact(order_id=command.order_id, parcel=command.parcel, allocations=command.allocations)]
         case ReturnUnits():
             if command.return_id in reservation.returns:
                 return []
@@ -274,6 +289,12 @@ def evolve(reservation: ReservationState | None, event: Event) -> ReservationSta
                 shipped=(*reservation.shipped, *event.allocations),
                 parcels=reservation.parcels | {event.parcel},
             )
+        case ParcelReleased():
+            return replace(
+                reservation,
+                held=subtract(reservation.held, event.allocations) or (),
+                parcels=reservation.parcels | {event.parcel},
+            )
         case ReservationReturned():
             return replace(reservation, returns=reservation.returns | {event.return_id})
         case _:
@@ -290,6 +311,7 @@ RESERVATION: Final = Aggregate(
         ReservationCancelled,
         StockReleased,
         ReservationShipped,
+        ParcelReleased,
         ReservationReturned,
     ),
     decide=decide,

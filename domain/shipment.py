@@ -9,10 +9,13 @@ from msgspec.structs import replace
 
 from emporium.domain.base import Aggregate, Command, Event, Reason, State, stream_id
 from emporium.domain.reservation import Allocation
+from emporium.domain.text import check_text
 
 AWAITED, PREPARED, SHIPPED = "awaited", "prepared", "shipped"
 FULFILLED, CANCELLED = "fulfilled", "cancelled"
 """`awaited`: held before there was anything to ship."""
+
+REASON_MOST: Final = 200
 
 
 def shipment_id_of(order_id: UUID) -> UUID:
@@ -62,6 +65,15 @@ class ParcelRefused(Event, frozen=True, kw_only=True):
 
     order_id: UUID
     parcel: int
+    reason: str
+
+
+class ParcelGivenUp(Event, frozen=True, kw_only=True):
+    """The parcel never leaves, while others of its order have; what was to be in it is refunded and free again."""
+
+    order_id: UUID
+    parcel: int
+    items: tuple[Allocation, ...]
     reason: str
 
 
@@ -158,12 +170,13 @@ class ParcelState(msgspec.Struct, frozen=True, kw_only=True):
     delivered: bool = False
     lost: bool = False
     returned: bool = False
+    given_up: bool = False
     refused: str | None = None
 
     @property
     def ended(self) -> bool:
         """Its way is over, wherever that led."""
-        return self.delivered or self.lost or self.returned
+        return self.delivered or self.lost or self.returned or self.given_up
 
 
 class ShipmentState(State, frozen=True, kw_only=True):
@@ -209,6 +222,21 @@ class RecordParcelRefusal(Command, frozen=True, kw_only=True):
     parcel: int
     reason: str
     attempt: int = 0
+
+
+class RetryParcel(Command, frozen=True, kw_only=True):
+    """The carrier is asked once more for a label that it refused."""
+
+    order_id: UUID
+    parcel: int
+
+
+class GiveUpParcel(Command, frozen=True, kw_only=True):
+    """What no carrier takes is not sent, though other parcels of the order were."""
+
+    order_id: UUID
+    parcel: int
+    reason: str
 
 
 class PackParcel(Command, frozen=True, kw_only=True):
@@ -265,6 +293,12 @@ NO_SUCH_PARCEL = Reason("no_such_parcel", "The shipment has no parcel {parcel}."
 SHIPMENT_CANCELLED = Reason("shipment_cancelled", "The shipment was cancelled.")
 PARCEL_NOT_LABELLED = Reason("parcel_not_labelled", "Parcel {parcel} has no label yet.")
 SHIPMENT_HELD = Reason("shipment_held", "The order is held: release it before parcel {parcel} is packed.")
+PARCEL_NOT_REFUSED = Reason("parcel_not_refused", "No carrier has refused parcel {parcel}.")
+PARCEL_GIVEN_UP = Reason("parcel_given_up", "Parcel {parcel} was given up.")
+PARCEL_PACKED = Reason("parcel_packed", "Parcel {parcel} is packed: say what became of it.")
+NOTHING_LEFT_YET = Reason(
+    "nothing_left_yet", "No other parcel of the order has left yet: cancel the order, or wait until one has."
+)
 PARCEL_NOT_SHIPPED = Reason("parcel_not_shipped", "The carrier does not have parcel {parcel} yet.")
 
 
@@ -295,13 +329,13 @@ def decide(command: Command, shipment: ShipmentState | None) -> Sequence[Event]:
             return [
                 ParcelLabelVoided(order_id=shipment.order_id, parcel=number, attempt=one.attempt + 1)
                 for number, one in sorted(shipment.parcels.items())
-                if not one.packed
+                if not one.packed and not one.given_up
             ]
     parcel = _parcel_of(command, shipment)
     number = parcel.parcel.number
     match command:
         case RecordLabel():
-            if parcel.labelled or shipment.status == CANCELLED or parcel.attempt != command.attempt:
+            if parcel.labelled or parcel.given_up or shipment.status == CANCELLED or parcel.attempt != command.attempt:
                 return []
             labelled = ParcelLabelled(
                 order_id=shipment.order_id,
@@ -315,10 +349,16 @@ def decide(command: Command, shipment: ShipmentState | None) -> Sequence[Event]:
             packed = [ParcelPacked(order_id=shipment.order_id, parcel=number)] if pack else []
             return [labelled, *packed]
         case RecordParcelRefusal():
-            known = parcel.labelled or parcel.refused or parcel.attempt != command.attempt
+            known = parcel.labelled or parcel.refused or parcel.given_up or parcel.attempt != command.attempt
             if known or shipment.status == CANCELLED:
                 return []
             return [ParcelRefused(order_id=shipment.order_id, parcel=number, reason=command.reason)]
+        case RetryParcel():
+            if parcel.refused is None or shipment.status == CANCELLED:
+                raise PARCEL_NOT_REFUSED(parcel=number)
+            return [ParcelLabelVoided(order_id=shipment.order_id, parcel=number, attempt=parcel.attempt + 1)]
+        case GiveUpParcel():
+            return _give_up(command, shipment, parcel)
         case PackParcel():
             return [] if parcel.packed else _pack(shipment, parcel)
         case ShipParcel():
@@ -358,8 +398,29 @@ def _end(
         return []
     if not parcel.shipped:
         raise PARCEL_NOT_SHIPPED(parcel=end.parcel)
+    return _last(shipment, end)
+
+
+def _last(
+    shipment: ShipmentState, end: ParcelDelivered | ParcelLost | ParcelReturned | ParcelGivenUp
+) -> Sequence[Event]:
+    """The end of a parcel's way, and of the order's where no other is still to come."""
     others = (p.ended for n, p in shipment.parcels.items() if n != end.parcel)
     return [end, OrderFulfilled(order_id=shipment.order_id)] if all(others) else [end]
+
+
+def _give_up(command: GiveUpParcel, shipment: ShipmentState, parcel: ParcelState) -> Sequence[Event]:
+    if parcel.given_up:
+        return []
+    if shipment.status == CANCELLED:
+        raise SHIPMENT_CANCELLED()
+    if parcel.packed:
+        raise PARCEL_PACKED(parcel=command.parcel)
+    if not any(one.shipped for one in shipment.parcels.values()):
+        raise NOTHING_LEFT_YET()
+    reason = check_text("reason", command.reason, REASON_MOST)
+    items = parcel.parcel.items
+    return _last(shipment, ParcelGivenUp(order_id=shipment.order_id, parcel=command.parcel, items=items, reason=reason))
 
 
 def _divide(allocations: tuple[Allocation, ...]) -> tuple[Parcel, ...]:
@@ -388,6 +449,8 @@ def _parcel_of(command: Command, shipment: ShipmentState) -> ParcelState:
 def _pack(shipment: ShipmentState, parcel: ParcelState) -> list[Event]:
     if shipment.status == CANCELLED:
         raise SHIPMENT_CANCELLED()
+    if parcel.given_up:
+        raise PARCEL_GIVEN_UP(parcel=parcel.parcel.number)
     if shipment.held:
         raise SHIPMENT_HELD(parcel=parcel.parcel.number)
     if not parcel.labelled:
@@ -447,6 +510,8 @@ def evolve(shipment: ShipmentState | None, event: Event) -> ShipmentState:
             )
         case ParcelRefused():
             return _set(shipment, event.parcel, refused=event.reason)
+        case ParcelGivenUp():
+            return _set(shipment, event.parcel, given_up=True, refused=None)
         case ParcelPacked():
             return _set(shipment, event.parcel, packed=True)
         case OrderShipped():
@@ -475,6 +540,7 @@ SHIPMENT: Final = Aggregate(
         ParcelLabelled,
         ParcelLabelVoided,
         ParcelRefused,
+        ParcelGivenUp,
         ParcelPacked,
         OrderShipped,
         ParcelDelivered,

@@ -33,7 +33,7 @@ from emporium.http.promotions import PromotionController
 from emporium.http.request import Request, refuse_unknown_parameters
 from emporium.http.search import SearchController
 from emporium.http.services import Services
-from emporium.http.shipments import ShipmentController
+from emporium.http.shipments import CarrierController, RefusedController, ShipmentController
 from emporium.http.shop_settings import ShopSettingsController
 from emporium.http.staff import StaffController
 from emporium.http.unsubscribe import UnsubscribeController
@@ -60,6 +60,8 @@ _API: Final = (
             PaymentController,
             InventoryController,
             ShipmentController,
+            RefusedController,
+            CarrierController,
             ShopSettingsController,
             PromotionController,
             NotificationController,

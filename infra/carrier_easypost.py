@@ -295,6 +295,8 @@ class EasyPostNotices:
         secret: the `webhook_secret` with which the webhook was registered.
     """
 
+    carrier = "easypost"
+
     def __init__(self, carrier: EasyPostCarrier, secret: str) -> None:
         self._carrier = carrier
         self._secret = secret

@@ -29,6 +29,7 @@ class _Booked(msgspec.Struct):
     carrier: str
     tracking_number: str
     tracking_url: str
+    label_url: str = ""
 
 
 class _Refusal(msgspec.Struct):
@@ -81,7 +82,7 @@ class HttpCarrier:
             # An answer to another call must never pass for the answer to this one.
             if booked.key != key:
                 raise ProviderDown(f"the carrier answered for {booked.key!r} when asked for {key!r}")
-            return Label(booked.carrier, booked.tracking_number, booked.tracking_url)
+            return Label(booked.carrier, booked.tracking_number, booked.tracking_url, booked.label_url)
         if status == _REFUSED:
             refusal = _decode(_refusal, body)
             if refusal.code == "address_refused":
@@ -120,6 +121,8 @@ class SandboxNotices:
     Args:
         secret: what both sides know.
     """
+
+    carrier = "sandbox"
 
     def __init__(self, secret: str) -> None:
         self._secret = secret.encode()

@@ -32,6 +32,7 @@ __all__ = [
     "price_history",
     "product_page",
     "products_for_admin",
+    "titles",
     "weights",
 ]
 
@@ -636,6 +637,14 @@ async def weights(connection: Connection, skus: Sequence[str]) -> dict[str, int]
         "SELECT sku, weight FROM rm_catalog_pages.variants WHERE sku = ANY(%s)", [list(skus)]
     )
     return {str(sku): int(weight) for sku, weight in await found.fetchall()}
+
+
+async def titles(connection: Connection, skus: Sequence[str]) -> dict[str, str]:
+    """What each of these SKUs that is known is called, published or not."""
+    found = await connection.execute(
+        "SELECT sku, title FROM rm_catalog_pages.variants WHERE sku = ANY(%s)", [list(skus)]
+    )
+    return {str(sku): str(title) for sku, title in await found.fetchall()}
 
 
 async def offers(connection: Connection, skus: Sequence[str], currency: str) -> dict[str, OfferRow]:

@@ -399,12 +399,14 @@ async def _fold_payments(tables: Tables, events: Sequence[Recorded]) -> None:
 
 
 _STEPS: Final[dict[type[Event], str]] = {
+    s.ParcelRefused: "refused",
     s.ParcelLabelled: "labelled",
     s.ParcelPacked: "packed",
     s.OrderShipped: "shipped",
     s.ParcelDelivered: "delivered",
     s.ParcelLost: "lost",
     s.ParcelReturned: "returned",
+    s.ParcelGivenUp: "given_up",
 }
 
 
@@ -481,11 +483,13 @@ _FACTS: Final[dict[type[Event], Callable[[Any], dict[str, Any]]]] = {
     r.ReservationCancelled: lambda e: {"reason": e.reason},
     r.StockReleased: lambda e: {"units": sum(a.quantity for a in e.allocations), "reason": e.reason},
     r.ReservationShipped: lambda e: {"parcel": e.parcel},
+    r.ParcelReleased: lambda e: {"parcel": e.parcel, "units": sum(a.quantity for a in e.allocations)},
     r.ReservationReturned: lambda e: {"units": sum(a.quantity for a in e.allocations)},
     s.ShipmentPrepared: lambda e: {"parcels": len(e.parcels)},
     s.ParcelLabelled: lambda e: {"parcel": e.parcel, "carrier": e.carrier, "tracking_number": e.tracking_number},
     s.ParcelLabelVoided: lambda e: {"parcel": e.parcel},
     s.ParcelRefused: lambda e: {"parcel": e.parcel, "reason": e.reason},
+    s.ParcelGivenUp: lambda e: {"parcel": e.parcel, "reason": e.reason},
     s.ParcelPacked: lambda e: {"parcel": e.parcel},
     s.OrderShipped: lambda e: {"parcel": e.parcel, "of": e.of, "tracking_number": e.tracking_number},
     s.ParcelDelivered: lambda e: {"parcel": e.parcel},
@@ -508,7 +512,7 @@ _COURSE: Final = {
         o.OrderCancellationRefused, s.ParcelLabelled, s.ParcelLabelVoided, s.ParcelRefused,
         s.ParcelPacked, p.PaymentCaptured,
         s.OrderShipped, r.ReservationShipped, o.OrderDispatched, s.ParcelDelivered, s.ParcelLost, s.ParcelReturned,
-        s.OrderFulfilled,
+        s.ParcelGivenUp, r.ParcelReleased, s.OrderFulfilled,
         o.OrderCompleted, ReturnRequested, ReturnApproved, ReturnRefused, ReturnReceived,
         o.OrderReturned, o.GoodwillGranted, r.ReservationReturned, r.ReservationCancelled,
         r.StockReleased, p.PaymentCancelled, p.LatePaymentReceived, p.VoidRequested, p.PaymentVoided,
@@ -672,6 +676,7 @@ class ParcelView(msgspec.Struct, frozen=True, kw_only=True):
     delivered_at: datetime | None
     lost_at: datetime | None
     returned_at: datetime | None
+    given_up_at: datetime | None = None
 
 
 class OrderDetail(msgspec.Struct, frozen=True, kw_only=True):
@@ -1042,6 +1047,7 @@ def _parcels(state: s.ShipmentState, times: dict[str, str]) -> Iterable[ParcelVi
             delivered_at=at("delivered"),
             lost_at=at("lost"),
             returned_at=at("returned"),
+            given_up_at=at("given_up"),
         )
 
 

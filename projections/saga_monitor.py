@@ -171,7 +171,7 @@ async def _fold_parcels(tables: Tables, events: Sequence[Recorded]) -> None:
         match one.event:
             case s.ParcelRefused(order_id=order_id, parcel=parcel, reason=reason):
                 refused[order_id, parcel] = _Parcel(order_id, parcel, one.at, reason)
-            case s.ParcelLabelled(order_id=order_id, parcel=parcel):
+            case s.ParcelLabelled(order_id=order_id, parcel=parcel) | s.ParcelGivenUp(order_id=order_id, parcel=parcel):
                 refused[order_id, parcel] = None
             case s.ShipmentCancelled(order_id=order_id):
                 cancelled.append({"order_id": order_id})
@@ -199,7 +199,7 @@ SAGA_MONITOR: Final = ReadModel(
     logs={
         "ordering": o.ORDER.events,
         "payments": (p.RefundRequested, p.RefundFailed, p.PaymentRefunded),
-        "shipping": (s.ParcelRefused, s.ParcelLabelled, s.ShipmentCancelled),
+        "shipping": (s.ParcelRefused, s.ParcelLabelled, s.ParcelGivenUp, s.ShipmentCancelled),
     },
     ddl=DDL,
     indexes=INDEXES,

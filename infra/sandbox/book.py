@@ -495,6 +495,7 @@ class Book:
             "carrier": "Sandbox Parcels",
             "tracking_number": tracking,
             "tracking_url": f"https://parcels.example/{tracking}",
+            "label_url": f"https://parcels.example/{tracking}/label.pdf",
         }
         return Answer(200, _encode(label), fault)
 

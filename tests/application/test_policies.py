@@ -36,6 +36,7 @@ EXPECTED: dict[str, str] = {
     "inventory OrderCancelled": "ReleaseReservation ReleaseReservation - - -",
     "inventory OrderFailed": "ReleaseReservation ReleaseReservation - - -",
     "inventory OrderShipped": "later ShipReservation later later later",
+    "inventory ParcelGivenUp": "later ReleaseParcel later later later",
     "inventory OrderReturned": "later ReturnUnits later later later",
     # shipping:                    new    awaited   prepared   shipped   fulfilled   cancelled
     "shipping PaymentProcessed": "- - - - - -",
@@ -63,6 +64,7 @@ EXPECTED: dict[str, str] = {
     "ordering OrderShipped": "later " + "RecordDispatch " * 6 + "later RecordDispatch later later",
     "ordering OrderFulfilled": "later " + "CompleteOrder " * 5 + "- later CompleteOrder later later",
     "ordering ParcelLost": "later later later later " + "WriteOffParcel " * 3 + "later later later later",
+    "ordering ParcelGivenUp": "later later later later " + "WriteOffParcel " * 3 + "later later later later",
     "ordering ParcelReturned": "later later later later " + "WriteOffParcel " * 3 + "later later later later",
     "ordering ShipmentCancelled": "later later later later later later later later ConfirmCancellation - -",
     "ordering ShipmentCancellationRefused": "later later later later RefuseCancellation RefuseCancellation "
@@ -98,6 +100,7 @@ EVENTS: tuple[Event, ...] = (
     ),
     shipment.ParcelLost(order_id=ID, parcel=1, items=(MUG,)),
     shipment.ParcelReturned(order_id=ID, parcel=1, items=(MUG,)),
+    shipment.ParcelGivenUp(order_id=ID, parcel=1, items=(MUG,), reason="undeliverable"),
     shipment.OrderFulfilled(order_id=ID),
     shipment.ShipmentCancelled(order_id=ID, reason="changed"),
     shipment.ShipmentCancellationRefused(order_id=ID, reason="already_packed"),

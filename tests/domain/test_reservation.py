@@ -1,6 +1,11 @@
 """What the reservation of an order does."""
 
+from collections import Counter
+from itertools import combinations
+
 import pytest
+from hypothesis import given as given_by
+from hypothesis import strategies as st
 
 from emporium.domain.base import Event
 from emporium.domain.order import Short
@@ -12,6 +17,8 @@ from emporium.domain.reservation import (
     RELEASED,
     RESERVED,
     Allocation,
+    ParcelReleased,
+    ReleaseParcel,
     ReleaseReservation,
     ReservationCancelled,
     ReservationReturned,
@@ -114,6 +121,18 @@ def test_only_what_is_held_can_leave() -> None:
     given().when(SHIP_1).rejected(NO_SUCH_RESERVATION)
 
 
+def test_a_parcel_that_never_leaves_frees_its_units_once() -> None:
+    free = ReleaseParcel(order_id=ORDER, parcel=2, allocations=(PENS,))
+    freed = ParcelReleased(order_id=ORDER, parcel=2, allocations=(PENS,))
+    given(HELD, GONE_1).when(free).then(freed).leads_to(status=RESERVED, held=(), shipped=(MUGS,))
+    # The other parcel's leaving may be heard of later.
+    given(HELD).when(free).then(freed).leads_to(held=(MUGS,))
+    given(HELD, freed).when(SHIP_1).then(GONE_1)
+    given(HELD, freed).when(free).then()
+    given(HELD, GONE_2).when(free).then()
+    given(*STATES[RELEASED]).when(free).rejected(NOT_HELD)
+
+
 def give_back(units: dict[str, int], *, restock: bool = True) -> ReturnUnits:
     return ReturnUnits(order_id=ORDER, return_id=RETURN, units=units, restock=restock)
 
@@ -163,6 +182,41 @@ def test_preference_decides_between_equals_also_where_a_warehouse_lacks_the_firs
 def test_a_line_is_split_only_where_it_must_be() -> None:
     available = {"MUG": {"NORTH": 2, "SOUTH": 2}}
     assert allocate({"MUG": 3}, available) == ((Allocation("MUG", "NORTH", 2), Allocation("MUG", "SOUTH", 1)), ())
+
+
+def best(wanted: dict[str, int], available: dict[str, dict[str, int]]) -> tuple[int, list[int]] | None:
+    """How many warehouses are needed, and the ranks of the most preferred ones, by trying all."""
+    ranked = list(dict.fromkeys(w for sku in wanted for w in available[sku]))
+    ways = [
+        (count, list(ranks))
+        for count in range(1, len(ranked) + 1)
+        for ranks in combinations(range(len(ranked)), count)
+        if all(sum(available[sku].get(ranked[r], 0) for r in ranks) >= units for sku, units in wanted.items())
+    ]
+    return min(ways, default=None)
+
+
+@given_by(
+    wanted=st.dictionaries(st.sampled_from("MPC"), st.integers(1, 5), min_size=1),
+    stock=st.fixed_dictionaries(
+        {sku: st.fixed_dictionaries(dict.fromkeys("ABCDE", st.integers(0, 4))) for sku in "MPC"}
+    ),
+)
+def test_as_few_parcels_as_can_be_from_the_nearest_that_can(
+    wanted: dict[str, int], stock: dict[str, dict[str, int]]
+) -> None:
+    stock = {sku: {place: units[place] for place in "ABCDE"} for sku, units in stock.items()}
+    taken, short = allocate(wanted, stock)
+    expected = best(wanted, stock)
+    if expected is None:
+        assert {one.sku for one in short} == {sku for sku, units in wanted.items() if sum(stock[sku].values()) < units}
+        assert not taken
+        return
+    assert not short
+    used = sorted({"ABCDE".index(one.warehouse) for one in taken})
+    assert (len(used), used) == expected
+    assert all(one.quantity <= stock[one.sku][one.warehouse] for one in taken)
+    assert Counter({sku: sum(one.quantity for one in taken if one.sku == sku) for sku in wanted}) == Counter(wanted)
 
 
 def test_an_order_has_one_reservation() -> None:

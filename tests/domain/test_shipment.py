@@ -9,31 +9,45 @@ from emporium.domain.shipment import (
     FULFILLED,
     NO_SUCH_PARCEL,
     NO_SUCH_SHIPMENT,
+    NOTHING_LEFT_YET,
+    PARCEL_GIVEN_UP,
     PARCEL_NOT_LABELLED,
+    PARCEL_NOT_REFUSED,
     PARCEL_NOT_SHIPPED,
+    PARCEL_PACKED,
     PREPARED,
     SHIPMENT_CANCELLED,
+    SHIPMENT_HELD,
     SHIPPED,
     CancelShipment,
+    GiveUpParcel,
+    HoldShipment,
     OrderFulfilled,
     OrderShipped,
     PackParcel,
     Parcel,
     ParcelDelivered,
+    ParcelGivenUp,
     ParcelLabelled,
+    ParcelLabelVoided,
     ParcelLost,
     ParcelPacked,
     ParcelRefused,
     ParcelReturned,
     PrepareShipment,
+    ReaddressShipment,
     RecordDelivery,
     RecordLabel,
     RecordLoss,
     RecordParcelRefusal,
     RecordReturnToSender,
+    ReleaseShipment,
+    RetryParcel,
     ShipmentCancellationRefused,
     ShipmentCancelled,
+    ShipmentHeld,
     ShipmentPrepared,
+    ShipmentReleased,
     ShipParcel,
     shipment_id_of,
 )
@@ -238,3 +252,87 @@ def test_a_way_ends_once(end: Event) -> None:
 def test_only_what_left_can_be_lost() -> None:
     given(BOTH, labelled(2)).when(LOSE).rejected(PARCEL_NOT_SHIPPED, parcel=2)
     given(BOTH, labelled(2)).when(SEND_BACK).rejected(PARCEL_NOT_SHIPPED, parcel=2)
+
+
+# --- a parcel that no carrier takes ----------------------------------------------------------------
+
+RETRY = RetryParcel(order_id=ORDER, parcel=2)
+GIVE_UP = GiveUpParcel(order_id=ORDER, parcel=2, reason="undeliverable")
+GIVEN_UP = ParcelGivenUp(order_id=ORDER, parcel=2, items=(PENS,), reason="undeliverable")
+
+
+def voided(parcel: int, attempt: int) -> ParcelLabelVoided:
+    return ParcelLabelVoided(order_id=ORDER, parcel=parcel, attempt=attempt)
+
+
+def test_a_refused_parcel_is_tried_again_under_another_number() -> None:
+    given(BOTH, refused(2)).when(RETRY).then(voided(2, 1))
+    given(BOTH, refused(2), voided(2, 1), refused(2)).when(RETRY).then(voided(2, 2))
+    for story in ((BOTH,), (BOTH, labelled(2)), (BOTH, refused(2), voided(2, 1)), (BOTH, refused(2), STOPPED)):
+        given(*story).when(RETRY).rejected(PARCEL_NOT_REFUSED, parcel=2)
+
+
+def test_an_answer_to_a_former_try_says_nothing_any_more() -> None:
+    tried = (BOTH, refused(2), voided(2, 1))
+    given(*tried).when(refuse(2)).then()
+    given(*tried).when(label(2)).then()
+    second = RecordLabel(order_id=ORDER, parcel=2, carrier="Post", tracking_number="T2", tracking_url="/t", attempt=1)
+    given(*tried).when(second).then(labelled(2))
+
+
+def test_a_parcel_is_given_up_once_another_has_left() -> None:
+    for story in ((BOTH, refused(2)), (BOTH, refused(2), labelled(1), packed(1))):
+        given(*story).when(GIVE_UP).rejected(NOTHING_LEFT_YET)
+    left = (*STATES[SHIPPED], refused(2))
+    given(*left).when(GIVE_UP).then(GIVEN_UP).leads_to(status=SHIPPED)
+    given(*left, GIVEN_UP).when(GIVE_UP).then()
+    given(*left, GIVEN_UP).when(deliver(1)).then(delivered(1), DONE).leads_to(status=FULFILLED)
+    given(*left, delivered(1)).when(GIVE_UP).then(GIVEN_UP, DONE).leads_to(status=FULFILLED)
+    assert given(*left, GIVEN_UP).state.parcels[2].refused is None
+    given(BOTH, STOPPED).when(GIVE_UP).rejected(SHIPMENT_CANCELLED)
+
+
+def test_what_is_packed_is_not_given_up() -> None:
+    given(*STATES[SHIPPED], labelled(2), packed(2)).when(GIVE_UP).rejected(PARCEL_PACKED, parcel=2)
+    given(*STATES[SHIPPED]).when(GiveUpParcel(order_id=ORDER, parcel=1, reason="x")).rejected(PARCEL_PACKED, parcel=1)
+
+
+def test_what_is_given_up_is_not_sent_whatever_the_carrier_says_later() -> None:
+    story = (*STATES[SHIPPED], GIVEN_UP)
+    given(*story).when(label(2, pack=True)).then()
+    given(*story).when(refuse(2)).then()
+    given(*story).when(ReaddressShipment(order_id=ORDER)).then()
+    given(*story).when(ship(2)).rejected(PARCEL_GIVEN_UP, parcel=2)
+    given(*story).when(LOSE).then()
+
+
+# --- another address, and a hold -------------------------------------------------------------------
+
+HOLD, RELEASE = HoldShipment(order_id=ORDER, reason="suspicious"), ReleaseShipment(order_id=ORDER)
+HELD, RELEASED = ShipmentHeld(order_id=ORDER, reason="suspicious"), ShipmentReleased(order_id=ORDER)
+
+
+def test_another_address_needs_other_labels_for_what_is_not_packed() -> None:
+    readdress = ReaddressShipment(order_id=ORDER)
+    given(BOTH, labelled(1), refused(2)).when(readdress).then(voided(1, 1), voided(2, 1))
+    given(BOTH, labelled(1), packed(1), refused(2)).when(readdress).then(voided(2, 1))
+    given(BOTH, STOPPED).when(readdress).then()
+    after = given(BOTH, labelled(1), refused(2), voided(1, 1), voided(2, 1)).state.parcels
+    assert [(one.labelled, one.tracking_number, one.refused) for one in after.values()] == [(False, "", None)] * 2
+    given(BOTH, labelled(1), voided(1, 1)).when(pack(1)).rejected(PARCEL_NOT_LABELLED, parcel=1)
+
+
+def test_nothing_is_packed_while_it_is_held() -> None:
+    given(BOTH).when(HOLD).then(HELD).leads_to(held=True)
+    given(BOTH, HELD).when(HOLD).then()
+    given(BOTH, HELD).when(label(1, pack=True)).then(labelled(1))
+    for command in (pack(1), ship(1)):
+        given(BOTH, HELD, labelled(1)).when(command).rejected(SHIPMENT_HELD, parcel=1)
+    given(BOTH, HELD).when(RELEASE).then(RELEASED).leads_to(held=False)
+    given(BOTH).when(RELEASE).then()
+    given(BOTH, labelled(1), packed(1), HELD).when(ship(1)).then(shipped(1))
+
+
+def test_a_hold_may_come_before_there_is_anything_to_ship() -> None:
+    given().when(HOLD).then(HELD)
+    given(HELD).when(PREPARE).then(BOTH).leads_to(status=PREPARED, held=True)

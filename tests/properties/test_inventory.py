@@ -10,6 +10,8 @@ from emporium.domain.base import Command, Event, Rejected
 from emporium.domain.reservation import (
     RESERVATION,
     Allocation,
+    ParcelReleased,
+    ReleaseParcel,
     ReleaseReservation,
     ReservationReturned,
     ReservationShipped,
@@ -78,7 +80,7 @@ class InventoryMachine(RuleBasedStateMachine):
         match event:
             case StockReserved():
                 return [(ReserveUnits, one) for one in event.allocations]
-            case StockReleased():
+            case StockReleased() | ParcelReleased():
                 return [(ReleaseUnits, one) for one in event.allocations]
             case ReservationShipped():
                 return [(ShipUnits, one) for one in event.allocations]
@@ -119,8 +121,15 @@ class InventoryMachine(RuleBasedStateMachine):
     def release(self, order_id: UUID) -> None:
         self.order(order_id, ReleaseReservation(order_id=order_id, reason="cancelled"))
 
-    @rule(order_id=st.sampled_from(ORDERS), warehouse=st.sampled_from(WAREHOUSES), more=st.booleans())
-    def ship(self, order_id: UUID, warehouse: str, more: bool) -> None:
+    @rule(
+        order_id=st.sampled_from(ORDERS),
+        warehouse=st.sampled_from(WAREHOUSES),
+        more=st.booleans(),
+        kind=st.sampled_from([ShipReservation, ReleaseParcel]),
+    )
+    def settle(
+        self, order_id: UUID, warehouse: str, more: bool, kind: type[ShipReservation] | type[ReleaseParcel]
+    ) -> None:
         held = self.orders[order_id].held if order_id in self.orders else ()
         items = tuple(one for one in held if one.warehouse == warehouse)
         if more and items:
@@ -128,7 +137,7 @@ class InventoryMachine(RuleBasedStateMachine):
             items = (Allocation(first.sku, first.warehouse, first.quantity + 1), *items[1:])
         if items:
             parcel = WAREHOUSES.index(warehouse) + 1
-            self.order(order_id, ShipReservation(order_id=order_id, parcel=parcel, allocations=items))
+            self.order(order_id, kind(order_id=order_id, parcel=parcel, allocations=items))
 
     @rule(order_id=st.sampled_from(ORDERS), number=st.integers(min_value=1, max_value=2), restock=st.booleans())
     def come_back(self, order_id: UUID, number: int, restock: bool) -> None:

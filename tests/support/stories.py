@@ -152,13 +152,17 @@ class Order:
             yield from self._refunded("order_cancelled")
             return
         for parcel in parcels:
-            if self.ending == "address_refused" and parcel.number == 1:
+            if self.ending in ("address_refused", "given_up") and parcel.number == 1:
                 yield self._shipping(shipment.ParcelRefused(order_id=self.id, parcel=1, reason="no_such_street"))
                 continue
             yield from self._sent(parcel, len(parcels))
         if self.ending == "address_refused":
             return
+        if self.ending == "given_up":
+            yield from self._given_up(parcels[0])
         for parcel in parcels:
+            if parcel.number == 1 and self.ending == "given_up":
+                continue
             yield self._shipping(shipment.ParcelDelivered(order_id=self.id, parcel=parcel.number))
         yield self._shipping(shipment.OrderFulfilled(order_id=self.id))
         yield self._ordering(order.OrderCompleted(order_id=self.id))
@@ -176,6 +180,19 @@ class Order:
                 )
             )
             yield from self._refunded("returned", refund=back, amount=pounds(250))
+
+    def _given_up(self, parcel: shipment.Parcel) -> Iterator[tuple[str, UUID, Event]]:
+        items = parcel.items
+        yield self._shipping(
+            shipment.ParcelGivenUp(order_id=self.id, parcel=parcel.number, items=items, reason="no_such_street")
+        )
+        yield self._inventory(reservation.ParcelReleased(order_id=self.id, parcel=parcel.number, allocations=items))
+        for one in items:
+            yield (
+                "inventory",
+                stock.stock_id_of(one.sku, one.warehouse),
+                stock.UnitsReleased(sku=one.sku, warehouse=one.warehouse, order_id=self.id, quantity=one.quantity),
+            )
 
     def _told(self) -> Iterator[tuple[str, UUID, Event]]:
         """The mail about the order, which now and then needs a second try."""
@@ -230,7 +247,7 @@ class Order:
 ENDINGS = (
     "fulfilled",
     "fulfilled",
-    "fulfilled",
+    "given_up",
     "returned",
     "declined",
     "short",

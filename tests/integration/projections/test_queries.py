@@ -74,6 +74,7 @@ async def test_staff_see_all_orders_and_find_one_by_its_number(full: Shop) -> No
         ("cancelled", "cancelled", "processed", 1_050, "changed_my_mind"),
         ("forestalled", "cancelled", "cancelled", 0, "changed_my_mind"),
         ("address_refused", "partly_shipped", "processed", 0, None),
+        ("given_up", "fulfilled", "processed", 0, None),
         ("pending", "pending", "requested", 0, None),
     ],
 )
@@ -100,6 +101,8 @@ async def test_every_ending_is_shown_as_it_is(
         assert second.delivered_at is not None and detail.shipment == "fulfilled"
     if ending == "address_refused":
         assert detail.parcels[0].refused == "no_such_street"
+    if ending == "given_up":
+        assert detail.parcels[0].given_up_at is not None and detail.parcels[0].refused is None
 
 
 async def test_a_timeline_tells_an_order_in_the_order_of_its_events(full: Shop) -> None:

@@ -23,8 +23,13 @@ _numbers = count(1)
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, saga: bool = False, search: bool = False) -> AsyncIterator[House]:
-    """A gateway with a catalogue in this process; its read models run beside it, saga and search where wanted."""
+async def running(
+    settings: Settings, *, saga: bool = False, automatic: bool = False, search: bool = False
+) -> AsyncIterator[House]:
+    """A gateway with a catalogue in this process; its read models run beside it, saga and search where wanted.
+
+    With `automatic` parcels wait for nobody.
+    """
     async with (
         bootstrap.open_shop(settings) as shop,
         bootstrap.open_doors(shop) as doors,
@@ -32,7 +37,7 @@ async def running(settings: Settings, *, saga: bool = False, search: bool = Fals
     ):
         runners = [bootstrap.projections(shop, name="test").run()]
         if saga:
-            managers = bootstrap.process_managers(shop.shop, automatic=False, name="test")
+            managers = bootstrap.process_managers(shop.shop, automatic=automatic, name="test")
             runners += [manager.run() for manager in managers]
         if search:
             runners.append(bootstrap.indexer(shop, name="test").run())

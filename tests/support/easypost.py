@@ -42,7 +42,7 @@ class EasyPost:
     Attributes:
         shipments: by id.
         faults: (operation, fault) for the next calls of that operation: timeout_before, timeout_after, error,
-            garbage, odd, limited, locked, drop.
+            garbage, odd, limited, locked, drop, refused.
         calls: the operations, in their order.
     """
 
@@ -134,6 +134,8 @@ class EasyPost:
             body = json.dumps({"error": {"code": "FAILED", "message": "1 High Street", "errors": []}}).encode()
         else:
             try:
+                if fault == "refused":
+                    raise _Wrong(422, "SHIPMENT.POSTAGE.FAILURE", "not to 1 High Street")
                 if handler.headers.get("authorization") != f"Bearer {KEY}":
                     raise _Wrong(401, "APIKEY.INACTIVE")
                 data = json.loads(sent) if sent else {}

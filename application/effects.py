@@ -124,7 +124,7 @@ class Effects:
 
     async def charge(self, task: Task) -> Finished | Retry | Park:
         """Charges the payment; once it is no longer wanted, only finds out whether money came after all."""
-        state, _ = await self._payments.load(PAYMENT, task.stream)
+        state = await self._payment(task, lambda _: True)
         if state is None:
             return Retry(backoff(task.attempts), "the payment is not seen yet")
         if state.reference is not None or state.amount is None:
@@ -161,7 +161,7 @@ class Effects:
 
     async def await_action(self, task: Task) -> Finished | Retry | Park:
         """Asks whether the customer has done what the provider wants; once the time is over, gives it up."""
-        state, _ = await self._payments.load(PAYMENT, task.stream)
+        state = await self._payment(task, lambda one: one.action_until is not None)
         if state is None or state.action_until is None:
             return Retry(backoff(task.attempts), "the payment is not seen yet")
         if state.reference is not None:
@@ -212,7 +212,7 @@ class Effects:
 
     async def capture(self, task: Task) -> Finished | Retry | Park:
         """Takes the secured funds; where the provider refuses, lets them go."""
-        state, _ = await self._payments.load(PAYMENT, task.stream)
+        state = await self._payment(task, lambda one: one.reference is not None)
         if state is None or state.reference is None or state.amount is None:
             return Retry(backoff(task.attempts), "the capture is not seen yet")
         if state.captured or state.voided or state.voiding is not None:
@@ -229,7 +229,7 @@ class Effects:
 
     async def void(self, task: Task) -> Finished | Retry | Park:
         """Lets the secured funds go; where they were taken first, they are refunded instead."""
-        state, _ = await self._payments.load(PAYMENT, task.stream)
+        state = await self._payment(task, lambda one: one.reference is not None)
         if state is None or state.reference is None:
             return Retry(backoff(task.attempts), "the void is not seen yet")
         if state.captured or state.voided:
@@ -251,7 +251,7 @@ class Effects:
     async def refund(self, task: Task) -> Finished | Retry | Park:
         """Gives the money back."""
         refund_id = UUID(task.data["refund_id"])
-        state, _ = await self._payments.load(PAYMENT, task.stream)
+        state = await self._payment(task, lambda one: refund_id in one.refunds and one.captured)
         if state is None or refund_id not in state.refunds or state.reference is None or state.amount is None:
             return Retry(backoff(task.attempts), "the refund is not seen yet")
         if state.refunds[refund_id].status != "requested":
@@ -280,6 +280,16 @@ class Effects:
             )
             return Finished([failed])
         return Retry(backoff(task.attempts), f"the provider says {outcome.status}")
+
+    async def _payment(self, task: Task, so_far: Callable[[payment.PaymentState], bool]) -> payment.PaymentState | None:
+        """The payment, asked of the log itself where what this process remembers has not come so far.
+
+        Another process may have led since.
+        """
+        state, _ = await self._payments.load(PAYMENT, task.stream)
+        if state is None or not so_far(state):
+            state, _ = await self._payments.load(PAYMENT, task.stream, fresh=True)
+        return state
 
     # --- shipping ----------------------------------------------------------------------------------
 
@@ -349,10 +359,9 @@ class Effects:
     async def hand_over(self, task: Task) -> Finished | Retry | Park:
         """Gives a packed parcel to the carrier, or waits until people have."""
         number = int(task.data["parcel"])
-        state, _ = await self._shipping.load(SHIPMENT, task.stream)
-        if state is None or number not in state.parcels:
+        state, parcel = await self._parcel(task, number, lambda one: one.packed)
+        if state is None or parcel is None:
             return Retry(backoff(task.attempts), "the parcel is not seen yet")
-        parcel = state.parcels[number]
         if not self._automatic and not parcel.shipped:
             return Finished()  # staff say when it leaves; tracking tells the carrier then
         try:
@@ -363,6 +372,17 @@ class Effects:
             return Retry(self._limits.tracking, failed=False)
         return Finished([shipment.ShipParcel(order_id=state.order_id, parcel=number)])
 
+    async def _parcel(
+        self, task: Task, number: int, so_far: Callable[[shipment.ParcelState], bool]
+    ) -> tuple[shipment.ShipmentState, shipment.ParcelState] | tuple[None, None]:
+        """The parcel, which has come so far. Another process may have led since this one heard of it last."""
+        for fresh in (False, True):
+            state, _ = await self._shipping.load(SHIPMENT, task.stream, fresh=fresh)
+            parcel = None if state is None else state.parcels.get(number)
+            if state is not None and parcel is not None and so_far(parcel):
+                return state, parcel
+        return None, None
+
     async def _hand_over(self, task: Task, number: int, parcel: shipment.ParcelState) -> bool:
         at = self._clock.following(task.due)
         return await self._carrier.hand_over(f"handover-{task.stream}-{number}", parcel.tracking_number, at)
@@ -370,10 +390,9 @@ class Effects:
     async def track(self, task: Task) -> Finished | Retry | Park:
         """Looks whether the parcel has arrived, or never will."""
         number = int(task.data["parcel"])
-        state, _ = await self._shipping.load(SHIPMENT, task.stream)
-        if state is None or number not in state.parcels:
+        state, parcel = await self._parcel(task, number, lambda one: one.shipped)
+        if state is None or parcel is None:
             return Retry(backoff(task.attempts), "the parcel is not seen yet")
-        parcel = state.parcels[number]
         if parcel.ended:
             return Finished()
         try:

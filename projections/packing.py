@@ -75,7 +75,8 @@ async def picks(connection: Connection, warehouse: str, *, limit: int = 50, curs
     """What is to be taken from the shelves of a warehouse for all parcels with a label, by SKU. Raises BadCursor."""
     (after,) = decode_cursor(cursor, tuple[str]) if cursor is not None else ("",)
     found = await connection.execute(
-        "SELECT (i ->> 'sku') COLLATE \"C\", sum((i ->> 'quantity')::bigint)::bigint, count(DISTINCT (o.order_id, p.key))"
+        "SELECT (i ->> 'sku') COLLATE \"C\", sum((i ->> 'quantity')::bigint)::bigint,"
+        " count(DISTINCT (o.order_id, p.key))"
         f" FROM {_ORDERS}, LATERAL jsonb_array_elements(p.value -> 'parcel' -> 'items') i"
         f" WHERE {_OPEN} AND {_STEPS['labelled']} AND (i ->> 'sku') COLLATE \"C\" > %(after)s"
         " GROUP BY 1 ORDER BY 1 LIMIT %(limit)s",

@@ -85,8 +85,12 @@ SENSIBLE: Final[tuple[tuple[str, str, Any, str | None], ...]] = (
     ("admin", "PUT /api/v1/admin/staff/{customer_id}/roles", {"roles": ["support"]}, None),
     ("customer", "POST /api/v1/checkout", {"shipping_address": ADDRESS}, None),
     ("customer", "POST /api/v1/cart/items", {"sku": "MUG"}, None),
+    ("warehouse", "GET /api/v1/shipments/{number}/parcels/{parcel}/label", None, None),
+    ("warehouse", "POST /api/v1/shipments/{number}/parcels/{parcel}/pack", {}, None),
     ("warehouse", "POST /api/v1/shipments/{number}/parcels/{parcel}/ship", {}, None),
     ("warehouse", "POST /api/v1/shipments/{number}/parcels/{parcel}/deliver", {}, None),
+    ("warehouse", "POST /api/v1/shipments/{number}/parcels/{parcel}/lose", {}, None),
+    ("warehouse", "POST /api/v1/shipments/{number}/parcels/{parcel}/return", {}, None),
     ("admin", "PUT /api/v1/notifications/subscriptions", {"channels": ["email"]}, None),
     ("customer", "POST /api/v1/account/password/reset/request", {"email": "fuzz@example.org"}, None),
 )  # fmt: skip

@@ -44,6 +44,7 @@ class EasyPost:
         faults: (operation, fault) for the next calls of that operation: timeout_before, timeout_after, error,
             garbage, odd, limited, locked, drop, refused.
         calls: the operations, in their order.
+        moving: a parcel has come a step further each time that somebody asks for it.
     """
 
     def __init__(self) -> None:
@@ -52,6 +53,7 @@ class EasyPost:
         self.trackers: dict[str, dict[str, Any]] = {}
         self.faults: list[tuple[str, str]] = []
         self.calls: list[str] = []
+        self.moving = False
         self.port = 0
         self._numbers = count(1)
         self._lock = threading.Lock()
@@ -265,7 +267,10 @@ class EasyPost:
         _only(query, {"tracking_code", "carrier", "page_size", "before_id", "after_id"}, set())
         wanted = query.get("tracking_code", [None])[0]
         found = [one for one in self.trackers.values() if wanted in (None, one["tracking_code"])]
-        return {"trackers": found[::-1], "has_more": False}
+        answer = {"trackers": [dict(one) for one in found[::-1]], "has_more": False}
+        for one in found if self.moving else ():
+            one["status"] = {"unknown": "in_transit"}.get(one["status"], "delivered")
+        return answer
 
 
 def _only(given: object, known: set[str], needed: set[str]) -> None:

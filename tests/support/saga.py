@@ -50,7 +50,14 @@ class Saga:
             for sku, quantity in levels.items():
                 await self.shop.execute(ReceiveUnits(sku=sku, warehouse=warehouse, quantity=quantity), CUSTOMER)
 
-    async def order(self, method: str = "pm_ok", cart: UUID | None = None, attempt: int = 1, **wanted: int) -> UUID:
+    async def order(
+        self,
+        method: str = "pm_ok",
+        cart: UUID | None = None,
+        attempt: int = 1,
+        ship_to: dict[str, Any] | None = None,
+        **wanted: int,
+    ) -> UUID:
         """Fills a cart, checks it out, and gives the order's id."""
         cart_id = cart or uuid4()
         order_id = order_id_of(cart_id, attempt)
@@ -64,10 +71,14 @@ class Saga:
             for n, (sku, units) in enumerate(wanted.items(), start=1)
         )
         number = order_id.hex[:12]
+        there = None
+        if ship_to is not None:
+            await self.shop.vault.key_for(order_id)
+            there = self.shop.vault.seal(order_id, "OrderCreated", order_id, "ship_to", ship_to)
         out = CheckOutCart(cart_id=cart_id, order_id=order_id, order_number=number, attempt=attempt, at=now)
         place = PlaceOrder(
             order_id=order_id, number=number, cart_id=cart_id, attempt=attempt, subject=order_id, lines=lines,
-            shipping=Money(0, "GBP"), country="GB", payment_method=method, at=now,
+            shipping=Money(0, "GBP"), country="GB", payment_method=method, at=now, ship_to=there,
         )  # fmt: skip
         await self.together("ordering", Meta(str(order_id), "request:test", "customer:1"), *adds, out, place)
         return order_id

@@ -225,7 +225,7 @@ def _carrier(
     secret = settings.carrier_webhook_secret
     if settings.carrier == "sandbox" or settings.easypost_api_key is None:
         sandbox = HttpCarrier(settings.carrier_url or NOWHERE)
-        return sandbox, None if secret is None else SandboxNotices(secret)
+        return sandbox, None if secret is None else SandboxNotices(sandbox, secret)
     from emporium.infra.carrier_easypost import EasyPostCarrier, EasyPostNotices
 
     async def sender() -> Address | None:

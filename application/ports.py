@@ -757,14 +757,12 @@ class ParcelNotice(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         id: the same whenever the same notice is sent again.
         status: as if the carrier had been asked.
-        key: with which the parcel was booked, where the carrier says it.
         shipment: the carrier's own id of what was booked.
     """
 
     id: str
     tracking_number: str
     status: str
-    key: str | None = None
     shipment: str | None = None
 
 

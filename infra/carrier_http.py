@@ -43,11 +43,11 @@ _Status = Literal["labelled", "in_transit", "delivered", "lost", "returned"]
 class _Tracked(msgspec.Struct):
     tracking_number: str
     status: _Status
+    key: str = ""
 
 
 class _Told(msgspec.Struct):
     id: str
-    key: str
     tracking_number: str
     status: str
 
@@ -91,16 +91,24 @@ class HttpCarrier:
 
     async def status(self, tracking_number: str, at: datetime) -> str:
         """`labelled`, `in_transit`, `delivered`, `lost`, `returned` or `unknown`. Raises ProviderDown."""
-        target = f"/v1/parcels/{quote(tracking_number, safe='')}?at={quote(at.isoformat())}"
-        status, body = await self._client.call("GET", target)
+        tracked = await self._track(tracking_number, f"?at={quote(at.isoformat())}")
+        return "unknown" if tracked is None else tracked.status
+
+    async def key_of(self, tracking_number: str) -> str | None:
+        """With which key a parcel was booked; None where it is not known. Raises ProviderDown."""
+        tracked = await self._track(tracking_number, "")
+        return None if tracked is None else tracked.key
+
+    async def _track(self, tracking_number: str, query: str) -> _Tracked | None:
+        status, body = await self._client.call("GET", f"/v1/parcels/{quote(tracking_number, safe='')}{query}")
         if status == _NOT_FOUND:
-            return "unknown"
+            return None
         if status != _OK:
             raise _unusable(status, body)
         tracked = _decode(_tracked, body)
         if tracked.tracking_number != tracking_number:
             raise ProviderDown(f"the carrier answered for {tracked.tracking_number!r}, not {tracking_number!r}")
-        return tracked.status
+        return tracked
 
     async def hand_over(self, key: str, tracking_number: str, at: datetime) -> bool:
         """The carrier has the parcel; the first time stands. Raises ProviderDown."""
@@ -124,7 +132,8 @@ class SandboxNotices:
 
     carrier = "sandbox"
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, sandbox: HttpCarrier, secret: str) -> None:
+        self._sandbox = sandbox
         self._secret = secret.encode()
 
     def read(self, body: bytes, signature: str, now: datetime) -> ParcelNotice | None:
@@ -142,11 +151,11 @@ class SandboxNotices:
             raise BadNotice("it makes no sense") from error
         if told.status not in get_args(_Status):
             return None
-        return ParcelNotice(id=told.id, tracking_number=told.tracking_number, status=told.status, key=told.key)
+        return ParcelNotice(id=told.id, tracking_number=told.tracking_number, status=told.status)
 
     async def key_of(self, notice: ParcelNotice) -> str | None:
-        """With which key the parcel was booked."""
-        return notice.key
+        """With which key the parcel was booked; None where the sandbox does not know it. Raises ProviderDown."""
+        return await self._sandbox.key_of(notice.tracking_number)
 
 
 def _decode(decoder: "msgspec.json.Decoder[_T]", body: bytes) -> _T:

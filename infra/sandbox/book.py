@@ -122,6 +122,7 @@ class _Address(msgspec.Struct, forbid_unknown_fields=True):
     city: str
     postcode: str
     country: str
+    region: str = ""
 
 
 class _ParcelRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -482,7 +483,7 @@ class Book:
         digest = blake2b(call.body, digest_size=16).digest()
         done = self._run(
             "INSERT INTO parcels (key, order_id, digest, lost) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
-            (key, wish.order, digest, script is not None and script.lost),
+            (key, wish.order, digest, 0 if script is None else _FATES.index(script.fate)),
         )
         number = done.lastrowid
         if done.rowcount != 1:
@@ -511,17 +512,19 @@ class Book:
     def _track(self, call: Call) -> Answer:
         query = _query(call, "at")
         at = datetime.fromisoformat(query["at"]) if "at" in query else None
-        row = self._run("SELECT handed_over, lost FROM parcels WHERE id = ?", (_number(call.target, "SBX"),)).fetchone()
+        row = self._run(
+            "SELECT handed_over, lost, key FROM parcels WHERE id = ?", (_number(call.target, "SBX"),)
+        ).fetchone()
         if row is None:
             raise _Problem(404, "parcel_unknown", f"there is no parcel {call.target}")
-        handed_over, lost = row
+        handed_over, fate, key = row
         if handed_over is None:
             status = "labelled"
         elif self._milliseconds(at) < handed_over + self._delivery_ms:
             status = "in_transit"
         else:
-            status = "lost" if lost else "delivered"
-        return Answer(200, _encode({"tracking_number": call.target, "status": status}))
+            status = _FATES[fate]
+        return Answer(200, _encode({"tracking_number": call.target, "status": status, "key": key}))
 
     # --- for tests ---------------------------------------------------------------------------------
 
@@ -599,6 +602,9 @@ def _query(call: Call, *known: str) -> dict[str, str]:
         raise _Problem(400, "bad_request", f"there is no parameter {', '.join(sorted(unknown))}")
     return query
 
+
+_FATES: Final = ("delivered", "lost", "returned")
+"""What becomes of a parcel, as the column `lost` counts it."""
 
 _OF: Final = "@"
 """Between a method and the customer for whom it is kept."""

@@ -38,7 +38,7 @@ class Script(msgspec.Struct, frozen=True):
         delay: seconds until the answer, beside the stated latency.
         settles: seconds for which a charge stays pending.
         twice: the answer is sent twice and the charge is found twice.
-        lost: the parcel never arrives.
+        fate: what becomes of the parcel: delivered, lost, or returned.
         waits: a charge waits until the customer has authenticated; only then `code` counts.
         capture_code: the reason why what was secured cannot be taken.
     """
@@ -49,7 +49,7 @@ class Script(msgspec.Struct, frozen=True):
     delay: float = 0.0
     settles: float = 0.0
     twice: bool = False
-    lost: bool = False
+    fate: str = "delivered"
     waits: bool = False
     capture_code: str | None = None
 
@@ -77,6 +77,7 @@ ADDRESSES: Final = {
     "FAIL-ONCE": Script(fault=Fault.ERROR, times=1),
     "REFUSED": Script(code="address_refused"),
     "TIMEOUT-AFTER": Script(fault=Fault.TIMEOUT_AFTER, times=1),
-    "LOST": Script(lost=True),
+    "LOST": Script(fate="lost"),
+    "RETURNED": Script(fate="returned"),
 }
 """What the carrier does, by the name or the postcode of the address."""

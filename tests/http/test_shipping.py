@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from emporium.application import orders
+from emporium.application.ports import Address
 from emporium.domain.order import ORDER, ChangeAddress
 from emporium.domain.order_number import parse_order_number
 from emporium.domain.reservation import ParcelReleased
@@ -331,11 +332,10 @@ async def test_the_sandbox_tells_in_its_own_form(settings: Settings, sandbox: Sa
         await house.labelled(staff, number)
         one = (await shipment(house, number)).parcels[1]
         assert one.label_url
-        key = f"parcel-{shipment_id_of(await id_of(house, number))}-1"
         now = datetime.now(UTC)
 
         async def send(status: str, at: datetime = now, **other: str) -> httpx.Response:
-            told = {"id": str(uuid4()), "key": key, "tracking_number": one.tracking_number, "status": status, **other}
+            told = {"id": str(uuid4()), "tracking_number": one.tracking_number, "status": status, **other}
             body = json.dumps(told).encode()
             headers = {"sandbox-signature": signed(body, at)}
             return await house.client.post(f"{API}/shipments/webhooks/sandbox", content=body, headers=headers)
@@ -343,8 +343,9 @@ async def test_the_sandbox_tells_in_its_own_form(settings: Settings, sandbox: Sa
         assert (await send("delivered", now - timedelta(minutes=6))).status_code == 400
         assert (await send("delivered", now + timedelta(minutes=6))).status_code == 400
         assert (await send("sneezed")).json() == {"changed": False}
-        assert (await send("delivered", key="parcel-of-mine")).json() == {"changed": False}
         assert (await send("delivered", tracking_number="SBX9")).json() == {"changed": False}
+        await house.shop.carrier.book("parcel-of-mine", uuid4(), 1, Address("A", (), "", "", "GB"), {"MUG": 1})
+        assert (await send("delivered", tracking_number="SBX0000000002")).json() == {"changed": False}
         assert (await send("lost", id="same")).json() == {"changed": True}
         assert (await send("lost", id="same")).json() == {"changed": False}
         order = await house.order_is(customer, number, "fulfilled")

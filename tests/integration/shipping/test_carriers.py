@@ -46,6 +46,10 @@ class Counterpart(Protocol):
 
     def fault(self, operation: str, fault: str) -> None: ...
 
+    async def key_of(self, carrier: Real, label: Label) -> str | None:
+        """Our key, by what a webhook names."""
+        ...
+
 
 class Sandboxed:
     faults: Mapping[str, tuple[str, str]] = {
@@ -75,6 +79,10 @@ class Sandboxed:
 
     def fault(self, operation: str, fault: str) -> None:
         self.process.faults(fault, 1, operation)
+
+    async def key_of(self, carrier: Real, label: Label) -> str | None:
+        assert isinstance(carrier, HttpCarrier)
+        return await carrier.key_of(label.tracking_number)
 
 
 _PAID = [("buy", "timeout_after"), ("buy", "garbage"), ("buy", "odd")]
@@ -108,7 +116,7 @@ class Posted:
         self.server.scan(label.tracking_number, "in_transit")
 
     def arrive(self, label: Label, fate: str) -> None:
-        status = {"lost": "failure"}.get(fate, fate)
+        status = {"lost": "failure", "returned": "return_to_sender"}.get(fate, fate)
         self.server.scan(label.tracking_number, status, fate)
 
     def labels(self) -> int:
@@ -116,6 +124,10 @@ class Posted:
 
     def fault(self, operation: str, fault: str) -> None:
         self.server.faults.append((operation, fault.rpartition(" ")[2]))
+
+    async def key_of(self, carrier: Real, label: Label) -> str | None:
+        assert isinstance(carrier, EasyPostCarrier)
+        return await carrier.key_of(str(self.server.trackers[label.tracking_number]["shipment_id"]))
 
 
 @contextmanager
@@ -171,12 +183,19 @@ async def test_a_parcel_travels_and_arrives(other: Counterpart, carrier: Real) -
     assert await carrier.status(label.tracking_number, other.now()) == "delivered"
 
 
-async def test_a_parcel_is_lost(other: Counterpart, carrier: Real) -> None:
-    label = await book(carrier, replace(ADDRESS, name="LOST"))
+@pytest.mark.parametrize("fate", ["lost", "returned"])
+async def test_a_parcel_does_not_arrive(other: Counterpart, carrier: Real, fate: str) -> None:
+    label = await book(carrier, replace(ADDRESS, name=fate.upper(), region="Yorkshire"))
     other.van(label)
     await carrier.hand_over("over", label.tracking_number, other.now())
-    other.arrive(label, "lost")
-    assert await carrier.status(label.tracking_number, other.now()) == "lost"
+    other.arrive(label, fate)
+    assert await carrier.status(label.tracking_number, other.now()) == fate
+
+
+async def test_the_carrier_knows_with_which_key_a_parcel_was_booked(other: Counterpart, carrier: Real) -> None:
+    key = f"parcel-{uuid4()}-1"
+    label = await book(carrier, key=key)
+    assert await other.key_of(carrier, label) == key
 
 
 async def test_an_unknown_parcel_is_unknown(other: Counterpart, carrier: Real) -> None:

@@ -114,6 +114,7 @@ class Effects:
             },
             "shipping": {
                 "effect.book": self.book,
+                "effect.void_label": self.void_label,
                 "effect.hand_over": self.hand_over,
                 "effect.track": self.track,
             },
@@ -311,8 +312,8 @@ class Effects:
         if isinstance(address, str):
             return Park(address)
         items = {one.sku: one.quantity for one in parcel.parcel.items}
-        key = f"parcel-{task.stream}-{number}" + (f"-{parcel.attempt}" if parcel.attempt else "")
         try:
+            key = _booking(task.stream, number, parcel.attempt)
             label = await self._carrier.book(key, order_id, number, address, items)
         except ProviderDown as down:
             return Retry(backoff(task.attempts), str(down))
@@ -332,6 +333,14 @@ class Effects:
             attempt=parcel.attempt,
         )
         return Finished([labelled])
+
+    async def void_label(self, task: Task) -> Finished | Retry | Park:
+        """Gives a label back that nobody uses."""
+        try:
+            await self._carrier.void(_booking(task.stream, int(task.data["parcel"]), int(task.data["attempt"])))
+        except ProviderDown as down:
+            return Retry(backoff(task.attempts), str(down))
+        return Finished()
 
     async def _only_secured(self, order_id: UUID) -> bool:
         """Whether the money may still turn out not to be there. What the cache knows to be taken is taken."""
@@ -434,6 +443,11 @@ class Effects:
         if state is None or state.status not in (order.PENDING, order.PAID, order.CONFIRMED):
             return Finished()
         return Finished([order.RequestCancellation(order_id=state.order_id, reason="not_shipped_in_time")])
+
+
+def _booking(stream: UUID, parcel: int, attempt: int) -> str:
+    """With which key a parcel is booked; `shipments.receive` reads it."""
+    return f"parcel-{stream}-{parcel}" + (f"-{attempt}" if attempt else "")
 
 
 def _settled(order_id: UUID, outcome: Outcome) -> Command | None:

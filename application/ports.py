@@ -742,6 +742,10 @@ class Carrier(Protocol):
         """`labelled`, `in_transit`, `delivered`, `lost`, `returned` or `unknown`."""
         ...
 
+    async def void(self, key: str) -> None:
+        """Gives back the label that was booked with this key, for nobody uses it; nothing where there is none."""
+        ...
+
     async def hand_over(self, key: str, tracking_number: str, at: datetime) -> bool:
         """Says that the carrier is given the parcel; whether it has it, False while that is for people to do."""
         ...

@@ -99,9 +99,23 @@ def scheduler(limits: TimeLimits, cart_limit: Callable[[], timedelta] | None = N
             data = {"order_id": str(event.order_id), "parcel": parcel.number}
             yield _task(new, "effect.book", new.stream, now, parcel.number, **data)
 
-    def book_again(new: NewEvent, event: shipment.ParcelLabelVoided, _: State | None) -> Iterable[Task]:
+    def book_again(new: NewEvent, event: shipment.ParcelLabelVoided, before: State | None) -> Iterable[Task]:
         data = {"order_id": str(event.order_id), "parcel": event.parcel, "again": True}
         yield _task(new, "effect.book", new.stream, now, f"{event.parcel}.{event.attempt}", **data)
+        yield from void_labels(new, before, event.parcel)
+
+    def void_labels(new: NewEvent, before: State | None, only: int | None = None) -> Iterable[Task]:
+        if isinstance(before, shipment.ShipmentState):
+            for number, one in before.parcels.items():
+                if one.labelled and only in (None, number):
+                    data = {"order_id": str(before.order_id), "parcel": number, "attempt": one.attempt}
+                    yield _task(new, "effect.void_label", new.stream, now, f"{number}.{one.attempt}", **data)
+
+    def give_up(new: NewEvent, event: shipment.ParcelGivenUp, before: State | None) -> Iterable[Task]:
+        yield from void_labels(new, before, event.parcel)
+
+    def stop(new: NewEvent, _: shipment.ShipmentCancelled, before: State | None) -> Iterable[Task]:
+        yield from void_labels(new, before)
 
     def pack(new: NewEvent, event: shipment.ShipmentReleased, before: State | None) -> Iterable[Task]:
         if isinstance(before, shipment.ShipmentState):
@@ -149,6 +163,8 @@ def scheduler(limits: TimeLimits, cart_limit: Callable[[], timedelta] | None = N
         payment.RefundRequested: refund,
         shipment.ShipmentPrepared: book,
         shipment.ParcelLabelVoided: book_again,
+        shipment.ParcelGivenUp: give_up,
+        shipment.ShipmentCancelled: stop,
         shipment.ShipmentReleased: pack,
         shipment.ParcelPacked: hand_over,
         shipment.OrderShipped: track,

@@ -191,6 +191,15 @@ class EasyPostCarrier:
         one = next((one for one in found.trackers if one.tracking_code == tracking_number), None)
         return "unknown" if one is None else _status(one)
 
+    async def void(self, key: str) -> None:
+        """Asks for the money of a label back. Raises ProviderDown."""
+        try:
+            known = await self._find(key)
+            if known is not None and known.postage_label is not None:
+                await self._ask(lambda client: client.shipment.refund(known.id), _Shipment)
+        except _Refused:
+            return  # asked for before, or too late
+
     async def hand_over(self, key: str, tracking_number: str, at: datetime) -> bool:
         """Whether a carrier has scanned the parcel: people hand it over. Raises ProviderDown."""
         return await self.status(tracking_number, at) not in ("labelled", "unknown")

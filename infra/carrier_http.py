@@ -110,6 +110,9 @@ class HttpCarrier:
             raise ProviderDown(f"the carrier answered for {tracked.tracking_number!r}, not {tracking_number!r}")
         return tracked
 
+    async def void(self, key: str) -> None:
+        """Nothing: a label of the sandbox costs nothing."""
+
     async def hand_over(self, key: str, tracking_number: str, at: datetime) -> bool:
         """The carrier has the parcel; the first time stands. Raises ProviderDown."""
         target = f"/v1/parcels/{quote(tracking_number, safe='')}/handover"

@@ -188,6 +188,11 @@ async def test_an_impossible_address_waits_for_people_and_a_corrected_one_goes_o
     assert await items(staff, path) == []
     assert [one["to_address"]["name"] for one in post.bought] == ["Ada King"]
     assert (await staff.post(f"{way}/retry")).json()["type"] == "/problems/parcel_not_refused"
+    # The label is bought, but the customer wants nothing any more: its money is asked back.
+    assert (await customer.post(f"/orders/{number}/cancel", {})).status_code == 202
+    await house.order_is(customer, number, "cancelled")
+    while not post.bought[0]["refund_status"]:
+        await house.shop.logs["shipping"].wait(await house.shop.logs["shipping"].head(), 0.02)
 
 
 async def test_a_refused_parcel_does_not_keep_the_order_open_for_ever(house: House, post: EasyPost) -> None:

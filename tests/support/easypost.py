@@ -170,6 +170,8 @@ class EasyPost:
                 return "find", lambda data, query: self._found(name)
             case ["POST", "v2", "shipments", name, "buy"]:
                 return "buy", lambda data, query: self._buy(name, data)
+            case ["POST", "v2", "shipments", name, "refund"]:
+                return "refund", lambda data, query: self._refund(name, data)
             case ["GET", "v2", "trackers"]:
                 return "track", lambda data, query: self._track(query)
         return "unknown", lambda data, query: _no("NOT_FOUND", 404)
@@ -228,6 +230,7 @@ class EasyPost:
             "status": "unknown", **places, "parcel": {"id": self._id("prcl"), "object": "Parcel", "weight": weight},
             "options": wish.get("options", {}), "rates": [] if far else rates, "messages": [message] if far else [],
             "selected_rate": None, "postage_label": None, "tracking_code": None, "tracker": None,
+            "refund_status": None,
         }  # fmt: skip
         self.shipments[name] = made
         return made
@@ -261,6 +264,14 @@ class EasyPost:
             "label_pdf_url": None, "label_file_type": "application/pdf", "label_size": "4x6",
         }  # fmt: skip
         shipment.update(selected_rate=rate, postage_label=label, tracking_code=code, tracker=tracker)
+        return shipment
+
+    def _refund(self, name: str, data: dict[str, Any]) -> dict[str, Any]:
+        shipment = self._found(name)
+        _only(data, set(), set())
+        if not shipment["postage_label"] or shipment["refund_status"] or shipment["tracker"]["status"] != "unknown":
+            raise _Wrong(422, "SHIPMENT.REFUND.UNAVAILABLE")
+        shipment["refund_status"] = "submitted"
         return shipment
 
     def _track(self, query: dict[str, list[str]]) -> dict[str, Any]:

@@ -290,6 +290,7 @@ class MemoryCarrier:
     def __init__(self, trouble: Any = None) -> None:
         self.labels: dict[str, UUID] = {}
         self.handed: set[str] = set()
+        self.voided: set[str] = set()
         self.fate: Callable[[], str] | None = None
         self.fates: dict[str, str] = {}
         self._trouble = trouble or (lambda: None)
@@ -305,6 +306,11 @@ class MemoryCarrier:
         if tracking_number not in self.handed:
             return "labelled"
         return self.fates.get(tracking_number, "delivered")
+
+    async def void(self, key: str) -> None:
+        self._trouble()
+        self.voided.add(key)
+        self._trouble()
 
     async def hand_over(self, key: str, tracking_number: str, at: datetime) -> bool:
         self._trouble()

@@ -250,3 +250,19 @@ async def test_a_question_without_an_answer_in_time_is_no_answer() -> None:
             await book(carrier)
         assert server.shipments == {}
         await carrier.aclose()
+
+
+async def test_a_label_that_nobody_uses_is_given_back_once() -> None:
+    with EasyPost().serving() as server:
+        carrier = Posted(server).carrier()
+        used, unused = f"parcel-{uuid4()}-1", f"parcel-{uuid4()}-1"
+        label = await book(carrier, key=used)
+        await book(carrier, key=unused)
+        server.scan(label.tracking_number, "in_transit")
+        for key in (unused, unused, used, f"parcel-{uuid4()}-1"):
+            await carrier.void(key)
+        assert [one["reference"] for one in server.bought if one["refund_status"]] == [unused]
+        server.faults.append(("find", "error"))
+        with pytest.raises(ProviderDown):
+            await carrier.void(unused)
+        await carrier.aclose()

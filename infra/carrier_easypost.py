@@ -4,6 +4,7 @@ The SDK blocks: its calls run in a few threads of their own, with a client each.
 """
 
 import asyncio
+import re
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,7 @@ ASSUMED_WEIGHT: Final = 500
 """Grams of a unit whose product does not say."""
 
 _OUNCE: Final = Decimal("28.349523125")
+_LIGHTEST: Final = Decimal("0.1")
 
 _IMPOSSIBLE: Final = frozenset({
     "E.ADDRESS.NOT_FOUND", "E.ADDRESS.INVALID", "E.ADDRESS.INSUFFICIENT", "E.ADDRESS.DELIVERY.INVALID",
@@ -54,6 +56,7 @@ _STATUSES: Final = {
 }
 """EasyPost's words for how far a parcel is, in ours; a failed attempt is tried again by the carrier."""
 
+_SHIPMENT_ID: Final = re.compile("shp_[0-9A-Za-z_]{1,100}")
 _NOT_FOUND: Final = 404
 _REFUSALS: Final = (400, 422)
 
@@ -179,6 +182,8 @@ class EasyPostCarrier:
         except _Refused as refused:
             # EasyPost's sentences may repeat the address: only its codes are kept.
             raise AddressRefused(refused.code) from None
+        except _Missing:
+            raise ProviderDown("EasyPost does not know what it has just made") from None
 
     async def status(self, tracking_number: str, at: datetime) -> str:
         """`labelled`, `in_transit`, `delivered`, `lost`, `returned` or `unknown`. Raises ProviderDown."""
@@ -197,7 +202,7 @@ class EasyPostCarrier:
             known = await self._find(key)
             if known is not None and known.postage_label is not None:
                 await self._ask(lambda client: client.shipment.refund(known.id), _Shipment)
-        except _Refused:
+        except (_Refused, _Missing):
             return  # asked for before, or too late
 
     async def hand_over(self, key: str, tracking_number: str, at: datetime) -> bool:
@@ -206,6 +211,8 @@ class EasyPostCarrier:
 
     async def key_of(self, shipment: str) -> str | None:
         """Our key of a shipment at EasyPost; None where it is not there. Raises ProviderDown."""
+        if not _SHIPMENT_ID.fullmatch(shipment):
+            return None
         try:
             found = await self._ask(lambda client: client.shipment.retrieve(shipment), _Shipment)
         except (_Refused, _Missing):
@@ -242,7 +249,7 @@ class EasyPostCarrier:
                 reference=key,
                 to_address={"id": checked.id},
                 from_address=_form(sender),
-                parcel={"weight": float(round(Decimal(grams) / _OUNCE, 1))},
+                parcel={"weight": float(max(round(Decimal(grams) / _OUNCE, 1), _LIGHTEST))},
                 options={"label_format": "PDF"},
             ),
             _Shipment,

@@ -5,7 +5,10 @@ The short form makes EMPORIUM_FUZZ_CALLS requests; `make fuzz` makes a hundred t
 """
 
 import asyncio
+import hashlib
+import hmac
 import random
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,6 +88,8 @@ SENSIBLE: Final[tuple[tuple[str, str, Any, str | None], ...]] = (
     ("admin", "PUT /api/v1/admin/staff/{customer_id}/roles", {"roles": ["support"]}, None),
     ("customer", "POST /api/v1/checkout", {"shipping_address": ADDRESS}, None),
     ("customer", "POST /api/v1/cart/items", {"sku": "MUG"}, None),
+    ("customer", "POST /api/v1/cart/items", {"sku": "POT"}, None),
+    ("customer", "PATCH /api/v1/cart/items/{sku}", {"quantity": 2}, None),
     ("warehouse", "GET /api/v1/shipments/{number}/parcels/{parcel}/label", None, None),
     ("warehouse", "POST /api/v1/shipments/{number}/parcels/{parcel}/pack", {}, None),
     ("warehouse", "POST /api/v1/shipments/{number}/parcels/{parcel}/ship", {}, None),
@@ -94,6 +99,9 @@ SENSIBLE: Final[tuple[tuple[str, str, Any, str | None], ...]] = (
     ("admin", "PUT /api/v1/notifications/subscriptions", {"channels": ["email"]}, None),
     ("customer", "POST /api/v1/account/password/reset/request", {"email": "fuzz@example.org"}, None),
 )  # fmt: skip
+
+
+TOLD = "/api/v1/shipments/webhooks/sandbox"
 
 
 class Fuzz:
@@ -167,6 +175,7 @@ def fuzz(settings: Settings, folder: Path) -> Iterator[tuple[asyncio.Runner, Fuz
             carrier_url=sandbox.url,
             limit_account="9999999/1",
             private_webhooks=True,
+            carrier_webhook_secret="secret",
         )
         opened = running(there, saga=True, search=True)
         house = runner.run(opened.__aenter__())
@@ -203,7 +212,33 @@ async def _furnish(house: House) -> Fuzz:
     shop.known |= {"number": [*numbers, numbers[1]], "kind": ["order_created"]}
     shop.known["customer_id"] = [str(shop.people["support"])]
     await shop.make_sense()
+    await _more_of_shipping(shop)
     return shop
+
+
+async def _more_of_shipping(shop: Fuzz) -> None:
+    """What needs more than one call: a parcel that no carrier takes, one that comes back, and a carrier's word."""
+    guest, warehouse, customer = shop.house.guest(), shop.callers["warehouse"], shop.callers["customer"]
+
+    async def surely(operation: str, body: Any, **parts: Any) -> None:
+        answer = await warehouse.call("POST", operation.format(**parts), body)
+        assert answer.status_code < 300, answer.text
+        shop.statuses[f"POST {operation}"][answer.status_code] += 1
+
+    await guest.add()
+    await guest.check_out(shipping_address={**ADDRESS, "name": "REFUSED"})
+    queue = await shop.house.until(warehouse, "/shipments/refused", lambda body: body["items"])
+    refused = queue["items"][0]["order_number"]
+    await surely("/api/v1/shipments/{number}/parcels/{parcel}/retry", None, number=refused, parcel=1)
+    delivered = shop.known["number"][-1]
+    await shop.house.order_is(customer, delivered, "fulfilled")
+    back = {"lines": [{"line": 1, "quantity": 1}], "reason": "broken"}
+    await surely("/api/v1/orders/{number}/returns", back, number=delivered)
+    body, at = b'{"id": "1", "tracking_number": "SBX9", "status": "delivered"}', str(int(time.time()))
+    digest = hmac.new(b"secret", at.encode() + b"." + body, hashlib.sha256).hexdigest()
+    told = await shop.house.client.post(TOLD, content=body, headers={"sandbox-signature": f"t={at},v1={digest}"})
+    assert (told.status_code, told.json()) == (200, {"changed": False}), told.text
+    shop.statuses[f"POST {TOLD}"][told.status_code] += 1
 
 
 @pytest.mark.timeout(900)

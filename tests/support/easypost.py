@@ -42,7 +42,7 @@ class EasyPost:
     Attributes:
         shipments: by id.
         faults: (operation, fault) for the next calls of that operation: timeout_before, timeout_after, error,
-            garbage, odd, limited, locked, drop, refused.
+            garbage, odd, limited, locked, drop, refused, missing.
         calls: the operations, in their order.
         moving: a parcel has come a step further each time that somebody asks for it.
     """
@@ -136,6 +136,8 @@ class EasyPost:
             body = json.dumps({"error": {"code": "FAILED", "message": "1 High Street", "errors": []}}).encode()
         else:
             try:
+                if fault == "missing":
+                    raise _Wrong(404, "NOT_FOUND")
                 if fault == "refused":
                     raise _Wrong(422, "SHIPMENT.POSTAGE.FAILURE", "not to 1 High Street")
                 if handler.headers.get("authorization") != f"Bearer {KEY}":

@@ -93,8 +93,18 @@ class Posted:
     faults: Mapping[str, tuple[str, str]] = {
         f"{operation} {fault}": (operation, "after" if (operation, fault) in _PAID else "before")
         for operation in ("find", "address", "create", "buy")
-        for fault in ("timeout_before", "timeout_after", "error", "garbage", "odd", "limited", "locked", "drop")
-        if operation != "find" or fault not in ("timeout_before", "timeout_after", "drop")
+        for fault in (
+            "timeout_before",
+            "timeout_after",
+            "error",
+            "garbage",
+            "odd",
+            "limited",
+            "locked",
+            "drop",
+            "missing",
+        )
+        if operation != "find" or fault not in ("timeout_before", "timeout_after", "drop", "missing")
     }
 
     def __init__(self, server: EasyPost) -> None:
@@ -265,4 +275,54 @@ async def test_a_label_that_nobody_uses_is_given_back_once() -> None:
         server.faults.append(("find", "error"))
         with pytest.raises(ProviderDown):
             await carrier.void(unused)
+        await carrier.aclose()
+
+
+async def test_easypost_is_told_the_weight_the_sender_and_the_address() -> None:
+    with EasyPost().serving() as server:
+        carrier = Posted(server).carrier()
+        await book(carrier)
+        await carrier.book("parcel-light-1", uuid4(), 1, replace(ADDRESS, region="Yorkshire"), {"SKU-1": 1})
+        first, second = server.bought
+        # Three units of 100 g, and one whose product does not say what it weighs.
+        assert first["parcel"]["weight"] == pytest.approx(800 / 28.35, abs=0.05)
+        assert second["parcel"]["weight"] == pytest.approx(100 / 28.35, abs=0.05)
+        sent = {name: value for name, value in first["to_address"].items() if name not in ("id", "object")}
+        assert sent == {
+            "name": "Ann Example", "street1": "1 High Street", "street2": "Flat 2", "city": "York", "zip": "YO1 7HH",
+            "country": "GB", "verifications": {"delivery": {"success": True, "errors": [], "details": {}}},
+        }  # fmt: skip
+        assert second["to_address"]["state"] == "Yorkshire"
+        assert (first["from_address"]["name"], first["from_address"]["zip"]) == ("Emporium", "LS1 1UR")
+        assert first["options"] == {"label_format": "PDF"}
+        assert first["selected_rate"]["rate"] == "4.90"
+        await carrier.aclose()
+
+
+async def test_what_easypost_refuses_for_other_reasons_is_said_by_its_code() -> None:
+    with EasyPost().serving() as server:
+        carrier = Posted(server).carrier()
+        for name, why in (
+            ("NO-RATES", "no carrier takes it, RoyalMail: rate_error"),
+            ("BUY-REFUSED", "SHIPMENT.POSTAGE.FAILURE"),
+        ):
+            with pytest.raises(AddressRefused, match=why):
+                await book(carrier, replace(ADDRESS, name=name))
+        # What EasyPost does not know of an address may be right for all that.
+        assert await book(carrier, replace(ADDRESS, name="NOWHERE-CHECKED"))
+        await carrier.aclose()
+
+
+async def test_nothing_is_sent_while_nobody_has_said_from_where() -> None:
+    async def nowhere() -> None:
+        return None
+
+    async def weigh(skus: Sequence[str]) -> Mapping[str, int]:
+        return {}
+
+    with EasyPost().serving() as server:
+        carrier = EasyPostCarrier(KEY, sender=nowhere, weigh=weigh, base=server.url, timeout=1)
+        with pytest.raises(ProviderDown, match="sender_address"):
+            await book(carrier)
+        assert server.shipments == {}
         await carrier.aclose()

@@ -76,6 +76,7 @@ class Details(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         email: may be None for an account, whose own is taken.
+        payment_method: the provider's; payment_token: that of a saved method, which is charged instead.
         accept_prices: whatever it costs now.
         shipping_method: its code; None takes the shop's first.
         quote_id: what was quoted is what shall hold.
@@ -86,6 +87,7 @@ class Details(msgspec.Struct, frozen=True, kw_only=True):
     email: str | None
     ship_to: Address
     payment_method: str
+    payment_token: str | None = None
     accept_prices: bool = False
     currency: str | None = None
     shipping_method: str | None = None
@@ -197,7 +199,9 @@ async def place(
                 agreement = replace(agreement, coupon_holder=holder)
                 coupons.use(work, promotions, holder)
             agreement = replace(agreement, quote_id=details.quote_id, payment_seconds=settings.payment_seconds)
-            seal, note = shop.vault.seal, None
+            seal, note, token = shop.vault.seal, None, None
+            if details.payment_token is not None:
+                token = seal(subject, "OrderCreated", order_id, "payment_token", {"token": details.payment_token})
             if cart.note is not None:
                 words = shop.vault.unseal(cart.note, cart_id, "note")
                 note = seal(subject, "OrderCreated", order_id, "note", words)
@@ -218,6 +222,7 @@ async def place(
                 email=seal(subject, "OrderCreated", order_id, "email", email),
                 ship_to=seal(subject, "OrderCreated", order_id, "ship_to", msgspec.to_builtins(address)),
                 payment_method=details.payment_method,
+                payment_token=token,
                 at=work.now,
                 agreement=agreement,
                 note=note,

@@ -188,7 +188,14 @@ class Effects:
     async def _charge(self, state: payment.PaymentState, at: datetime) -> Outcome:
         if state.amount is None:
             raise ValueError("a payment without an amount cannot be charged")
-        return await self._provider.charge(state.key, state.order_id, state.amount, state.method, at)
+        method = state.method
+        if state.token is not None:
+            await self._vault.load_keys([state.token.subject])
+            kept = self._vault.unseal(state.token, state.order_id, "payment_token")
+            if not isinstance(kept, dict):
+                return Outcome("declined", code="method_erased")
+            method = kept["token"]
+        return await self._provider.charge(state.key, state.order_id, state.amount, method, at)
 
     async def payment_deadline(self, task: Task) -> Finished | Retry | Park:
         """The time for the payment is over: what the provider knows decides, silence times it out."""

@@ -22,10 +22,13 @@ from emporium.domain.customer import (
     SavePaymentMethod,
 )
 
-__all__ = ["CARD_NUMBER", "MethodView", "choose", "forget_all", "methods", "remove", "save", "token_of"]
+__all__ = ["CARD_NUMBER", "SAVED", "MethodView", "choose", "forget_all", "methods", "remove", "save", "token_of"]
 
 CARD_NUMBER = Reason("card_number", "This looks like a card number, which never comes here: send a token.", "invalid")
 METHOD_REFUSED = Reason("method_refused", "The provider does not keep this payment method: {code}.", "invalid")
+
+SAVED: Final = "saved"
+"""What an order names as its payment method where a saved one is charged."""
 
 _NUMBER: Final = re.compile(r"(?:\d[ -]?){12,19}")
 

@@ -86,7 +86,11 @@ def _request_payment(event: order.OrderCreated, state: None, _: OrderState) -> S
     time_limit = None if event.agreement is None else event.agreement.payment_seconds
     return [
         payment.RequestPayment(
-            order_id=event.order_id, amount=event.total, method=event.payment_method, time_limit=time_limit
+            order_id=event.order_id,
+            amount=event.total,
+            method=event.payment_method,
+            time_limit=time_limit,
+            token=event.payment_token,
         )
     ]
 

@@ -133,7 +133,8 @@ class OrderCreated(Event, frozen=True, kw_only=True):
     """An order was placed; status pending.
 
     `subject` is whose key seals its personal data, `note` too (the buyer's); `email_mark` is the keyed
-    fingerprint of the e-mail address, by which staff find the order.
+    fingerprint of the e-mail address, by which staff find the order. `payment_token` is the provider's token
+    of a saved method, which can be charged again: it never stands in clear.
     """
 
     order_id: UUID
@@ -155,6 +156,7 @@ class OrderCreated(Event, frozen=True, kw_only=True):
     agreement: Agreement | None = None
     note: Sealed | None = None
     email_mark: str | None = None
+    payment_token: Sealed | None = None
 
 
 class OrderPaid(Event, frozen=True, kw_only=True):
@@ -477,6 +479,7 @@ class PlaceOrder(Command, frozen=True, kw_only=True):
     agreement: Agreement | None = None
     note: Sealed | None = None
     email_mark: str | None = None
+    payment_token: Sealed | None = None
 
 
 class RecordPayment(Command, frozen=True, kw_only=True):
@@ -871,6 +874,7 @@ def _place(command: PlaceOrder, order: OrderState | None) -> Sequence[Event]:
             agreement=command.agreement,
             note=command.note,
             email_mark=command.email_mark,
+            payment_token=command.payment_token,
         )
     ]
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from emporium.domain.base import Aggregate, Command, Event, Money, Reason, State, stream_id
+from emporium.domain.base import Aggregate, Command, Event, Money, Reason, Sealed, State, stream_id
 
 REQUESTED, PROCESSED, FAILED, CANCELLED = "requested", "processed", "failed", "cancelled"
 
@@ -30,6 +30,7 @@ class PaymentRequested(Event, frozen=True, kw_only=True):
     """The provider shall be asked for the money. `key` is the idempotency key of the charge.
 
     `time_limit` is how many seconds an answer is waited for; None: as long as the program's settings say.
+    `token` is what is charged instead of `method`, as the order has sealed it.
     """
 
     payment_id: UUID
@@ -38,6 +39,7 @@ class PaymentRequested(Event, frozen=True, kw_only=True):
     method: str
     key: str
     time_limit: float | None = None
+    token: Sealed | None = None
 
 
 class PaymentProcessed(Event, frozen=True, kw_only=True):
@@ -203,6 +205,7 @@ class PaymentState(State, frozen=True, kw_only=True):
     status: str
     amount: Money | None = None
     method: str = ""
+    token: Sealed | None = None
     key: str = ""
     reference: str | None = None
     code: str | None = None
@@ -238,6 +241,7 @@ class RequestPayment(Command, frozen=True, kw_only=True):
     amount: Money
     method: str
     time_limit: float | None = None
+    token: Sealed | None = None
 
 
 class RecordCharge(Command, frozen=True, kw_only=True):
@@ -413,6 +417,7 @@ def _request(command: RequestPayment, payment: PaymentState | None) -> Sequence[
         method=command.method,
         key=f"charge-{payment_id}",
         time_limit=command.time_limit,
+        token=command.token,
     )
     if command.amount.amount > 0:
         return [requested]
@@ -599,6 +604,7 @@ def evolve(payment: PaymentState | None, event: Event) -> PaymentState:
                 status=REQUESTED,
                 amount=event.amount,
                 method=event.method,
+                token=event.token,
                 key=event.key,
             )
         case PaymentCancelled() if payment is None:
@@ -684,4 +690,5 @@ PAYMENT: Final = Aggregate(
     ),
     decide=decide,
     evolve=evolve,
+    state_version=2,
 )

@@ -176,7 +176,7 @@ async def _events(request: Request, log: str, stream: UUID) -> list[HeldEvent]:
     return [await _clear(vault, one) for one in await request.services.shop.logs[log].stream(stream)]
 
 
-_SECRETS = ("password", "secret", "recovery", "code")
+_SECRETS = ("password", "secret", "recovery", "code", "token", "payment_token")
 
 
 async def _clear(vault: Vault, one: Recorded) -> HeldEvent:
@@ -189,5 +189,7 @@ async def _clear(vault: Vault, one: Recorded) -> HeldEvent:
         if isinstance(value, Sealed):
             await vault.load_keys([value.subject])
             value = vault.unseal(value, one.stream, field)
+            if isinstance(value, dict):
+                value = {name: part for name, part in value.items() if name not in _SECRETS}
         facts[field] = value
     return HeldEvent(at=one.at, name=type(one.event).__name__, actor=one.meta.actor, facts=facts)

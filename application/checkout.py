@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from emporium.application import coupons, guest_orders
 from emporium.application.accounts import check_email
+from emporium.application.addresses import check_address, check_country
 from emporium.application.ports import Address, Claim, Idempotency, LimitReached, Meta, Taken
 from emporium.application.shop import Offer, Shop
 from emporium.application.work import Committed, Work
@@ -55,7 +56,6 @@ from emporium.domain.quote import (
     standing,
 )
 from emporium.domain.shop_settings import ShopSettings
-from emporium.domain.text import check_shape, check_text
 
 __all__ = ["CURRENCY_NOT_SOLD", "LANGUAGE_UNKNOWN", "Details", "Placed", "place", "quote"]
 
@@ -115,7 +115,7 @@ async def quote(
 
     Raises `Rejected` (cart_empty, not_available, coupon_not_applicable, no_shipping_there …).
     """
-    check_shape("country", country, "country")
+    await check_country(country, "country")
     quote_id = uuid4()
 
     async def handler(work: Work) -> QuoteState:
@@ -156,7 +156,7 @@ async def place(
     Raises `Rejected` (cart_empty, cart_checked_out, not_available, price_changed, quote_changed, coupon_used_up …).
     """
     email = None if details.email is None else check_email("email", details.email)
-    address = _checked(details.ship_to)
+    address = await check_address(details.ship_to, "shipping_address")
     if email is None:
         if customer_id is None:
             raise EMAIL_NEEDED(field="email")
@@ -402,19 +402,6 @@ def _figures(lines: Sequence[OrderLine]) -> dict[str, int]:
 
 
 # --- the buyer -------------------------------------------------------------------------------------
-
-
-def _checked(address: Address) -> Address:
-    """The address, tidied. Raises `Rejected` (text_length, text_not_plain, wrong_shape), naming the field."""
-    place = "shipping_address"
-    return Address(
-        name=check_text(f"{place}.name", address.name, 200),
-        lines=tuple(check_text(f"{place}.lines.{n}", line, 200) for n, line in enumerate(address.lines)),
-        city=check_text(f"{place}.city", address.city, 100),
-        postcode=check_text(f"{place}.postcode", address.postcode, 20),
-        country=check_shape(f"{place}.country", address.country, "country"),
-        region=check_text(f"{place}.region", address.region, 100, least=0),
-    )
 
 
 async def _own_email(shop: Shop, customer_id: UUID) -> str:

@@ -27,12 +27,12 @@ __all__ = ["CheckoutController"]
 
 
 class ShippingAddress(Body, frozen=True, kw_only=True):
-    """Where the parcels go; `country` is ISO 3166 alpha-2."""
+    """Where the parcels go, as its country writes addresses; `country` is ISO 3166 alpha-2."""
 
     name: Line
     lines: Annotated[list[Line], Meta(min_length=1, max_length=4)]
-    city: Line
-    postcode: Annotated[str, Meta(min_length=1, max_length=20)]
+    city: Annotated[str, Meta(max_length=100, description="Empty where the country knows none.")]
+    postcode: Annotated[str, Meta(max_length=20, description="Empty where the country knows none.")] = ""
     country: Country
     region: Annotated[str, Meta(max_length=100, description="State, province or the like.")] = ""
 

@@ -227,14 +227,17 @@ def _pointer(field: str) -> str:
 
 def _of_rejection(rejected: Rejected) -> Problem:
     field = rejected.values.get("field")
-    errors = [Wrong(rejected.text, pointer=_pointer(field))] if isinstance(field, str) else ()
+    several = rejected.values.get("problems")
+    errors = [Wrong(rejected.text, pointer=_pointer(field))] if isinstance(field, str) else []
+    if isinstance(several, list):
+        errors = [Wrong(one["text"], pointer=_pointer(one["field"])) for one in several]
     return Problem(
         status_of(rejected.code),
         rejected.code,
         title_of(rejected.code),
         rejected.text,
         errors=errors,
-        values=rejected.values,
+        values={name: value for name, value in rejected.values.items() if name != "problems"},
     )
 
 

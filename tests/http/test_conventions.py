@@ -67,6 +67,16 @@ async def test_what_the_domain_refuses_has_a_pointer_too(shared: House) -> None:
     answer = await guest.post("/checkout", {"email": "ada@example.org", "shipping_address": address})
     assert answer.status_code == 422
     assert [error["pointer"] for error in answer.json()["errors"]] == ["/shipping_address/name"]
+    address = {**ADDRESS, "country": "US"}
+    answer = await guest.post("/checkout", {"email": "ada@example.org", "shipping_address": address})
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/address_invalid")
+    assert {error["pointer"]: error["detail"] for error in answer.json()["errors"]} == {
+        "/shipping_address/postcode": "Postcode is none of an address in US.",
+        "/shipping_address/region": "An address in US needs a region.",
+    }
+    assert "SW1Y" not in answer.text
+    answer = await guest.post("/checkout/quotes", {"country": "XX"})
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["/country"]
     answer = await guest.post("/checkout", {"email": "ada@nowhere", "shipping_address": ADDRESS})
     assert answer.json()["type"] == "/problems/email_malformed"
     assert [error["pointer"] for error in answer.json()["errors"]] == ["/email"]

@@ -1,6 +1,6 @@
 """Erasing a person: the account ends, the keys are destroyed, and whatever a crash or a restore left is done again."""
 
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -10,9 +10,13 @@ from emporium.application.commands import handle
 from emporium.application.ports import Claim, Meta
 from emporium.application.shop import Shop
 from emporium.application.work import Work
+from emporium.domain.base import Event
 from emporium.domain.customer import ACTIVE, CUSTOMER, NO_SUCH_CUSTOMER, CustomerErased, EraseCustomer
+from emporium.domain.invitation import InvitationAccepted
 
-__all__ = ["Sessions", "complete", "erase"]
+__all__ = ["Sessions", "complete", "erase", "invitations"]
+
+E = TypeVar("E", bound=Event)
 
 _PAGE: Final = 1_000
 
@@ -53,8 +57,27 @@ async def erase(shop: Shop, sessions: Sessions, *, customer_id: UUID, reason: st
 async def _finish(shop: Shop, sessions: Sessions, customer_id: UUID) -> None:
     for order_id in await guest_orders.claimed_by(shop.logs["ordering"], customer_id):
         await shop.vault.erase(order_id)
+    for invitation_id in await invitations(shop, customer_id):
+        await shop.vault.erase(invitation_id)
     await sessions.forget(customer_id)
     await shop.vault.erase(customer_id)
+
+
+async def invitations(shop: Shop, customer_id: UUID) -> list[UUID]:
+    """The invitations that the account has accepted; their address is sealed with keys of their own."""
+    events = await _all(shop, InvitationAccepted)
+    return [event.invitation_id for event in events if event.customer_id == customer_id]
+
+
+async def _all(shop: Shop, kind: type[E]) -> list[E]:
+    """All events of a kind in the log of accounts."""
+    found: list[E] = []
+    after, upto = -1, 0
+    while upto > after:
+        after = upto
+        events, upto = await shop.logs["accounts"].read(after, _PAGE, topics=[f"accounts.{kind.__name__}"])
+        found += [one.event for one in events if isinstance(one.event, kind)]
+    return found
 
 
 async def complete(shop: Shop, sessions: Sessions) -> int:
@@ -68,12 +91,8 @@ async def complete(shop: Shop, sessions: Sessions) -> int:
         if customer is not None and customer.status == ACTIVE:
             await erase(shop, sessions, customer_id=subject, reason="erased before", cause=cause)
             count += 1
-    after, upto = -1, 0
-    while upto > after:
-        after = upto
-        events, upto = await log.read(after, _PAGE, topics=["accounts.CustomerErased"])
-        for one in events:
-            if isinstance(one.event, CustomerErased) and one.event.customer_id not in destroyed:
-                await _finish(shop, sessions, one.event.customer_id)
-                count += 1
+    for erased in await _all(shop, CustomerErased):
+        if erased.customer_id not in destroyed:
+            await _finish(shop, sessions, erased.customer_id)
+            count += 1
     return count

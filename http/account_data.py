@@ -9,12 +9,14 @@ import msgspec
 from litestar import Controller, get, post
 from litestar.params import JSONBody
 
-from emporium.application import accounts, addresses, erasure, payment_methods
+from emporium.application import accounts, addresses, erasure, guest_orders, payment_methods
 from emporium.application.ports import Recorded, Vault
 from emporium.domain.base import Sealed
 from emporium.domain.cart import cart_id_of
 from emporium.domain.customer import CUSTOMER
 from emporium.domain.order import ORDER, TERMINAL
+from emporium.domain.payment import payment_id_of
+from emporium.domain.shipment import shipment_id_of
 from emporium.http import browsers
 from emporium.http.account import GivenPassword
 from emporium.http.account_security import prove
@@ -44,7 +46,7 @@ class HeldEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HeldOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """An order with its history."""
+    """An order with its history, that of its payment and its parcels too."""
 
     order_number: str
     status: str
@@ -107,10 +109,10 @@ class DataController(Controller):
                 HeldSession(device=one.device, created_at=one.created_at, last_seen_at=one.last_seen_at)
                 for one in await request.services.sessions.list(customer_id)
             ],
-            history=await _events(request, "accounts", customer_id),
+            history=await _events(request, "accounts", customer_id, *await erasure.invitations(shop, customer_id)),
             cart=await _events(request, "ordering", cart_id_of(customer_id)),
             orders=[
-                HeldOrder(order_number=number, status=status, history=await _events(request, "ordering", order_id))
+                HeldOrder(order_number=number, status=status, history=await _story(request, order_id))
                 for order_id, number, status in orders
             ],
             notifications=await _notifications(request, [customer_id, *(order_id for order_id, _, _ in orders)]),
@@ -123,23 +125,24 @@ class DataController(Controller):
 
     @post("/erasure", status_code=204)
     async def erase(self, request: Request, data: JSONBody[Erase]) -> Reply[None]:
-        """Erases the caller for good, unless an order is open. Orders stay in the books, without the person."""
+        """Erases the caller for good, unless orders or returns are open. Orders stay, without the person."""
         session = await request.customer()
         services, customer_id = request.services, session.customer
         await prove(request, data.password)
-        numbers = []
+        cause = request.cause(actor_of(session), "")
+        # What was ordered without logging in belongs to the person too.
+        await guest_orders.claim(services.shop, customer_id, cause)
+        orders, returns = [], []
         for order_id, number, _ in await _orders(request, customer_id):
             order, _ = await services.shop.logs["ordering"].load(ORDER, order_id, fresh=True)
             if order is not None and order.status not in TERMINAL:
-                numbers.append(number)
-        if numbers:
-            raise KINDS.orders_open(values={"orders": numbers})
+                orders.append(number)
+            if order is not None and any(one.is_open for one in order.returns.values()):
+                returns.append(number)
+        if orders or returns:
+            raise (KINDS.orders_open if orders else KINDS.returns_open)(values={"orders": orders, "returns": returns})
         await erasure.erase(
-            services.shop,
-            services.sessions,
-            customer_id=customer_id,
-            reason="asked for by the customer",
-            cause=request.cause(actor_of(session), ""),
+            services.shop, services.sessions, customer_id=customer_id, reason="asked for by the customer", cause=cause
         )
         return Reply(b"", 204, [(b"set-cookie", browsers.clearing())])
 
@@ -171,9 +174,17 @@ async def _notifications(request: Request, subjects: Sequence[UUID]) -> list[Hel
     return [await _clear(vault, one) for subject in subjects for one in await log.by_correlation(str(subject))]
 
 
-async def _events(request: Request, log: str, stream: UUID) -> list[HeldEvent]:
-    vault = request.services.shop.vault
-    return [await _clear(vault, one) for one in await request.services.shop.logs[log].stream(stream)]
+async def _story(request: Request, order_id: UUID) -> list[HeldEvent]:
+    """What happened to an order, the oldest first."""
+    found = await _events(request, "ordering", order_id)
+    found += await _events(request, "payments", payment_id_of(order_id))
+    found += await _events(request, "shipping", shipment_id_of(order_id))
+    return sorted(found, key=lambda one: one.at)
+
+
+async def _events(request: Request, log: str, *streams: UUID) -> list[HeldEvent]:
+    vault, events = request.services.shop.vault, request.services.shop.logs[log]
+    return [await _clear(vault, one) for stream in streams for one in await events.stream(stream)]
 
 
 _SECRETS = ("password", "secret", "recovery", "code", "token", "payment_token")

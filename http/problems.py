@@ -156,6 +156,9 @@ class KINDS:
     orders_open = Kind(
         "orders_open", 409, "Orders are open", "The account can be erased when its orders have come to their end."
     )
+    returns_open = Kind(
+        "returns_open", 409, "Returns are open", "The account can be erased when its returns have been settled."
+    )
     forbidden = Kind("forbidden", 403, "Forbidden", "This account has no role that may do this.")
     not_found = Kind("not_found", 404, "Not found", "There is nothing here, or not for this caller.")
     method_not_allowed = Kind(

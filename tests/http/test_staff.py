@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from emporium.infra.settings import Settings
-from tests.http.client import House
+from tests.http.client import PASSWORD, House
 from tests.http.conftest import running
 from tests.support.sandbox import SandboxProcess
 
@@ -125,6 +125,9 @@ async def test_a_return_is_asked_for_approved_received_and_refunded(open_house: 
     await house.order_is(customer, number, "fulfilled")
     asked = await customer.post(path, wish)
     assert (asked.status_code, asked.json()["status"]) == (201, "requested")
+    kept = await customer.post("/account/erasure", {"password": PASSWORD})
+    assert (kept.status_code, kept.json()["type"]) == (409, "/problems/returns_open")
+    assert kept.json()["values"] == {"orders": [], "returns": [number]}
     assert (await customer.post(path, wish)).json()["type"] == "/problems/more_than_bought"
     one = f"{path}/{asked.json()['return_id']}"
     assert (await customer.post(f"{one}/decision", {"approved": True})).status_code == 403

@@ -360,7 +360,11 @@ async def open_shop(
             carrier=carrier,
             parcel_notices=parcel_notices,
             offers=_CatalogOffers(database),
-            schedule=scheduler(time_limits, lambda: timedelta(days=terms.seen.cart_days)),
+            schedule=scheduler(
+                time_limits,
+                lambda: timedelta(days=terms.seen.cart_days),
+                lambda: timedelta(hours=terms.seen.cart_left_hours),
+            ),
             limits=time_limits,
             traces=await stack.enter_async_context(open_traces(settings.otlp_endpoint, "emporium")),
             terms=terms,
@@ -418,6 +422,7 @@ def composer(opened: Opened) -> Composer:
         TemplateLetters(),
         shop.clock,
         order_token=CartTokens(shop.vault.fingerprint("secret", "order tokens")).sign_cart,
+        offers=shop.offers,
         public_url=settings.shop_url,
         shop_name=settings.mail_from.partition("<")[0].strip(' "'),
     )

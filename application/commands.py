@@ -233,6 +233,7 @@ ROUTES: Final[dict[type[Command], Route]] = {
     cart.CheckOutCart: (CART, _by_cart),
     cart.ReopenCart: (CART, _by_cart),
     cart.ExpireCart: (CART, _by_cart),
+    cart.AbandonCart: (CART, _by_cart),
     cart.MergeCart: (CART, _by_cart),
     cart.TakeOverItems: (CART, _by_cart),
     cart.AddCartCoupon: (CART, _by_cart),

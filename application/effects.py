@@ -118,7 +118,11 @@ class Effects:
                 "effect.hand_over": self.hand_over,
                 "effect.track": self.track,
             },
-            "ordering": {"timer.cart_expiry": self.cart_expiry, "timer.unshipped": self.unshipped},
+            "ordering": {
+                "timer.cart_expiry": self.cart_expiry,
+                "timer.cart_left": self.cart_left,
+                "timer.unshipped": self.unshipped,
+            },
         }
 
     # --- payments ----------------------------------------------------------------------------------
@@ -431,15 +435,34 @@ class Effects:
 
     async def cart_expiry(self, task: Task) -> Finished | Retry | Park:
         """Expires the cart unless it was touched meanwhile; then looks again when its time is over."""
-        state, _ = await self._ordering.load(CART, task.stream, fresh=True)
+        state = await self._filled_cart(task)
         if state is None:
             return Finished()
         now = self._clock.following(task.due)
         limit = timedelta(days=(await self._terms.now(self._ordering)).cart_days)
         over = state.touched_at + limit
-        if state.items and over > now:
+        if over > now:
             return Retry(over - now, failed=False)
         return Finished([cart.ExpireCart(cart_id=task.stream, untouched_since=now - limit, at=now)])
+
+    async def cart_left(self, task: Task) -> Finished | Retry | Park:
+        """Notes that the customer left the cart, unless it was touched meanwhile; then looks again later."""
+        state = await self._filled_cart(task)
+        limit = timedelta(hours=(await self._terms.now(self._ordering)).cart_left_hours)
+        if state is None or state.abandoned or not limit:
+            return Finished()
+        now = self._clock.following(task.due)
+        over = state.touched_at + limit
+        if over > now:
+            return Retry(over - now, failed=False)
+        return Finished([cart.AbandonCart(cart_id=task.stream, untouched_since=now - limit, at=now)])
+
+    async def _filled_cart(self, task: Task) -> cart.CartState | None:
+        """The cart, where it still is in the stay for which the timer was set; timers of old tell of none."""
+        state, _ = await self._ordering.load(CART, task.stream, fresh=True)
+        if state is None or not state.items:
+            return None
+        return state if task.data.get("filling", state.fillings) == state.fillings else None
 
     async def unshipped(self, task: Task) -> Finished | Retry | Park:
         """Nobody shipped the order in time: cancel it, so that stock and money go back."""

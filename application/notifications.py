@@ -38,10 +38,11 @@ from emporium.application.ports import (
 )
 from emporium.application.runner import LogFollower
 from emporium.application.schedules import MESSAGE
-from emporium.application.shop import Shop
+from emporium.application.shop import Offers, Shop
 from emporium.application.work import Committed, Schedule, Work
-from emporium.domain import customer, invitation, order, payment, shipment, stock
+from emporium.domain import cart, customer, invitation, order, payment, shipment, stock
 from emporium.domain.base import Event, Money, Sealed
+from emporium.domain.cart import CART, cart_id_of
 from emporium.domain.customer import ACTIVE, CUSTOMER, ChangePreferences, CustomerState
 from emporium.domain.notification import (
     EMAIL,
@@ -154,6 +155,7 @@ NOTICES: Final[Mapping[type[Event], tuple[Notice, ...]]] = {
     ),
     shipment.OrderFulfilled: (Notice(kind="review_invitation", topic="reviews", after=timedelta(days=7)),),
     stock.StockLevelLow: (Notice(kind="stock_low", facts=_level),),
+    cart.CartAbandoned: (Notice(kind="cart_left", topic="reminders"),),
     customer.EmailVerificationRequested: (Notice(kind="email_verification"),),
     customer.PasswordResetRequested: (Notice(kind="password_reset"),),
     customer.PasswordChanged: (Notice(kind="password_changed"),),
@@ -196,6 +198,8 @@ def announcements(
             to = [(channel, staff) for staff, chosen in subscribers.items() for channel in chosen]
         elif order_id is not None:
             to = [(channel, None) for channel in channels]
+        elif notice.topic is not None:
+            to = [(channel, event.customer_id) for channel in channels]
         else:
             to = [(EMAIL, getattr(event, "customer_id", None))]
         facts = notice.facts(event)
@@ -215,14 +219,14 @@ def announcements(
 
 
 class Wish(msgspec.Struct, frozen=True):
-    """Whether an order's message is wanted: `refused` says why not; `silent` that not even that is of interest."""
+    """Whether a message is wanted: `refused` says why not; `silent` that not even that is of interest."""
 
     refused: str | None = None
     silent: bool = False
 
 
 def wish(about: About, addressed: bool, account: CustomerState | None) -> Wish:
-    """Whether a message about an order is wanted. Pure.
+    """Whether a message about an order, or one that an account can refuse, is wanted. Pure.
 
     Args:
         addressed: the order itself has an address.
@@ -238,6 +242,9 @@ def wish(about: About, addressed: bool, account: CustomerState | None) -> Wish:
         return Wish(refused="not_wanted", silent=about.channel != EMAIL)
     if about.channel == SMS and account.phone is None:
         return Wish(refused="no_address")
+    if about.order_id is None and about.channel == EMAIL and not account.verified:
+        # Somebody else may have registered with the address.
+        return Wish(refused="not_verified")
     return Wish()
 
 
@@ -443,6 +450,7 @@ class Composer:
     """Puts a message into words for its addressee, from what the logs know now.
 
     Args:
+        offers: what SKUs are called.
         order_token: the token by which a guest sees an order.
         public_url: where the shop is reached, without a slash at its end.
     """
@@ -454,6 +462,7 @@ class Composer:
         letters: Letters,
         clock: Clock,
         *,
+        offers: Offers,
         order_token: Callable[[UUID], str],
         public_url: str,
         shop_name: str,
@@ -464,6 +473,7 @@ class Composer:
         self._vault = vault
         self.letters = letters
         self._clock = clock
+        self._offers = offers
         self._order_token = order_token
         self._public_url = public_url
         self.shop = shop_name
@@ -476,6 +486,8 @@ class Composer:
         """
         if about.order_id is not None:
             return await self._of_order(about, about.order_id, reveal)
+        if about.kind == "cart_left":
+            return await self._of_cart(about)
         if about.log == "accounts":
             return await self._of_account(about, reveal)
         return await self._of_staff(about)
@@ -538,6 +550,31 @@ class Composer:
         if device is not None:
             values["device"] = await self._text(device, stream, "device")
         return self._composed(about, to, account.language if account is not None else "en", values, None)
+
+    async def _of_cart(self, about: About) -> Composed:
+        """What is in a cart that was left, unless its owner has come back to it meanwhile."""
+        account, to = await self._wanted(about)
+        left, _ = await self._ordering.load(CART, cart_id_of(account.customer_id), fresh=True)
+        if left is None or not left.items or not left.abandoned:
+            raise Unsendable("overtaken")
+        offers = await self._offers.offers(list(left.items), left.currency)
+        lines = [
+            {"title": offers[sku].title if sku in offers else sku, "quantity": item.quantity}
+            for sku, item in left.items.items()
+        ]
+        return self._composed(about, to, account.language, {"cart": {"lines": lines}}, self._way_out(about, account))
+
+    async def _wanted(self, about: About) -> tuple[CustomerState, str]:
+        """The account that a message which it can refuse is for, and where it goes. Raises Unsendable."""
+        account = None if about.customer_id is None else await self._account(about.customer_id)
+        if account is None:
+            raise Unsendable("erased")
+        answer = wish(about, True, account)
+        if answer.silent:
+            raise Unsendable(_SILENT)
+        if answer.refused is not None:
+            raise Unsendable(answer.refused)
+        return account, await self._address(account, about.channel)
 
     async def _of_staff(self, about: About) -> Composed:
         account = None if about.customer_id is None else await self._account(about.customer_id)

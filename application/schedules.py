@@ -32,7 +32,8 @@ class TimeLimits(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         payment: until a payment without an answer is given up, where its order names no other time.
         action: until a customer of whom the provider wants something (3-D Secure) has not done it.
-        cart: until an untouched cart expires, where the shop's settings say nothing else.
+        cart: until an untouched cart expires, where the shop's settings say nothing else; left: until its owner
+            is reminded of it.
         unshipped: until a confirmed order that nobody ships is cancelled.
         tracking: between two looks at a parcel on its way.
     """
@@ -40,6 +41,7 @@ class TimeLimits(msgspec.Struct, frozen=True, kw_only=True):
     payment: timedelta = timedelta(minutes=15)
     action: timedelta = timedelta(minutes=15)
     cart: timedelta = timedelta(days=30)
+    left: timedelta = timedelta(hours=24)
     unshipped: timedelta = timedelta(days=30)
     tracking: timedelta = timedelta(seconds=5)
 
@@ -66,14 +68,20 @@ def delivery_task(delivery: Delivery, due: datetime, cause: Meta, part: object =
     return Task(stream_id("task", WEBHOOK, stream, part), WEBHOOK, due, stream, msgspec.to_builtins(delivery), cause)
 
 
-def scheduler(limits: TimeLimits, cart_limit: Callable[[], timedelta] | None = None) -> Schedule:
+def scheduler(
+    limits: TimeLimits,
+    cart_limit: Callable[[], timedelta] | None = None,
+    left_limit: Callable[[], timedelta] | None = None,
+) -> Schedule:
     """The function that names the tasks of an event.
 
     Args:
         cart_limit: until an untouched cart expires, as the settings say now; without it, as the limits say.
+        left_limit: until its owner is reminded of it, the same way; zero: never.
     """
     now = timedelta(0)
-    cart_left = cart_limit or (lambda: limits.cart)
+    cart_expires = cart_limit or (lambda: limits.cart)
+    cart_left = left_limit or (lambda: limits.left)
 
     def charge(new: NewEvent, event: payment.PaymentRequested, _: State | None) -> Iterable[Task]:
         order_id = str(event.order_id)
@@ -135,9 +143,17 @@ def scheduler(limits: TimeLimits, cart_limit: Callable[[], timedelta] | None = N
     def unshipped(new: NewEvent, event: order.OrderConfirmed, _: State | None) -> Iterable[Task]:
         yield _task(new, "timer.unshipped", new.stream, limits.unshipped, order_id=str(event.order_id))
 
-    def expiry(new: NewEvent, event: Any, before: State | None) -> Iterable[Task]:
-        if not isinstance(before, cart.CartState) or not before.items:
-            yield _task(new, "timer.cart_expiry", new.stream, cart_left())
+    def stay(new: NewEvent, event: Any, before: State | None) -> Iterable[Task]:
+        if not isinstance(before, cart.CartState):
+            return
+        filling = before.fillings + 1
+        # Each filling has timers of its own: one that is just ending must not take the next one's with it.
+        if not before.items:
+            yield _task(new, "timer.cart_expiry", new.stream, cart_expires(), filling, filling=filling)
+        after = cart_left()
+        if before.customer_id is not None and after and (not before.items or before.abandoned):
+            filling -= bool(before.items)
+            yield _task(new, "timer.cart_left", new.stream, after, new.version, filling=filling)
 
     def message(new: NewEvent, event: Any, _: State | None) -> Iterable[Task]:
         due = event.again_at if isinstance(event, notification.NotificationFailed) else new.at
@@ -169,9 +185,10 @@ def scheduler(limits: TimeLimits, cart_limit: Callable[[], timedelta] | None = N
         shipment.ParcelPacked: hand_over,
         shipment.OrderShipped: track,
         order.OrderConfirmed: unshipped,
-        cart.CartItemAdded: expiry,
-        cart.CartReopened: expiry,
-        cart.CartItemsTakenOver: expiry,
+        cart.CartItemAdded: stay,
+        cart.CartItemQuantityChanged: stay,
+        cart.CartReopened: stay,
+        cart.CartItemsTakenOver: stay,
         notification.NotificationFailed: message,
         notification.NotificationAskedFor: message,
         webhook_delivery.WebhookFailed: delivery,

@@ -104,6 +104,14 @@ class CartExpired(Event, frozen=True, kw_only=True):
     at: datetime
 
 
+class CartAbandoned(Event, frozen=True, kw_only=True):
+    """A customer left the cart with items in it for the stated time; they stay."""
+
+    cart_id: UUID
+    customer_id: UUID
+    at: datetime
+
+
 class CartMerged(Event, frozen=True, kw_only=True):
     """An anonymous cart's items went into a customer's cart."""
 
@@ -174,6 +182,8 @@ class CartState(State, frozen=True, kw_only=True):
         coupons: the codes to use, in the order in which they came.
         note: sealed for the customer, for an anonymous cart for the cart itself.
         ordered_note: the note that went with the last order, which comes back if that fails.
+        fillings: how often something came into the empty cart; tells the timers of one stay from those of the next.
+        abandoned: the customer left it, and has neither put anything in nor changed a quantity since.
     """
 
     cart_id: UUID
@@ -190,6 +200,8 @@ class CartState(State, frozen=True, kw_only=True):
     note: Sealed | None = None
     ordered_note: Sealed | None = None
     language: str | None = None
+    fillings: int = 0
+    abandoned: bool = False
 
     @property
     def subject(self) -> UUID:
@@ -246,6 +258,14 @@ class ReopenCart(Command, frozen=True, kw_only=True):
     order_id: UUID
     items: tuple[CartItem, ...]
     coupons: tuple[str, ...] = ()
+
+
+class AbandonCart(Command, frozen=True, kw_only=True):
+    """Note that the customer left the cart, where it was not touched after `untouched_since`."""
+
+    cart_id: UUID
+    untouched_since: datetime
+    at: datetime
 
 
 class ExpireCart(Command, frozen=True, kw_only=True):
@@ -351,9 +371,13 @@ def decide(command: Command, cart: CartState | None) -> Sequence[Event]:
         case ExpireCart():
             if not cart.items or cart.status == MERGED:
                 return []
-            if cart.touched_at > command.untouched_since:
-                raise CART_TOUCHED(since=command.untouched_since)
+            _check_untouched(cart, command.untouched_since)
             return [CartExpired(cart_id=cart.cart_id, at=command.at)]
+        case AbandonCart():
+            if not cart.items or cart.abandoned or cart.customer_id is None or cart.status == MERGED:
+                return []
+            _check_untouched(cart, command.untouched_since)
+            return [CartAbandoned(cart_id=cart.cart_id, customer_id=cart.customer_id, at=command.at)]
         case MergeCart():
             if cart.status == MERGED:
                 return []
@@ -476,6 +500,11 @@ def _take_over(command: TakeOverItems, cart: CartState | None) -> Sequence[Event
     return [taken]
 
 
+def _check_untouched(cart: CartState, since: datetime) -> None:
+    if cart.touched_at > since:
+        raise CART_TOUCHED(since=since)
+
+
 def _check_units(sku: str, quantity: int) -> None:
     if quantity > MAX_UNITS:
         raise TOO_MANY_UNITS(sku=sku, most=MAX_UNITS, quantity=quantity)
@@ -499,12 +528,14 @@ def evolve(cart: CartState | None, event: Event) -> CartState:
             return _filled(replace(cart, touched_at=event.at), {**cart.items, event.sku: item})
         case CartItemQuantityChanged():
             item = replace(cart.items[event.sku], quantity=event.quantity)
-            return replace(cart, items={**cart.items, event.sku: item}, touched_at=event.at)
+            return replace(cart, items={**cart.items, event.sku: item}, touched_at=event.at, abandoned=False)
         case CartItemRemoved():
             rest = {sku: item for sku, item in cart.items.items() if sku != event.sku}
             return replace(cart, items=rest, touched_at=event.at)
         case CartCleared() | CartExpired():
             return replace(cart, items={}, coupons=(), note=None, touched_at=event.at)
+        case CartAbandoned():
+            return replace(cart, abandoned=True)
         case CartCheckedOut():
             return replace(
                 cart,
@@ -551,8 +582,16 @@ def evolve(cart: CartState | None, event: Event) -> CartState:
 
 def _filled(cart: CartState, items: dict[str, CartItem]) -> CartState:
     """The cart with these items: they name its currency, and the order that emptied it is history."""
+    fillings = cart.fillings if cart.items else cart.fillings + 1
     for item in items.values():
-        return replace(cart, items=items, currency=item.unit_price.currency, last_order=None)
+        return replace(
+            cart,
+            items=items,
+            currency=item.unit_price.currency,
+            last_order=None,
+            fillings=fillings,
+            abandoned=False,
+        )
     return replace(cart, last_order=None)
 
 
@@ -577,6 +616,7 @@ CART: Final = Aggregate(
         CartCheckedOut,
         CartReopened,
         CartExpired,
+        CartAbandoned,
         CartMerged,
         CartItemsTakenOver,
         CartCouponAdded,
@@ -586,4 +626,5 @@ CART: Final = Aggregate(
     ),
     decide=decide,
     evolve=evolve,
+    state_version=2,
 )

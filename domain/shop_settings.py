@@ -113,6 +113,8 @@ class ShopSettings(msgspec.Struct, frozen=True, kw_only=True):
         prices_include_tax: the prices contain the tax; else it is added to them.
         max_units: of one SKU in a cart; max_items: different SKUs.
         cart_days: until an untouched cart expires; payment_seconds: until an unanswered payment is given up.
+        cart_left_hours: until a customer who left a cart is reminded of it; 0: never.
+        review_days: from an order's arrival to the invitation to review what was bought.
         quote_minutes: for how long a quote stands.
         low_stock_mark: from so many units down a stock without a mark of its own is low; None: never.
         terms_version: of the terms that a customer agrees to.
@@ -131,6 +133,8 @@ class ShopSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_units: int = 10_000
     max_items: int = 200
     cart_days: float = 30.0
+    cart_left_hours: float = 24.0
+    review_days: float = 7.0
     payment_seconds: float = 60.0
     quote_minutes: float = 30.0
     low_stock_mark: int | None = None
@@ -171,6 +175,8 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     max_units: int | UnsetType = UNSET
     max_items: int | UnsetType = UNSET
     cart_days: float | UnsetType = UNSET
+    cart_left_hours: float | UnsetType = UNSET
+    review_days: float | UnsetType = UNSET
     payment_seconds: float | UnsetType = UNSET
     quote_minutes: float | UnsetType = UNSET
     low_stock_mark: int | UnsetType | None = UNSET
@@ -241,6 +247,8 @@ _NUMBERS: Final[dict[str, tuple[float, float]]] = {
     "max_units": (1, 10_000),
     "max_items": (1, 200),
     "cart_days": (0.001, 3_650),
+    "cart_left_hours": (0, 720),
+    "review_days": (0, 365),
     "payment_seconds": (1, 86_400),
     "quote_minutes": (1, 7 * 24 * 60),
     "low_stock_mark": (0, MAX_QUANTITY),

@@ -111,6 +111,8 @@ class ChangeSettings(Body, frozen=True, kw_only=True):
     max_units: Annotated[int, Meta(ge=1, le=10_000)] | UnsetType = UNSET
     max_items: Annotated[int, Meta(ge=1, le=200)] | UnsetType = UNSET
     cart_days: Annotated[float, Meta(ge=0.001, le=3_650)] | UnsetType = UNSET
+    cart_left_hours: Annotated[float, Meta(ge=0, le=720, description="0: never.")] | UnsetType = UNSET
+    review_days: Annotated[float, Meta(ge=0, le=365)] | UnsetType = UNSET
     payment_seconds: Annotated[float, Meta(ge=1, le=86_400)] | UnsetType = UNSET
     quote_minutes: Annotated[float, Meta(ge=1, le=10_080)] | UnsetType = UNSET
     low_stock_mark: Annotated[int, Meta(ge=0, le=MAX_QUANTITY)] | UnsetType | None = UNSET
@@ -133,6 +135,8 @@ class SettingsView(msgspec.Struct, frozen=True, kw_only=True):
     max_units: int
     max_items: int
     cart_days: float
+    cart_left_hours: float
+    review_days: float
     payment_seconds: float
     quote_minutes: float
     low_stock_mark: int | None

@@ -19,7 +19,9 @@ from emporium.domain.cart import (
     OPEN,
     TOO_MANY_UNITS,
     WRONG_ATTEMPT,
+    AbandonCart,
     AddCartItem,
+    CartAbandoned,
     CartCheckedOut,
     CartCleared,
     CartExpired,
@@ -183,6 +185,33 @@ def test_an_untouched_cart_expires() -> None:
     given(OPENED, MUGS, touched).when(expire).rejected(CART_TOUCHED, since=expire.untouched_since)
     given(OPENED).when(expire).then()
     given(OPENED, MUGS, MERGED_AWAY).when(expire).then()
+
+
+def test_a_customer_leaves_a_cart_once_until_something_is_done_with_it() -> None:
+    owned = CartOpened(cart_id=CART, customer_id=CUSTOMER, currency="GBP", at=NOW)
+    abandon = AbandonCart(cart_id=CART, untouched_since=LATER - timedelta(hours=24), at=LATER)
+    left = CartAbandoned(cart_id=CART, customer_id=CUSTOMER, at=LATER)
+    given(owned, MUGS).when(abandon).then(left).leads_to(
+        items={"MUG": item("MUG", 2)}, abandoned=True, touched_at=MUGS.at
+    )
+    given(owned, MUGS, left).when(abandon).then()
+    given(OPENED, MUGS).when(abandon).then()
+    given(owned).when(abandon).then()
+    given(owned, MUGS, CHECKED_OUT).when(abandon).then()
+    given(owned, MUGS, MERGED_AWAY).when(abandon).then()
+    touched = CartItemAdded(cart_id=CART, sku="PEN", quantity=1, unit_price=gbp(90), at=LATER)
+    given(owned, MUGS, touched).when(abandon).rejected(CART_TOUCHED, since=abandon.untouched_since)
+    fewer = CartItemQuantityChanged(cart_id=CART, sku="MUG", quantity=1, at=NOW)
+    for back in (MUGS, fewer, REOPENED):
+        given(owned, MUGS, left, back).when(abandon).then(left)
+    removed = CartItemRemoved(cart_id=CART, sku="PEN", at=NOW)
+    given(owned, MUGS, touched, left, removed).when(abandon).then()
+
+
+def test_each_filling_of_an_empty_cart_counts() -> None:
+    given(OPENED, MUGS, MUGS).when(CHECK_OUT).leads_to(fillings=1)
+    given(OPENED, MUGS, CHECKED_OUT).when(REOPEN).leads_to(fillings=2)
+    given(OPENED, MUGS, CLEARED).when(ADD_MUGS).leads_to(fillings=2)
 
 
 def test_an_anonymous_cart_goes_into_the_customers() -> None:

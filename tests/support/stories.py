@@ -275,6 +275,11 @@ def visitors(number: int) -> Iterator[Happening]:
     added = cart.CartItemAdded(cart_id=key, sku=SKUS[0], quantity=1, unit_price=pounds(250), at=START)
     for event in (opened, added):
         yield "ordering", key, event, START, str(key)
+    owner, own = uuid5(SPACE, f"owner {number}"), uuid5(SPACE, f"own cart {number}")
+    yield "ordering", own, cart.CartOpened(cart_id=own, customer_id=owner, currency="GBP", at=START), START, str(own)
+    filled = cart.CartItemAdded(cart_id=own, sku=SKUS[0], quantity=1, unit_price=pounds(250), at=START)
+    yield "ordering", own, filled, START, str(own)
+    yield "ordering", own, cart.CartAbandoned(cart_id=own, customer_id=owner, at=START), START, str(own)
 
 
 def members(number: int) -> Iterator[Happening]:

@@ -15,7 +15,14 @@ from emporium.application.ports import Meta, Recorded
 from emporium.application.together import end
 from emporium.domain import notification as n
 from emporium.domain.base import Money
-from emporium.domain.customer import ChangePreferences, ChangeProfile, RegisterCustomer, RequestPasswordReset
+from emporium.domain.cart import CART, AddCartItem, CartAbandoned, CheckOutCart, cart_id_of
+from emporium.domain.customer import (
+    ChangePreferences,
+    ChangeProfile,
+    RegisterCustomer,
+    RequestPasswordReset,
+    VerifyEmail,
+)
 from emporium.domain.order import Agreement, OrderLine, PlaceOrder, RequestCancellation
 from emporium.domain.stock import SetLowStockMark
 from emporium.domain.subscription import SubscribeStaff
@@ -40,17 +47,22 @@ class Ahead(SystemClock):
 
 
 @asynccontextmanager
-async def telling(database: str, folder: Path, *, clock: Any = None, **settings: Any) -> AsyncIterator[Saga]:
-    """A shop with all process managers."""
+async def telling(
+    database: str, folder: Path, *, clock: Any = None, read_models: bool = False, **settings: Any
+) -> AsyncIterator[Saga]:
+    """A shop with all process managers, and its read models where wanted."""
     async with (
         running(database, folder, clock=clock, settings=settings) as saga,
         bootstrap.notifier(saga.opened, name="test", ttl=2.0) as notifier,
     ):
-        task = asyncio.create_task(notifier.run())
+        runners = [notifier.run()]
+        if read_models:
+            runners.append(bootstrap.projections(saga.opened, name="test").run())
+        tasks = [asyncio.create_task(runner) for runner in runners]
         try:
             yield saga
         finally:
-            await end([task])
+            await end(tasks)
 
 
 async def place(saga: Saga, *, customer_id: UUID | None = None, language: str = "en", method: str = "pm_ok") -> UUID:
@@ -73,7 +85,7 @@ async def place(saga: Saga, *, customer_id: UUID | None = None, language: str = 
     return order_id
 
 
-async def register(saga: Saga, *roles: str, phone: str | None = None) -> UUID:
+async def register(saga: Saga, *roles: str, phone: str | None = None, verified: bool = True) -> UUID:
     customer_id, vault, now = uuid4(), saga.shop.vault, saga.shop.clock.now()
     await vault.key_for(customer_id)
 
@@ -87,6 +99,8 @@ async def register(saga: Saga, *roles: str, phone: str | None = None) -> UUID:
         ),
         PERSON,
     )  # fmt: skip
+    if verified:
+        await saga.shop.execute(VerifyEmail(customer_id=customer_id, at=now), PERSON)
     if phone is not None:
         change = ChangeProfile(customer_id=customer_id, phone=seal("ProfileChanged", "phone", phone))
         await saga.shop.execute(change, PERSON)
@@ -258,6 +272,80 @@ async def test_an_invitation_to_review_comes_a_week_later_to_customers_alone(dat
         clock.by += timedelta(days=7, minutes=1)
         [invited] = await told(saga, "review_invitation")
         assert invited.about.order_id == order_id
+
+
+async def fill(saga: Saga, customer_id: UUID, sku: str = "MUG") -> UUID:
+    """Puts something into a customer's cart."""
+    cart_id = cart_id_of(customer_id)
+    add = AddCartItem(
+        cart_id=cart_id, customer_id=customer_id, sku=sku, quantity=1, unit_price=Money(500, "GBP"),
+        at=saga.shop.clock.now(),
+    )  # fmt: skip
+    await saga.execute(add)
+    return cart_id
+
+
+async def test_who_left_a_cart_is_reminded_once_unless_the_cart_was_ordered_or_nobody_wants_it(
+    database: str, folder: Path
+) -> None:
+    clock = Ahead()
+    with MailServer() as server:
+        async with telling(database, folder, clock=clock, read_models=True, smtp_url=server.url) as saga:
+            ada, bob, quiet = [await register(saga) for _ in range(3)]
+            unproved = await register(saga, verified=False)
+            no = ChangePreferences(customer_id=quiet, channel="email", topics=("orders",), at=clock.now())
+            await saga.shop.execute(no, PERSON)
+            for one in (ada, bob, quiet, unproved):
+                await fill(saga, one)
+            clock.by += timedelta(hours=20)
+            await fill(saga, ada, "TEA")
+            out = CheckOutCart(cart_id=cart_id_of(bob), order_id=uuid4(), order_number="A-1", attempt=1, at=clock.now())
+            await saga.execute(out)
+            clock.by += timedelta(hours=5)
+            refused = await told(saga, "cart_left", 2, event=n.NotificationSuppressed)
+            assert {one.about.customer_id: one.reason for one in refused} == {
+                quiet: "not_wanted", unproved: "not_verified",
+            }  # fmt: skip
+            assert not server.mails, "she came back five hours ago"
+            clock.by += timedelta(hours=20)
+            [sent] = await told(saga, "cart_left")
+            assert sent.about.customer_id == ada
+            clock.by += timedelta(hours=48)
+            await fill(saga, ada)
+            clock.by += timedelta(hours=25)
+            await told(saga, "cart_left", 2)
+            left = [
+                one
+                for one in (await saga.shop.logs["ordering"].read(0, 1_000))[0]
+                if isinstance(one.event, CartAbandoned)
+            ]
+            assert [one.event.customer_id for one in left].count(ada) == 2  # type: ignore[attr-defined]
+        assert [str(mail["Subject"]) for mail in server.mails] == ["You left something in your cart"] * 2
+        assert "unsubscribe" in server.mails[0]["List-Unsubscribe"]
+
+
+async def test_a_reminder_is_not_sent_where_the_cart_was_ordered_after_it_was_left(database: str, folder: Path) -> None:
+    clock = Ahead()
+    async with running(database, folder, clock=clock) as saga:
+        ada = await register(saga)
+        cart_id = await fill(saga, ada)
+        clock.by += timedelta(hours=25)
+
+        async def left() -> bool:
+            state, _ = await saga.shop.logs["ordering"].load(CART, cart_id, fresh=True)
+            return state is not None and state.abandoned
+
+        await until(left, saga.shop.logs["ordering"], 20)
+        await saga.execute(
+            CheckOutCart(cart_id=cart_id, order_id=uuid4(), order_number="A-1", attempt=1, at=clock.now())
+        )
+        async with bootstrap.notifier(saga.opened, name="test", ttl=2.0) as notifier:
+            task = asyncio.create_task(notifier.run())
+            try:
+                [refused] = await told(saga, "cart_left", event=n.NotificationSuppressed)
+            finally:
+                await end([task])
+        assert refused.reason == "overtaken"
 
 
 async def test_a_cancelled_order_is_told_of_with_its_refund(database: str, folder: Path) -> None:

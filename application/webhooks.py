@@ -244,6 +244,7 @@ def _delivery(endpoint_id: UUID, recorded: Recorded) -> Delivery:
 # --- what staff do ---------------------------------------------------------------------------------
 
 Keep = Callable[[Endpoint], Idempotency | None]
+ReplayKeep = Callable[[WebhookReplayRequested], Idempotency | None]
 
 
 def fields_of(topic: str) -> tuple[str, ...]:
@@ -321,20 +322,28 @@ async def rotate(shop: Shop, endpoint_id: UUID, overlap: timedelta, cause: Meta)
     return (await shop.run("notifications", cause, handler))[0]
 
 
-async def replay(shop: Shop, endpoint_id: UUID, log: str, after: int, cause: Meta) -> WebhookReplayRequested:
+async def replay(
+    shop: Shop, endpoint_id: UUID, log: str, after: int, cause: Meta, keep: ReplayKeep = lambda _: None
+) -> tuple[WebhookReplayRequested, Committed]:
     """Begins a replay up to the present end of the log. Raises `Rejected` (no_such_webhook)."""
     upto = await shop.logs[log].head()
     command = RequestReplay(endpoint_id=endpoint_id, replay_id=uuid4(), log=log, after=after, upto=upto)
-    committed = await shop.execute(command, cause)
-    event = committed.events[0].event
-    assert isinstance(event, WebhookReplayRequested), "a replay is one event"
-    return event
+
+    async def handler(work: Work) -> WebhookReplayRequested:
+        await handle(work, command, cause)
+        event = work.unit.events[0].event
+        assert isinstance(event, WebhookReplayRequested), "a replay is one event"
+        work.unit.idempotency = keep(event)
+        return event
+
+    return await shop.run("notifications", cause, handler)
 
 
-async def delivery(shop: Shop, endpoint_id: UUID, event_id: UUID) -> DeliveryState | None:
-    """What became of a delivery; None before its first try."""
-    stream = stream_id("webhook", endpoint_id, event_id)
-    return (await shop.logs["notifications"].load(DELIVERY, stream, fresh=True))[0]
+async def delivery(shop: Shop, endpoint_id: UUID, event_id: UUID) -> tuple[DeliveryState, list[Recorded]] | None:
+    """What became of a delivery, and all that happened to it, the oldest first; None before its first try."""
+    stream, log = stream_id("webhook", endpoint_id, event_id), shop.logs["notifications"]
+    state, _ = await log.load(DELIVERY, stream, fresh=True)
+    return None if state is None else (state, await log.stream(stream))
 
 
 async def send_again(shop: Shop, endpoint_id: UUID, event_id: UUID, cause: Meta) -> DeliveryState:

@@ -1,28 +1,42 @@
 """/api/v1/webhooks: for administrators, the programs that are told of events: register, rotate, replay, deliveries."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 import msgspec
 from litestar import Controller, delete, get, patch, post
-from litestar.params import JSONBody, PathParameter
+from litestar.params import FromQuery, JSONBody, PathParameter
 from msgspec import UNSET, Meta, UnsetType
 
 from emporium.application import webhooks
-from emporium.domain.webhook import NO_SUCH_WEBHOOK, Endpoint
-from emporium.domain.webhook_delivery import DeliveryState
+from emporium.application.ports import Recorded
+from emporium.domain.base import Event
+from emporium.domain.webhook import NO_SUCH_WEBHOOK, Endpoint, WebhookReplayRequested
+from emporium.domain.webhook_delivery import (
+    DeliveryState,
+    WebhookAskedFor,
+    WebhookDelivered,
+    WebhookFailed,
+    WebhookSetAside,
+)
 from emporium.http.auth import staff
 from emporium.http.bodies import Body
+from emporium.http.caching import tagged
+from emporium.http.consistency import includes
 from emporium.http.idempotency import Answer, once
+from emporium.http.paging import Cursor, Limit, Listing, listing
 from emporium.http.problems import KINDS, Wrong
 from emporium.http.reply import Reply
 from emporium.http.request import Request, actor_of
+from emporium.projections import deliveries
+from emporium.projections.deliveries import DELIVERIES, DeliveryRow
 
 __all__ = ["WebhookController"]
 
 _URL = Annotated[str, Meta(pattern="^https?://[!-~]{1,1990}$", examples=["https://erp.example/emporium"])]
 _TOPICS = Annotated[list[str], Meta(min_length=1, max_length=100, examples=[["ordering.OrderCreated"]])]
+DeliveryStatus = Literal["waiting", "delivered", "failed", "set_aside"]
 EndpointId = Annotated[UUID, PathParameter(description="The endpoint.")]
 EventId = Annotated[UUID, PathParameter(description="The event, which is the delivery's webhook-id.")]
 
@@ -102,6 +116,23 @@ class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     code: int | None
     error: str | None
+
+
+class DeliveryTry(msgspec.Struct, frozen=True, kw_only=True):
+    """A try, or that staff wanted another one: delivered, failed, set_aside or asked_for (by `actor`)."""
+
+    at: datetime
+    outcome: str
+    code: int | None = None
+    error: str | None = None
+    next_at: datetime | None = None
+    actor: str | None = None
+
+
+class DeliveryStory(DeliveryView, frozen=True, kw_only=True):
+    """A delivery with all of its tries, the oldest first."""
+
+    tries: list[DeliveryTry]
 
 
 class WebhookController(Controller):
@@ -185,22 +216,57 @@ class WebhookController(Controller):
             Secret(endpoint_id=endpoint, secret=webhooks.shown(secret)), headers=[(b"cache-control", b"no-store")]
         )
 
-    @post("/{endpoint:uuid}/replay", status_code=202)
+    @post("/{endpoint:uuid}/replay", status_code=202, opt={"idempotent": True})
     async def replay(self, request: Request, endpoint: EndpointId, data: JSONBody[Replay]) -> Reply[Replaying]:
         """Tells the endpoint once more of what happened after a position; ids are the same as the first time."""
         session = await request.customer()
-        event = await webhooks.replay(
-            request.services.shop, endpoint, data.log, data.after, request.cause(actor_of(session), "webhooks")
+
+        def answer(event: WebhookReplayRequested) -> Answer:
+            return Answer.of(
+                Replaying(replay_id=event.replay_id, log=event.log, after=event.after, upto=event.upto), 202
+            )
+
+        return await once(
+            request,
+            "notifications",
+            actor_of(session),
+            answer,
+            lambda keep: webhooks.replay(
+                request.services.shop,
+                endpoint,
+                data.log,
+                data.after,
+                request.cause(actor_of(session), "webhooks"),
+                keep,
+            ),
         )
-        return Reply.of(Replaying(replay_id=event.replay_id, log=event.log, after=event.after, upto=event.upto), 202)
+
+    @get("/{endpoint:uuid}/deliveries", opt={"tagged": True, "models": ("deliveries",)})
+    async def list_deliveries(
+        self,
+        request: Request,
+        endpoint: EndpointId,
+        status: FromQuery[DeliveryStatus | None] = None,
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> Reply[Listing[DeliveryRow]]:
+        """What the endpoint was told, or was tried to be told, the newest first; by what became of it."""
+        await _found(request, endpoint)
+        await includes(request, DELIVERIES.name)
+        page = await request.services.reads.run(
+            lambda connection: deliveries.deliveries(connection, endpoint, status=status, limit=limit, cursor=cursor)
+        )
+        return tagged(request, listing(request, page, lambda row: row))
 
     @get("/{endpoint:uuid}/deliveries/{event:uuid}")
-    async def delivery(self, request: Request, endpoint: EndpointId, event: EventId) -> Reply[DeliveryView]:
-        """What became of telling the endpoint of an event."""
-        state = await webhooks.delivery(request.services.shop, endpoint, event)
-        if state is None:
+    async def delivery(self, request: Request, endpoint: EndpointId, event: EventId) -> Reply[DeliveryStory]:
+        """What became of telling the endpoint of an event, try by try."""
+        found = await webhooks.delivery(request.services.shop, endpoint, event)
+        if found is None:
             raise KINDS.not_found("It was not tried yet, or is not owed.")
-        return Reply.of(_shown(state))
+        state, happened = found
+        fields = msgspec.structs.asdict(_shown(state))
+        return Reply.of(DeliveryStory(**fields, tries=[_try(one) for one in happened]))
 
     @post("/{endpoint:uuid}/deliveries/{event:uuid}/send", status_code=202)
     async def send(self, request: Request, endpoint: EndpointId, event: EventId) -> Reply[DeliveryView]:
@@ -244,6 +310,26 @@ def _view(one: Endpoint) -> EndpointView:
         active=one.active,
         registered_at=one.registered_at,
         overlap_until=one.overlap_until,
+    )
+
+
+_OUTCOMES: Final[dict[type[Event], str]] = {
+    WebhookDelivered: "delivered",
+    WebhookFailed: "failed",
+    WebhookSetAside: "set_aside",
+    WebhookAskedFor: "asked_for",
+}
+
+
+def _try(one: Recorded) -> DeliveryTry:
+    event = one.event
+    return DeliveryTry(
+        at=one.at,
+        outcome=_OUTCOMES[type(event)],
+        code=getattr(event, "code", None),
+        error=getattr(event, "error", None),
+        next_at=getattr(event, "again_at", None),
+        actor=one.meta.actor if isinstance(event, WebhookAskedFor) else None,
     )
 
 

@@ -155,6 +155,7 @@ ROUTES: Final = {
     "DELETE /api/v1/webhooks/{endpoint}": "admin",
     "POST /api/v1/webhooks/{endpoint}/rotate": "admin",
     "POST /api/v1/webhooks/{endpoint}/replay": "admin",
+    "GET /api/v1/webhooks/{endpoint}/deliveries": "admin",
     "GET /api/v1/webhooks/{endpoint}/deliveries/{event}": "admin",
     "POST /api/v1/webhooks/{endpoint}/deliveries/{event}/send": "admin",
 }

@@ -99,6 +99,44 @@ async def test_a_refused_delivery_is_shown_and_repeated_under_its_id(house: Hous
     done = await house.until(admin, path, lambda one: one["status"] == "delivered")
     assert done["attempts"] == 2
     assert len({headers["webhook-id"] for _, headers, _ in target.requests}) == 1
+    assert [(one["outcome"], one["code"], one["error"]) for one in done["tries"]] == [
+        ("failed", 500, "HTTP 500"), ("delivered", 200, None),
+    ]  # fmt: skip
+    assert done["tries"][0]["at"] < done["tries"][0]["next_at"] <= done["tries"][1]["at"]
+    assert (await admin.post(f"{path}/send")).status_code == 202
+    again = await house.until(admin, path, lambda one: len(one["tries"]) == 4)
+    assert again["tries"][2]["actor"] == f"staff:{await house.customer_id(admin)}"
+
+
+async def test_deliveries_are_listed_by_what_became_of_them_page_by_page(house: House, target: HttpTarget) -> None:
+    target.statuses = [410, 200, 200]
+    admin = await house.staff("admin")
+    endpoint, _ = await registered(admin, target)
+    for _ in range(3):
+        await order(house)
+    path = f"/webhooks/{endpoint}/deliveries"
+    page = await house.until(admin, path, lambda body: len(body["items"]) == 3)
+    assert page["next"] is None
+    first = (await admin.get(f"{path}?limit=2")).json()
+    rest = (await admin.get(first["next"].removeprefix("/api/v1"))).json()
+    assert first["items"] + rest["items"] == page["items"]
+    assert rest["next"] is None
+    assert [one["topic"] for one in page["items"]] == ["ordering.OrderCreated"] * 3
+    [aside] = (await admin.get(f"{path}?status=set_aside")).json()["items"]
+    assert (aside["code"], aside["attempts"], aside["log"]) == (410, 1, "ordering")
+    assert len((await admin.get(f"{path}?status=delivered")).json()["items"]) == 2
+    assert (await admin.get(f"{path}?status=lost")).status_code == 400
+    other = "00000000-0000-4000-8000-000000000000"
+    assert (await admin.get(f"/webhooks/{other}/deliveries")).json()["type"] == "/problems/no_such_webhook"
+    # From the position of any of them on.
+    after = min(one["position"] for one in page["items"])
+    wish = {"log": "ordering", "after": after}
+    replayed = [await admin.post(f"/webhooks/{endpoint}/replay", wish, idempotency_key="r") for _ in range(2)]
+    assert replayed[0].json() == replayed[1].json()
+    assert replayed[0].json()["after"] == after
+    await arrived(house, target, 5)
+    ids = [headers["webhook-id"] for _, headers, _ in target.requests]
+    assert sorted(ids[3:]) == sorted(one["event_id"] for one in page["items"] if one["position"] > after)
 
 
 async def test_a_rotated_secret_overlaps_with_the_old_one(house: House, target: HttpTarget) -> None:

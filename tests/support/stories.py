@@ -19,6 +19,7 @@ from emporium.domain import (
     reservation,
     shipment,
     stock,
+    webhook_delivery,
 )
 from emporium.domain.base import Event, Money, Sealed
 
@@ -215,6 +216,16 @@ class Order:
             failed = notification.NotificationFailed(**both, attempts=1, error="no answer", again_at=self.at)
             yield "notifications", known, failed
         yield "notifications", known, notification.NotificationSent(**both, via="smtp", language="en")
+        told = webhook_delivery.Delivery(
+            endpoint_id=uuid5(SPACE, "endpoint"), event_id=uuid5(self.id, "created"), topic="ordering.OrderCreated",
+            log="ordering", position=1,
+        )  # fmt: skip
+        delivery = webhook_delivery.delivery_id_of(told)
+        each = {"delivery_id": delivery, "delivery": told}
+        if self.ending == "declined":
+            missed = webhook_delivery.WebhookFailed(**each, code=500, error="HTTP 500", attempts=1, again_at=self.at)
+            yield "notifications", delivery, missed
+        yield "notifications", delivery, webhook_delivery.WebhookDelivered(**each, code=200, attempts=1)
 
     def _sent(self, parcel: shipment.Parcel, of: int) -> Iterator[tuple[str, UUID, Event]]:
         label = {

@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from email.utils import parseaddr
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -345,6 +346,7 @@ async def open_shop(
                 free_from=settings.free_shipping_from,
                 cart_days=settings.cart_expiry_days,
                 payment_seconds=settings.payment_timeout_s,
+                sender=parseaddr(settings.mail_from),
             )
         )
         carrier, parcel_notices = _carrier(settings, database, terms, store["ordering"])
@@ -424,7 +426,7 @@ def composer(opened: Opened) -> Composer:
         order_token=CartTokens(shop.vault.fingerprint("secret", "order tokens")).sign_cart,
         offers=shop.offers,
         public_url=settings.shop_url,
-        shop_name=settings.mail_from.partition("<")[0].strip(' "'),
+        terms=shop.terms,
     )
 
 
@@ -436,11 +438,11 @@ async def notifier(opened: Opened, *, name: str, ttl: float = 5.0) -> AsyncItera
     writer = composer(opened)
     async with AsyncExitStack() as stack:
         if settings.smtp_url is not None:
-            senders[EMAIL] = mail = SmtpSender(settings.smtp_url, settings.mail_from)
+            senders[EMAIL] = mail = SmtpSender(settings.smtp_url, lambda: writer.sender)
             stack.push_async_callback(mail.aclose)
         for channel, url in ((SMS, settings.sms_url), (PUSH, settings.push_url)):
             if url is not None:
-                senders[channel] = apprise = AppriseSender(url, writer.shop)
+                senders[channel] = apprise = AppriseSender(url, lambda: writer.sender[0])
                 stack.callback(apprise.close)
         channels = (EMAIL, *(channel for channel in (SMS, PUSH) if channel in senders))
         followers = [

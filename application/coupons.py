@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
-from emporium.application.ports import Vault
+from emporium.application.ports import EventLog, Vault
 from emporium.application.work import Work
 from emporium.domain.base import Reason, Rejected
 from emporium.domain.order import OrderState
 from emporium.domain.promotion import PROMOTIONS, Promotion, PromotionsState, promotions_id
 
-__all__ = ["COUPON_UNKNOWN", "COUPON_USED_UP", "active", "give_back", "holder_of", "in_unit", "use", "used_up"]
+__all__ = ["COUPON_UNKNOWN", "COUPON_USED_UP", "active", "give_back", "holder_of", "in_unit", "use", "used_up", "uses"]
 
 COUPON_UNKNOWN = Reason("coupon_unknown", "The code {code} cannot be used.", "invalid")
 COUPON_USED_UP = Reason("coupon_used_up", "The code {code} was used as often as it can be.")
@@ -57,6 +57,12 @@ def used_up(name: str, codes: Sequence[str]) -> Rejected | None:
         if name.startswith(_one(code, "")):
             return COUPON_USED_UP(code=code, by="this customer")
     return None
+
+
+async def uses(log: EventLog, codes: Sequence[str]) -> dict[str, int]:
+    """How many orders use each code at present; those that came to nothing have given their use back."""
+    counted = await log.counted([_all(code) for code in codes])
+    return {code: counted[_all(code)] for code in codes}
 
 
 def give_back(work: Work, order: OrderState) -> None:

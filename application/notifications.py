@@ -39,6 +39,7 @@ from emporium.application.ports import (
 from emporium.application.runner import LogFollower
 from emporium.application.schedules import MESSAGE
 from emporium.application.shop import Offers, Shop
+from emporium.application.terms import Terms
 from emporium.application.work import Committed, Schedule, Work
 from emporium.domain import cart, customer, invitation, order, payment, shipment, stock
 from emporium.domain.base import Event, Money, Sealed
@@ -178,13 +179,11 @@ def topic_of(kind: str, channel: str) -> str | None:
     return _TOPIC_OF.get(kind) if channel == EMAIL else _TOPIC_OF.get(kind) or "orders"
 
 
-def announcements(
-    recorded: Recorded, subscribers: Mapping[UUID, Sequence[str]], channels: Sequence[str]
-) -> list[Announce]:
+def announcements(recorded: Recorded, subscribers: SubscriptionsState, channels: Sequence[str]) -> list[Announce]:
     """The messages that an event makes. Pure.
 
     Args:
-        subscribers: staff who want to hear of low stock, and by which channels.
+        subscribers: staff who want to hear of low stock.
         channels: those by which customers can be reached, `email` first.
     """
     event: Any = recorded.event
@@ -195,7 +194,7 @@ def announcements(
         order_id: UUID | None = getattr(event, "order_id", None)
         to: list[tuple[str, UUID | None]]
         if isinstance(event, stock.StockLevelLow):
-            to = [(channel, staff) for staff, chosen in subscribers.items() for channel in chosen]
+            to = [(channel, staff) for staff, chosen in subscribers.of(event.sku).items() for channel in chosen]
         elif order_id is not None:
             to = [(channel, None) for channel in channels]
         elif notice.topic is not None:
@@ -325,7 +324,7 @@ class NoticeFollower(LogFollower):
                 continue
             return work.unit.tasks
 
-    def _announced(self, recorded: Recorded, subscribers: Mapping[UUID, Sequence[str]]) -> list[Announce]:
+    def _announced(self, recorded: Recorded, subscribers: SubscriptionsState) -> list[Announce]:
         if self._clock.now() - recorded.at > NEWS:
             return []
         return announcements(recorded, subscribers, self._channels)
@@ -364,11 +363,11 @@ class NoticeFollower(LogFollower):
                 kept.append((recorded, replace(command, via=OUTBOX)))
         return kept
 
-    async def _subscribers(self, events: Sequence[Recorded]) -> Mapping[UUID, Sequence[str]]:
+    async def _subscribers(self, events: Sequence[Recorded]) -> SubscriptionsState:
         if not any(isinstance(one.event, stock.StockLevelLow) for one in events):
-            return {}
+            return SubscriptionsState()
         state, _ = await self.log.load(SUBSCRIPTIONS, subscriptions_id(), fresh=True)
-        return (state or SubscriptionsState()).channels
+        return state or SubscriptionsState()
 
     async def again(self, task: Task) -> Finished | Retry | Park:
         """See `LogFollower`: an event that could not be read before."""
@@ -453,6 +452,7 @@ class Composer:
         offers: what SKUs are called.
         order_token: the token by which a guest sees an order.
         public_url: where the shop is reached, without a slash at its end.
+        terms: who writes.
     """
 
     def __init__(
@@ -465,7 +465,7 @@ class Composer:
         offers: Offers,
         order_token: Callable[[UUID], str],
         public_url: str,
-        shop_name: str,
+        terms: Terms,
     ) -> None:
         self._logs = logs
         self._ordering = logs["ordering"]
@@ -476,14 +476,20 @@ class Composer:
         self._offers = offers
         self._order_token = order_token
         self._public_url = public_url
-        self.shop = shop_name
+        self._terms = terms
         self.unsubscribe = Unsubscribe(vault.fingerprint("secret", "unsubscribe"))
+
+    @property
+    def sender(self) -> tuple[str, str]:
+        """Name and address of who writes, as the settings were when a message was last composed."""
+        return self._terms.seen.sender_name, self._terms.seen.sender_email
 
     async def compose(self, about: About, *, reveal: bool = True) -> Composed:
         """The message. With `reveal` False secrets are hidden in it.
 
         Raises Unsendable, NotYet, Unavailable.
         """
+        await self._terms.recent(self._ordering)
         if about.order_id is not None:
             return await self._of_order(about, about.order_id, reveal)
         if about.kind == "cart_left":
@@ -591,7 +597,7 @@ class Composer:
         facts: dict[str, Any] = dict(about.facts)
         if "amount" in facts:
             facts["amount"] = Money(int(facts["amount"]), facts["currency"])
-        common = {"facts": facts, "shop": self.shop, "url": self._public_url, "unsubscribe": unsubscribe}
+        common = {"facts": facts, "shop": self.sender[0], "url": self._public_url, "unsubscribe": unsubscribe}
         letter = self.letters.write(about.kind, language, {**common, **values})
         return Composed(to=to, language=language, letter=letter, unsubscribe=unsubscribe)
 
@@ -634,7 +640,7 @@ class Composer:
             language,
             {
                 **SAMPLE,
-                "shop": self.shop,
+                "shop": self.sender[0],
                 "url": self._public_url,
                 "unsubscribe": f"{self._public_url}/api/v1/unsubscribe/{HIDDEN}" if _TOPIC_OF.get(kind) else None,
             },
@@ -713,11 +719,16 @@ async def send_again(
     return await shop.run(NAME, cause, handler)
 
 
-async def subscribe(shop: Shop, staff_id: UUID, channels: Sequence[str], cause: Meta) -> SubscriptionsState | None:
-    """By these channels the member of staff hears of low stock; everybody who does. Raises `Rejected`."""
+async def subscribe(
+    shop: Shop, staff_id: UUID, channels: Sequence[str], skus: Sequence[str], cause: Meta
+) -> SubscriptionsState | None:
+    """By these channels the member of staff hears of low stock, of all SKUs where none is named; everybody who does.
+
+    Raises `Rejected`.
+    """
 
     async def handler(work: Work) -> SubscriptionsState | None:
-        await handle(work, SubscribeStaff(staff_id=staff_id, channels=tuple(channels)))
+        await handle(work, SubscribeStaff(staff_id=staff_id, channels=tuple(channels), skus=tuple(skus)))
         return work.state(SUBSCRIPTIONS, subscriptions_id())
 
     return (await shop.run(NAME, cause, handler))[0]

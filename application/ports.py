@@ -365,6 +365,10 @@ class EventLog(Protocol):
         """Who holds the claims of a scope at present, in no order."""
         ...
 
+    async def counted(self, names: Sequence[str]) -> dict[str, int]:
+        """What the counters stand at; 0 for one that was never counted."""
+        ...
+
     async def load(self, aggregate: Aggregate[S], stream: UUID, *, fresh: bool = False) -> tuple[S | None, int]:
         """State and version from the cache, else from snapshot and tail; `fresh` catches up with the log first."""
         ...

@@ -39,7 +39,12 @@ _VAT: Final = {
 
 
 def fresh_shop(
-    *, fee: int = 495, free_from: int = 5000, cart_days: float = 30.0, payment_seconds: float = 60.0
+    *,
+    fee: int = 495,
+    free_from: int = 5000,
+    cart_days: float = 30.0,
+    payment_seconds: float = 60.0,
+    sender: tuple[str, str] = ("Emporium", "shop@emporium.example"),
 ) -> ShopSettings:
     """The settings of a shop that nobody has set up: it sells in pounds and euros, everywhere, prices with tax.
 
@@ -47,6 +52,7 @@ def fresh_shop(
         fee: what standard shipping costs, in minor units.
         free_from: goods of this value or more are sent free; 0: never.
         cart_days, payment_seconds: see `ShopSettings`.
+        sender: name and address of who writes.
     """
     currencies = ("GBP", "EUR")
 
@@ -63,6 +69,8 @@ def fresh_shop(
         zones=(ShippingZone(code="world", name="Everywhere", countries=(ANYWHERE,), methods=(standard, express)),),
         cart_days=cart_days,
         payment_seconds=payment_seconds,
+        sender_name=sender[0],
+        sender_email=sender[1],
     )
 
 

@@ -1,6 +1,6 @@
 """/api/v1/notifications: for staff, what people were told; every template; who hears of low stock."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -13,9 +13,9 @@ from emporium.application import notifications, orders
 from emporium.application.notifications import KINDS as MESSAGE_KINDS
 from emporium.application.ports import Letter
 from emporium.domain.notification import NO_SUCH_NOTIFICATION, NOTIFICATION, NotificationState
-from emporium.domain.subscription import SUBSCRIPTIONS, SubscriptionsState, subscriptions_id
+from emporium.domain.subscription import MOST_SKUS, SUBSCRIPTIONS, SubscriptionsState, subscriptions_id
 from emporium.http.auth import staff
-from emporium.http.bodies import Body
+from emporium.http.bodies import Body, Sku
 from emporium.http.caching import tagged
 from emporium.http.consistency import includes
 from emporium.http.idempotency import Answer, once
@@ -101,16 +101,18 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Subscribe(Body, frozen=True, kw_only=True):
-    """By which channels the caller wants to hear of low stock; by none ends it."""
+    """By which channels the caller wants to hear of low stock; by none ends it. Of these SKUs, without any of all."""
 
     channels: Annotated[list[Literal["email", "sms", "push"]], Meta(max_length=3)]
+    skus: Annotated[list[Sku], Meta(max_length=MOST_SKUS)] = []
 
 
 class Subscription(msgspec.Struct, frozen=True, kw_only=True):
-    """A member of staff who hears of low stock."""
+    """A member of staff who hears of low stock, of all SKUs where none is named."""
 
     staff_id: UUID
     channels: list[str]
+    skus: list[str]
 
 
 class Subscriptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,7 +186,11 @@ class NotificationController(Controller):
         """The caller hears of low stock by exactly these channels from now on."""
         session = await request.customer()
         state = await notifications.subscribe(
-            request.services.shop, session.customer, data.channels, request.cause(actor_of(session), session.customer)
+            request.services.shop,
+            session.customer,
+            data.channels,
+            data.skus,
+            request.cause(actor_of(session), session.customer),
         )
         return Reply.of(_everybody(state))
 
@@ -255,5 +261,9 @@ def _sample(request: Request, kind: str, language: str) -> Letter:
 
 
 def _everybody(state: SubscriptionsState | None) -> Subscriptions:
-    known: dict[UUID, Any] = dict(state.channels) if state is not None else {}
-    return Subscriptions(items=[Subscription(staff_id=one, channels=list(known[one])) for one in sorted(known)])
+    state = state or SubscriptionsState()
+    items = [
+        Subscription(staff_id=one, channels=list(state.channels[one]), skus=list(state.skus.get(one, ())))
+        for one in sorted(state.channels)
+    ]
+    return Subscriptions(items=items)

@@ -8,7 +8,7 @@ from litestar import Controller, delete, get, post, put
 from litestar.params import JSONBody, PathParameter
 from msgspec import Meta
 
-from emporium.application import promotions
+from emporium.application import coupons, promotions
 from emporium.domain.base import MAX_AMOUNT, Money
 from emporium.domain.promotion import (
     MAX_SKUS,
@@ -87,7 +87,7 @@ class NewPromotion(Body, frozen=True, kw_only=True):
 
 
 class PromotionView(msgspec.Struct, frozen=True, kw_only=True):
-    """A code, what it does, and whether staff have ended it."""
+    """A code, what it does, whether staff have ended it, and how many orders use it (failed ones do not count)."""
 
     code: str
     name: str
@@ -104,6 +104,7 @@ class PromotionView(msgspec.Struct, frozen=True, kw_only=True):
     per_customer: int | None
     combinable: bool
     ended: bool
+    uses: int
     created_at: datetime
     changed_at: datetime
 
@@ -124,7 +125,8 @@ class PromotionController(Controller):
         known = await _all(request)
         found = sorted((code, one) for code, one in known.items() if code > after)[: limit + 1]
         page = page_of(found, limit, lambda row: (row[0],))
-        return tagged(request, listing(request, page, lambda row: _view(*row)))
+        uses = await coupons.uses(request.services.shop.logs["ordering"], [code for code, _ in page.items])
+        return tagged(request, listing(request, page, lambda row: _view(*row, uses[row[0]])))
 
     @post("/", status_code=201, opt={"idempotent": True})
     async def create(self, request: Request, data: JSONBody[NewPromotion]) -> Reply[PromotionView]:
@@ -134,7 +136,7 @@ class PromotionController(Controller):
         command = CreatePromotion(code=code, promotion=_promotion(data.promotion), at=shop.clock.now())
 
         def answer(after: PromotionsState) -> Answer:
-            return Answer.of(_view(code, after.by_code[code]), location=f"/api/v1/admin/promotions/{code}")
+            return Answer.of(_view(code, after.by_code[code], 0), location=f"/api/v1/admin/promotions/{code}")
 
         return await once(
             request,
@@ -151,7 +153,7 @@ class PromotionController(Controller):
         known = (await _all(request)).get(exact)
         if known is None:
             raise NO_SUCH_PROMOTION(code=exact)
-        return tagged(request, _view(exact, known))
+        return tagged(request, await _with_uses(request, exact, known))
 
     @put("/{code:str}")
     async def change(self, request: Request, code: PromotionCode, data: JSONBody[Offer]) -> Reply[PromotionView]:
@@ -176,15 +178,19 @@ async def _carried_out(request: Request, command: ChangePromotion | EndPromotion
     session = await request.customer()
     cause = request.cause(actor_of(session), promotions_id())
     after, _ = await promotions.carry_out(request.services.shop, command, cause)
-    return Reply.of(_view(code, after.by_code[code]))
+    return Reply.of(await _with_uses(request, code, after.by_code[code]))
 
 
 def _promotion(offer: Offer) -> Promotion:
     return msgspec.convert(msgspec.to_builtins(offer), Promotion)
 
 
-def _view(code: str, known: Known) -> PromotionView:
+async def _with_uses(request: Request, code: str, known: Known) -> PromotionView:
+    return _view(code, known, (await coupons.uses(request.services.shop.logs["ordering"], [code]))[code])
+
+
+def _view(code: str, known: Known, uses: int) -> PromotionView:
     fields = {name: getattr(known.promotion, name) for name in known.promotion.__struct_fields__}
     return PromotionView(
-        code=code, ended=known.ended, created_at=known.created_at, changed_at=known.changed_at, **fields
+        code=code, ended=known.ended, uses=uses, created_at=known.created_at, changed_at=known.changed_at, **fields
     )

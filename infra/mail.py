@@ -1,9 +1,10 @@
 """E-mail by SMTP: a few connections that stay open, one message at a time on each, and what became of it."""
 
 import asyncio
+from collections.abc import Callable
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.utils import formatdate, parseaddr
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 from uuid import UUID
@@ -25,7 +26,7 @@ class SmtpSender:
     Args:
         url: `smtp://[user:password@]host[:port]` (STARTTLS where the server offers it; `?starttls=never` or
             `=always`), or `smtps://…` for TLS from the beginning.
-        sender: who writes, `Name <address>`.
+        sender: who writes at this moment: name and address.
         timeout: seconds for each step of the conversation.
 
     Raises ValueError for another kind of URL.
@@ -33,7 +34,14 @@ class SmtpSender:
 
     name = "smtp"
 
-    def __init__(self, url: str, sender: str, *, timeout: float = _TIMEOUT, connections: int = _CONNECTIONS) -> None:
+    def __init__(
+        self,
+        url: str,
+        sender: Callable[[], tuple[str, str]],
+        *,
+        timeout: float = _TIMEOUT,
+        connections: int = _CONNECTIONS,
+    ) -> None:
         parts = urlsplit(url)
         starttls = parse_qs(parts.query).get("starttls", ["auto"])[0]
         if parts.scheme not in ("smtp", "smtps") or not parts.hostname or starttls not in _STARTTLS:
@@ -54,7 +62,7 @@ class SmtpSender:
         """See the port."""
         import aiosmtplib
 
-        mail = message(key, self._sender, to, letter, unsubscribe)
+        mail = _written(key, self._sender(), to, letter, unsubscribe)
         async with self._slots:
             client = None
             try:
@@ -119,9 +127,17 @@ def _said(code: int) -> str:
     return f"the mail server answered {code}"
 
 
-def message(key: UUID, sender: str, to: str, letter: Letter, unsubscribe: str | None) -> EmailMessage:
+def _written(key: UUID, sender: tuple[str, str], to: str, letter: Letter, unsubscribe: str | None) -> EmailMessage:
+    """The mail. Raises Undelivered where a header cannot be written."""
+    try:
+        return message(key, sender, to, letter, unsubscribe)
+    except ValueError as odd:
+        raise Undelivered(f"the message cannot be written: {type(odd).__name__}", permanent=True) from None
+
+
+def message(key: UUID, sender: tuple[str, str], to: str, letter: Letter, unsubscribe: str | None) -> EmailMessage:
     """The letter as a mail with both forms. Raises ValueError where a header cannot be written."""
-    name, address = parseaddr(sender)
+    name, address = sender
     mail = EmailMessage()
     mail["Subject"] = letter.subject
     mail["From"] = Address(display_name=name, addr_spec=address)

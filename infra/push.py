@@ -1,6 +1,7 @@
 """SMS and push messages through Apprise, in a few threads of their own: its services are called synchronously."""
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 from urllib.parse import quote
@@ -19,13 +20,15 @@ class AppriseSender:
 
     Args:
         url: the service's Apprise URL, in which `{to}` stands for the phone number or device.
-        shop: the title of the messages.
+        shop: the title of the messages at this moment.
         timeout: seconds after which a call counts as failed.
     """
 
     name = "apprise"
 
-    def __init__(self, url: str, shop: str, *, timeout: float = _TIMEOUT, threads: int = _THREADS) -> None:
+    def __init__(
+        self, url: str, shop: Callable[[], str], *, timeout: float = _TIMEOUT, threads: int = _THREADS
+    ) -> None:
         self._url = url
         self._shop = shop
         self._timeout = timeout
@@ -51,7 +54,7 @@ class AppriseSender:
         service = Apprise()
         if not service.add(self._url.replace("{to}", quote(to, safe=""))):
             return False
-        return bool(service.notify(body=text, title=self._shop))
+        return bool(service.notify(body=text, title=self._shop()))
 
     def close(self) -> None:
         """Waits for nothing."""

@@ -166,6 +166,13 @@ class PgEventLog:
         rows = await self._database.query(f"SELECT owner FROM public.{self.name}_claims WHERE scope = %b", [scope])
         return [owner for (owner,) in rows]
 
+    async def counted(self, names: Sequence[str]) -> dict[str, int]:
+        """See the port."""
+        rows = await self._database.query(
+            f"SELECT name, value FROM public.{self.name}_counters WHERE name = ANY(%b)", [list(names)]
+        )
+        return dict.fromkeys(names, 0) | dict(rows)
+
     # --- loading -----------------------------------------------------------------------------------
 
     async def load(self, aggregate: Aggregate[S], stream: UUID, *, fresh: bool = False) -> tuple[S | None, int]:

@@ -112,7 +112,10 @@ async def test_staff_choose_to_hear_of_low_stock(house: House) -> None:
     keeper = await house.staff("warehouse")
     me = str(await house.customer_id(keeper))
     answer = await keeper.call("PUT", "/api/v1/notifications/subscriptions", {"channels": ["push", "email"]})
-    assert answer.json()["items"] == [{"staff_id": me, "channels": ["email", "push"]}]
+    assert answer.json()["items"] == [{"staff_id": me, "channels": ["email", "push"], "skus": []}]
+    some = {"channels": ["email"], "skus": ["TEA", "MUG", "TEA"]}
+    answer = await keeper.call("PUT", "/api/v1/notifications/subscriptions", some)
+    assert answer.json()["items"] == [{"staff_id": me, "channels": ["email"], "skus": ["MUG", "TEA"]}]
     wrong = await keeper.call("PUT", "/api/v1/notifications/subscriptions", {"channels": ["pigeon"]})
     assert wrong.json()["errors"][0]["pointer"] == "/channels/0"
     await keeper.call("PUT", "/api/v1/notifications/subscriptions", {"channels": []})

@@ -445,6 +445,11 @@ async def test_a_customer_uses_a_code_as_often_as_one_may(house: House) -> None:
         answer = await caller.check_out(email=email)
         assert answer.status_code == wanted, answer.text
     assert answer.json()["discount"]["amount"] == 35
+    await promote(house, "OTHER")
+    staff = await house.staff("catalog_manager")
+    listed = (await staff.get("/admin/promotions")).json()["items"]
+    assert {one["code"]: one["uses"] for one in listed} == {"ONCE": 3, "OTHER": 0}
+    assert (await staff.get("/admin/promotions/once")).json()["uses"] == 3
 
 
 @pytest.fixture
@@ -475,8 +480,11 @@ async def test_an_order_that_fails_or_is_cancelled_gives_its_use_back(selling: H
     await other.add("MUG")
     await other.post("/cart/coupons", {"code": "LAST"})
     assert (await other.check_out()).json()["type"] == "/problems/coupon_used_up"
+    staff = await house.staff("catalog_manager")
+    assert (await staff.get("/admin/promotions/LAST")).json()["uses"] == 1
     await customer.post(f"/orders/{number}/cancel", {})
     await house.order_is(customer, number, "cancelled")
+    assert (await staff.get("/admin/promotions/LAST")).json()["uses"] == 0
     assert (await other.check_out()).status_code == 202
 
 

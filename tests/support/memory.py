@@ -130,6 +130,9 @@ class MemoryLog:
     async def claims(self, scope: str) -> list[UUID]:
         return [owner for (held, _), owner in self.held.items() if held == scope]
 
+    async def counted(self, names: Sequence[str]) -> dict[str, int]:
+        return {name: self.counters.get(name, 0) for name in names}
+
     async def load(self, aggregate: Aggregate[S], stream: UUID, *, fresh: bool = False) -> tuple[S | None, int]:
         state: S | None = None
         events = self.streams.get(stream, [])

@@ -24,6 +24,7 @@ from emporium.domain.customer import (
     VerifyEmail,
 )
 from emporium.domain.order import Agreement, OrderLine, PlaceOrder, RequestCancellation
+from emporium.domain.shop_settings import Changes, ChangeShopSettings
 from emporium.domain.stock import SetLowStockMark
 from emporium.domain.subscription import SubscribeStaff
 from emporium.infra.clock import SystemClock
@@ -162,13 +163,18 @@ async def test_personal_data_stays_out_of_the_log(database: str, folder: Path) -
             assert not [row for row in rows if b"ada@" in row[0] or b"King" in row[0]]
 
 
-async def test_the_language_is_the_orders(database: str, folder: Path) -> None:
+async def test_the_language_is_the_orders_and_the_sender_the_shops(database: str, folder: Path) -> None:
     with MailServer() as server:
         async with telling(database, folder, smtp_url=server.url) as saga:
+            sender = Changes(sender_name="Tea, Mugs & more", sender_email="hello@tea.example")
+            await saga.shop.execute(ChangeShopSettings(changes=sender, at=saga.shop.clock.now()), PERSON)
             await place(saga, language="de")
             [sent] = await told(saga, "order_created")
             assert sent.language == "de"
-        assert "Wir haben Ihre Bestellung" in server.mails[0]["Subject"]
+        [mail] = server.mails
+        assert "Wir haben Ihre Bestellung" in mail["Subject"]
+        assert mail["From"].addresses[0].display_name == "Tea, Mugs & more", "as staff have set it"
+        assert mail["From"].addresses[0].addr_spec == "hello@tea.example"
 
 
 async def test_without_a_mail_server_the_outbox_has_each_message_once(database: str, folder: Path) -> None:
@@ -385,8 +391,9 @@ async def test_low_stock_is_told_to_the_staff_who_asked_for_it(database: str, fo
     with MailServer() as server:
         async with telling(database, folder, smtp_url=server.url) as saga:
             await saga.stock(LON={"MUG": 5})
-            keeper, other = await register(saga, "warehouse"), await register(saga, "warehouse")
-            await saga.shop.execute(SubscribeStaff(staff_id=keeper, channels=("email",)), PERSON)
+            keeper, other, tea = [await register(saga, "warehouse") for _ in range(3)]
+            await saga.shop.execute(SubscribeStaff(staff_id=tea, channels=("email",), skus=("TEA",)), PERSON)
+            await saga.shop.execute(SubscribeStaff(staff_id=keeper, channels=("email",), skus=("MUG",)), PERSON)
             await saga.shop.execute(SetLowStockMark(sku="MUG", warehouse="LON", mark=3), PERSON)
             await place(saga)
             [sent] = await told(saga, "stock_low")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import psycopg
 
-from emporium.application import erasure, webhooks
+from emporium.application import erasure, watches, webhooks
 from emporium.application.effects import Effects
 from emporium.application.housekeeping import Chore, Housekeeping
 from emporium.application.notifications import NAME as NOTIFICATIONS
@@ -110,6 +110,7 @@ __all__ = [
     "restored",
     "rewrap_keys",
     "silent_managers",
+    "watcher",
     "webhook_addresses",
     "webhook_caller",
 ]
@@ -452,6 +453,7 @@ async def notifier(opened: Opened, *, name: str, ttl: float = 5.0) -> AsyncItera
                 shop.clock,
                 shop.schedule,
                 channels=channels,
+                terms=shop.terms,
                 outbox=EMAIL not in senders,
                 traces=shop.traces,
             )
@@ -466,11 +468,24 @@ def silent_managers(shop: Shop, *, name: str) -> list[ProcessManager]:
     """Pass over all events without telling anybody, for a playback of history."""
     tell = [NoticeFollower(shop.logs, log, shop.clock, shop.schedule, silent=True) for log in UPSTREAMS]
     call = [webhooks.WebhookFollower(shop.logs, log, shop.clock, shop.schedule, silent=True) for log in webhooks.LOGS]
+    watch = [watches.WatchFollower(shop.logs, log, shop.clock, shop.schedule, silent=True) for log in watches.UPSTREAMS]
     log, lease = shop.logs[NOTIFICATIONS], shop.leases[NOTIFICATIONS]
+    accounts = shop.logs["accounts"]
     return [
         ProcessManager(NOTIFICATIONS, tell, TaskRunner(log, {}, shop.clock, shop.schedule), lease, name),
         ProcessManager(webhooks.NAME, call, TaskRunner(log, {}, shop.clock, shop.schedule), lease, name),
+        ProcessManager(
+            watches.NAME, watch, TaskRunner(accounts, {}, shop.clock, shop.schedule), shop.leases["accounts"], name
+        ),
     ]
+
+
+def watcher(shop: Shop, *, name: str, ttl: float = 5.0) -> ProcessManager:
+    """What notices that something which customers watch has happened; `name` is this process in the leases."""
+    followers = [watches.WatchFollower(shop.logs, log, shop.clock, shop.schedule) for log in watches.UPSTREAMS]
+    performing = watches.performers(shop) | {one.later_kind: one.again for one in followers}
+    tasks = TaskRunner(shop.logs["accounts"], performing, shop.clock, shop.schedule, shop.traces)
+    return ProcessManager(watches.NAME, followers, tasks, shop.leases["accounts"], name, ttl)
 
 
 def webhook_addresses(opened: Opened) -> HttpWebhooks:

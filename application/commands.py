@@ -8,7 +8,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from emporium.application.coupons import give_back
-from emporium.application.ports import Meta, Task
+from emporium.application.ports import Claim, Meta, Task
 from emporium.application.schedules import delivery_task, message_task
 from emporium.application.work import Work
 from emporium.domain import (
@@ -29,6 +29,7 @@ from emporium.domain import (
     stock,
     subscription,
     warehouse,
+    watch,
     webhook,
     webhook_delivery,
 )
@@ -60,10 +61,11 @@ from emporium.domain.shop_settings import SHOP_SETTINGS, shop_settings_id
 from emporium.domain.stock import STOCK, ReleaseUnits, ReserveUnits, ShipUnits, TakeBackUnits, stock_id_of
 from emporium.domain.subscription import SUBSCRIPTIONS, subscriptions_id
 from emporium.domain.warehouse import WAREHOUSES, Warehouse, warehouses_id
+from emporium.domain.watch import BACK_IN_STOCK, WATCHES, WatchAdded, WatchMet, WatchRemoved, watches_id
 from emporium.domain.webhook import WEBHOOKS, webhooks_id
 from emporium.domain.webhook_delivery import DELIVERY, Delivery, delivery_id_of
 
-__all__ = ["HANDLERS", "ROUTES", "Announce", "Deliver", "ReserveOrder", "handle", "log_of"]
+__all__ = ["HANDLERS", "ROUTES", "Announce", "Deliver", "ReserveOrder", "handle", "log_of", "watch_scope"]
 
 
 class ReserveOrder(Command, frozen=True, kw_only=True):
@@ -461,6 +463,21 @@ async def _on_delivery(work: Work, command: Any, cause: Meta) -> None:
     work.decide(DELIVERY, stream, command, cause)
 
 
+def watch_scope(sku: str, kind: str) -> str:
+    """The scope of the claims by which those are found who watch a SKU."""
+    return f"watch {kind} {sku}"
+
+
+async def _watch(work: Work, command: Any, cause: Meta) -> None:
+    stream = watches_id(command.customer_id)
+    await work.load(WATCHES, stream)
+    for event in work.decide(WATCHES, stream, command, cause):
+        ended = isinstance(event, WatchRemoved) or (isinstance(event, WatchMet) and event.kind == BACK_IN_STOCK)
+        if ended or isinstance(event, WatchAdded):
+            scope, who = watch_scope(command.sku, command.kind), command.customer_id
+            work.unit.claims.append(Claim(scope, who.bytes, who, release=ended))
+
+
 HANDLERS: Final[dict[type[Command], tuple[str, Handler]]] = {
     ReserveOrder: ("inventory", _reserve_order),
     ReleaseReservation: ("inventory", _release),
@@ -476,6 +493,9 @@ HANDLERS: Final[dict[type[Command], tuple[str, Handler]]] = {
     Deliver: ("notifications", _deliver),
     webhook_delivery.RecordDelivered: ("notifications", _on_delivery),
     webhook_delivery.RecordDeliveryFailure: ("notifications", _on_delivery),
+    watch.AddWatch: ("accounts", _watch),
+    watch.RemoveWatch: ("accounts", _watch),
+    watch.MeetWatch: ("accounts", _watch),
 }
 """The commands that touch several streams of one log, or streams that may not have begun."""
 

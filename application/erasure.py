@@ -5,7 +5,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from emporium.application import guest_orders, payment_methods
+from emporium.application import guest_orders, payment_methods, watches
 from emporium.application.commands import handle
 from emporium.application.ports import Claim, Meta
 from emporium.application.shop import Shop
@@ -47,6 +47,7 @@ async def erase(shop: Shop, sessions: Sessions, *, customer_id: UUID, reason: st
     meta = replace(cause, correlation=str(customer_id))
 
     async def handler(work: Work) -> None:
+        await watches.end_all(work, customer_id, meta)
         await handle(work, EraseCustomer(customer_id=customer_id, reason=reason), meta)
         work.unit.claims.extend(released)
 

@@ -41,7 +41,7 @@ from emporium.application.schedules import MESSAGE
 from emporium.application.shop import Offers, Shop
 from emporium.application.terms import Terms
 from emporium.application.work import Committed, Schedule, Work
-from emporium.domain import cart, customer, invitation, order, payment, shipment, stock
+from emporium.domain import cart, customer, invitation, order, payment, shipment, stock, watch
 from emporium.domain.base import Event, Money, Sealed
 from emporium.domain.cart import CART, cart_id_of
 from emporium.domain.customer import ACTIVE, CUSTOMER, ChangePreferences, CustomerState
@@ -110,14 +110,14 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
             be told. By other channels an order's news are the topic `orders`.
         facts: what of the event the message needs beside the order or account.
         when: whether this very event makes it.
-        after: how long after the event it is sent.
+        delayed: it is sent as long after the event as the shop's settings say for reviews.
     """
 
     kind: str
     topic: str | None = None
     facts: Callable[[Any], dict[str, str]] = _nothing
     when: Callable[[Any], bool] = _always
-    after: timedelta = timedelta(0)
+    delayed: bool = False
 
 
 def _parcel(event: shipment.OrderShipped) -> dict[str, str]:
@@ -143,6 +143,17 @@ def _level(event: stock.StockLevelLow) -> dict[str, str]:
     }
 
 
+def _met(event: watch.WatchMet) -> dict[str, str]:
+    facts = {"sku": event.sku}
+    if event.price is not None and event.previous is not None:
+        facts |= {
+            "amount": str(event.price.amount),
+            "was": str(event.previous.amount),
+            "currency": event.price.currency,
+        }
+    return facts
+
+
 NOTICES: Final[Mapping[type[Event], tuple[Notice, ...]]] = {
     order.OrderCreated: (Notice(kind="order_created"),),
     order.OrderConfirmed: (Notice(kind="order_confirmed", topic="orders"),),
@@ -154,9 +165,13 @@ NOTICES: Final[Mapping[type[Event], tuple[Notice, ...]]] = {
     shipment.ParcelDelivered: (
         Notice(kind="order_delivered", topic="orders", facts=lambda event: {"parcel": str(event.parcel)}),
     ),
-    shipment.OrderFulfilled: (Notice(kind="review_invitation", topic="reviews", after=timedelta(days=7)),),
+    shipment.OrderFulfilled: (Notice(kind="review_invitation", topic="reviews", delayed=True),),
     stock.StockLevelLow: (Notice(kind="stock_low", facts=_level),),
     cart.CartAbandoned: (Notice(kind="cart_left", topic="reminders"),),
+    watch.WatchMet: (
+        Notice(kind="back_in_stock", topic="watched", facts=_met, when=lambda event: event.kind == watch.BACK_IN_STOCK),
+        Notice(kind="price_drop", topic="watched", facts=_met, when=lambda event: event.kind == watch.PRICE_DROP),
+    ),
     customer.EmailVerificationRequested: (Notice(kind="email_verification"),),
     customer.PasswordResetRequested: (Notice(kind="password_reset"),),
     customer.PasswordChanged: (Notice(kind="password_changed"),),
@@ -179,12 +194,15 @@ def topic_of(kind: str, channel: str) -> str | None:
     return _TOPIC_OF.get(kind) if channel == EMAIL else _TOPIC_OF.get(kind) or "orders"
 
 
-def announcements(recorded: Recorded, subscribers: SubscriptionsState, channels: Sequence[str]) -> list[Announce]:
+def announcements(
+    recorded: Recorded, subscribers: SubscriptionsState, channels: Sequence[str], delay: timedelta
+) -> list[Announce]:
     """The messages that an event makes. Pure.
 
     Args:
         subscribers: staff who want to hear of low stock.
         channels: those by which customers can be reached, `email` first.
+        delay: from an order's arrival to the invitation to review it.
     """
     event: Any = recorded.event
     made: list[Announce] = []
@@ -213,7 +231,7 @@ def announcements(recorded: Recorded, subscribers: SubscriptionsState, channels:
                 customer_id=customer_id,
                 facts=facts,
             )
-            made.append(Announce(about=about, due=recorded.at + notice.after))
+            made.append(Announce(about=about, due=recorded.at + delay if notice.delayed else recorded.at))
     return made
 
 
@@ -259,6 +277,7 @@ class NoticeFollower(LogFollower):
     Args:
         logs: all of them; `log` is the name of the one that it follows.
         channels: see `announcements`.
+        terms: how long after an order's arrival its buyer is invited to review it.
         outbox: no mail server is set: what is to be mailed about an order goes into the outbox at once.
         silent: passes over all events without a message, as an import of history wants it.
     """
@@ -271,6 +290,7 @@ class NoticeFollower(LogFollower):
         schedule: Schedule,
         *,
         channels: Sequence[str] = (EMAIL,),
+        terms: Terms | None = None,
         outbox: bool = False,
         silent: bool = False,
         pace: float = PACE,
@@ -282,6 +302,7 @@ class NoticeFollower(LogFollower):
         self._accounts = logs["accounts"]
         self._schedule = schedule
         self._channels = channels
+        self._terms = terms or Terms()
         self._outbox = outbox
         self._silent = silent
         self._pace = pace
@@ -307,7 +328,8 @@ class NoticeFollower(LogFollower):
     async def _react(self, events: Sequence[Recorded], tracking: Tracking, aside: Sequence[Task] = ()) -> list[Task]:
         stale: frozenset[UUID] | None = frozenset()
         subscribers = await self._subscribers(events)
-        announced = [(one, command) for one in events for command in self._announced(one, subscribers)]
+        delay = await self._delay(events)
+        announced = [(one, command) for one in events for command in self._announced(one, subscribers, delay)]
         if self._outbox:
             announced = await self._kept(announced)
         while True:
@@ -324,10 +346,10 @@ class NoticeFollower(LogFollower):
                 continue
             return work.unit.tasks
 
-    def _announced(self, recorded: Recorded, subscribers: SubscriptionsState) -> list[Announce]:
+    def _announced(self, recorded: Recorded, subscribers: SubscriptionsState, delay: timedelta) -> list[Announce]:
         if self._clock.now() - recorded.at > NEWS:
             return []
-        return announcements(recorded, subscribers, self._channels)
+        return announcements(recorded, subscribers, self._channels, delay)
 
     async def _kept(self, announced: Sequence[tuple[Recorded, Announce]]) -> list[tuple[Recorded, Announce]]:
         """The same, with the outcome of mails about orders, which need no server to be known."""
@@ -369,12 +391,18 @@ class NoticeFollower(LogFollower):
         state, _ = await self.log.load(SUBSCRIPTIONS, subscriptions_id(), fresh=True)
         return state or SubscriptionsState()
 
+    async def _delay(self, events: Sequence[Recorded]) -> timedelta:
+        if not any(notice.delayed for one in events for notice in NOTICES[type(one.event)]):
+            return timedelta(0)
+        return timedelta(days=(await self._terms.recent(self._ordering)).review_days)
+
     async def again(self, task: Task) -> Finished | Retry | Park:
         """See `LogFollower`: an event that could not be read before."""
         [recorded], _ = await self.upstream.read(int(task.data["position"]) - 1, 1)
         if type(recorded.event) not in self._types:
             return Finished()
-        return Finished(self._announced(recorded, await self._subscribers([recorded])))
+        subscribers, delay = await self._subscribers([recorded]), await self._delay([recorded])
+        return Finished(self._announced(recorded, subscribers, delay))
 
 
 _NOBODY: Final = Meta("", "", "system")
@@ -494,6 +522,8 @@ class Composer:
             return await self._of_order(about, about.order_id, reveal)
         if about.kind == "cart_left":
             return await self._of_cart(about)
+        if about.kind in ("back_in_stock", "price_drop"):
+            return await self._of_watch(about)
         if about.log == "accounts":
             return await self._of_account(about, reveal)
         return await self._of_staff(about)
@@ -570,6 +600,14 @@ class Composer:
         ]
         return self._composed(about, to, account.language, {"cart": {"lines": lines}}, self._way_out(about, account))
 
+    async def _of_watch(self, about: About) -> Composed:
+        """What a customer watched has happened."""
+        account, to = await self._wanted(about)
+        sku = about.facts["sku"]
+        offer = (await self._offers.offers([sku], about.facts.get("currency", "GBP"))).get(sku)
+        values = {"title": sku if offer is None else offer.title}
+        return self._composed(about, to, account.language, values, self._way_out(about, account))
+
     async def _wanted(self, about: About) -> tuple[CustomerState, str]:
         """The account that a message which it can refuse is for, and where it goes. Raises Unsendable."""
         account = None if about.customer_id is None else await self._account(about.customer_id)
@@ -597,6 +635,8 @@ class Composer:
         facts: dict[str, Any] = dict(about.facts)
         if "amount" in facts:
             facts["amount"] = Money(int(facts["amount"]), facts["currency"])
+        if "was" in facts:
+            facts["was"] = Money(int(facts["was"]), facts["currency"])
         common = {"facts": facts, "shop": self.sender[0], "url": self._public_url, "unsubscribe": unsubscribe}
         letter = self.letters.write(about.kind, language, {**common, **values})
         return Composed(to=to, language=language, letter=letter, unsubscribe=unsubscribe)
@@ -687,9 +727,10 @@ SAMPLE: Final[Mapping[str, Any]] = {
     "order_token": HIDDEN,
     "facts": {
         "parcel": "1", "of": "2", "carrier": "sandbox", "tracking_number": "SB123456789",
-        "tracking_url": "https://track.example/SB123456789", "amount": _gbp(500), "currency": "GBP",
+        "tracking_url": "https://track.example/SB123456789", "amount": _gbp(500), "was": _gbp(750), "currency": "GBP",
         "sku": "MUG-01-BLUE", "warehouse": "LON", "available": "3", "mark": "5",
     },
+    "title": "Blue mug",
     "cart": {"lines": [{"title": "Blue mug", "quantity": 2}]},
     "link": "https://shop.example/account/…",
     "token": HIDDEN,

@@ -9,18 +9,21 @@ import msgspec
 
 from emporium.application.ports import Meta, NewEvent, Task
 from emporium.application.work import Schedule
-from emporium.domain import cart, notification, order, payment, shipment, webhook, webhook_delivery
+from emporium.domain import cart, notification, order, payment, shipment, watch, webhook, webhook_delivery
 from emporium.domain.base import State, stream_id
 from emporium.domain.notification import About, notification_id_of
 from emporium.domain.webhook_delivery import Delivery, delivery_id_of
 
-__all__ = ["ASKING", "MESSAGE", "REPLAY", "WEBHOOK", "TimeLimits", "delivery_task", "message_task", "scheduler"]
+__all__ = ["ASKING", "LOOK", "MESSAGE", "REPLAY", "WEBHOOK", "TimeLimits", "delivery_task", "message_task", "scheduler"]
 
 MESSAGE: Final = "effect.message"
 """The kind of the tasks that send a message."""
 
 WEBHOOK: Final = "effect.webhook"
 """The kind of the tasks that deliver a webhook."""
+
+LOOK: Final = "timer.watch"
+"""The kind of the tasks that look once more after a watch was set."""
 
 REPLAY: Final = "effect.webhook_replay"
 """The kind of the tasks that make deliveries of a log's past."""
@@ -48,6 +51,10 @@ class TimeLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 ASKING: Final = timedelta(seconds=3)
 """Between two questions whether the customer has done what the provider wants; webhooks tell sooner."""
+
+
+LOOKING: Final = timedelta(seconds=5)
+"""From a watch to the look at what came in while it was set."""
 
 
 def _task(new: NewEvent, kind: str, stream: UUID, after: timedelta, part: object = "", **data: Any) -> Task:
@@ -171,6 +178,10 @@ def scheduler(
         known = stream_id("task", REPLAY, event.replay_id)
         yield Task(known, REPLAY, new.at, new.stream, msgspec.to_builtins(event), cause)
 
+    def look(new: NewEvent, event: watch.WatchAdded, _: State | None) -> Iterable[Task]:
+        data = {"customer_id": str(event.customer_id), "product_id": str(event.product_id)}
+        yield _task(new, LOOK, new.stream, LOOKING, new.version, sku=event.sku, watched=event.kind, **data)
+
     table: Final[dict[type, Callable[[NewEvent, Any, State | None], Iterable[Task]]]] = {
         payment.PaymentRequested: charge,
         payment.PaymentActionRequired: act,
@@ -194,6 +205,7 @@ def scheduler(
         webhook_delivery.WebhookFailed: delivery,
         webhook_delivery.WebhookAskedFor: delivery,
         webhook.WebhookReplayRequested: replay,
+        watch.WatchAdded: look,
     }
 
     def schedule(new: NewEvent, before: State | None) -> Iterable[Task]:

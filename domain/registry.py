@@ -22,6 +22,7 @@ from emporium.domain.shop_settings import SHOP_SETTINGS
 from emporium.domain.stock import STOCK
 from emporium.domain.subscription import SUBSCRIPTIONS
 from emporium.domain.warehouse import WAREHOUSES
+from emporium.domain.watch import WATCHES
 from emporium.domain.webhook import WEBHOOKS
 from emporium.domain.webhook_delivery import DELIVERY
 
@@ -58,6 +59,7 @@ AGGREGATES: Final[tuple[Aggregate[Any], ...]] = (
     DELIVERY,
     INVITATION,
     API_KEY,
+    WATCHES,
 )
 
 SCHEMAS: Final[dict[type[Event], int]] = {}

@@ -9,7 +9,7 @@ import msgspec
 from litestar import Controller, get, post
 from litestar.params import JSONBody
 
-from emporium.application import accounts, addresses, erasure, guest_orders, payment_methods
+from emporium.application import accounts, addresses, erasure, guest_orders, payment_methods, watches
 from emporium.application.ports import Recorded, Vault
 from emporium.domain.base import Sealed
 from emporium.domain.cart import cart_id_of
@@ -17,6 +17,7 @@ from emporium.domain.customer import CUSTOMER
 from emporium.domain.order import ORDER, TERMINAL
 from emporium.domain.payment import payment_id_of
 from emporium.domain.shipment import shipment_id_of
+from emporium.domain.watch import watches_id
 from emporium.http import browsers
 from emporium.http.account import GivenPassword
 from emporium.http.account_security import prove
@@ -25,6 +26,7 @@ from emporium.http.bodies import Body
 from emporium.http.problems import KINDS
 from emporium.http.reply import Reply
 from emporium.http.request import Request, actor_of
+from emporium.http.watches import WatchView, watch_view
 from emporium.projections import order_history
 from emporium.projections.consistency import token_of
 from emporium.projections.order_history import ORDER_HISTORY
@@ -69,6 +71,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     preferences: dict[str, list[str]]
     addresses: list[addresses.SavedAddress]
     payment_methods: list[payment_methods.MethodView]
+    watches: list[WatchView]
     sessions: list[HeldSession]
     history: list[HeldEvent]
     cart: list[HeldEvent]
@@ -105,11 +108,14 @@ class DataController(Controller):
             preferences={channel: list(topics) for channel, topics in customer.preferences.items()},
             addresses=await addresses.book(shop, customer_id),
             payment_methods=await payment_methods.methods(shop, customer_id),
+            watches=[watch_view(one) for one in await watches.listed(shop, customer_id)],
             sessions=[
                 HeldSession(device=one.device, created_at=one.created_at, last_seen_at=one.last_seen_at)
                 for one in await request.services.sessions.list(customer_id)
             ],
-            history=await _events(request, "accounts", customer_id, *await erasure.invitations(shop, customer_id)),
+            history=await _events(
+                request, "accounts", customer_id, watches_id(customer_id), *await erasure.invitations(shop, customer_id)
+            ),
             cart=await _events(request, "ordering", cart_id_of(customer_id)),
             orders=[
                 HeldOrder(order_number=number, status=status, history=await _story(request, order_id))

@@ -37,6 +37,7 @@ from emporium.http.shipments import CarrierController, RefusedController, Shipme
 from emporium.http.shop_settings import ShopSettingsController
 from emporium.http.staff import StaffController
 from emporium.http.unsubscribe import UnsubscribeController
+from emporium.http.watches import WatchController
 from emporium.http.webhooks import WebhookController
 
 __all__ = ["create_app"]
@@ -50,6 +51,7 @@ _API: Final = (
             AccountController,
             SecurityController,
             BookController,
+            WatchController,
             DataController,
             StaffController,
             ProductController,

@@ -14,6 +14,7 @@ from emporium.application.bootstrap import (
     owner,
     process_managers,
     projections,
+    watcher,
     webhook_caller,
 )
 from emporium.application.ports import Restored
@@ -57,5 +58,6 @@ async def _work(settings: Settings) -> None:
             indexer(opened, name=owner()).run(),
             telling.run(),
             calling.run(),
+            watcher(opened.shop, name=owner()).run(),
             *(manager.run() for manager in managers),
         )

@@ -62,6 +62,8 @@ SENSIBLE: Final[tuple[tuple[str, str, Any, str | None], ...]] = (
     ("customer", "PUT /api/v1/account/addresses/{address_id}", HOME, None),
     ("customer", "DELETE /api/v1/account/addresses/{address_id}", None, None),
     ("customer", "POST /api/v1/account/addresses", HOME, "address_id"),
+    ("customer", "POST /api/v1/account/watches", {"sku": "POT", "kind": "price_drop"}, None),
+    ("customer", "DELETE /api/v1/account/watches/{sku}/{watch}", None, None),
     ("customer", "POST /api/v1/account/payment-methods", {"method": "pm_ok"}, "method_id"),
     ("customer", "PUT /api/v1/account/payment-methods/{method_id}/default", None, None),
     ("customer", "DELETE /api/v1/account/payment-methods/{method_id}", None, None),
@@ -203,6 +205,7 @@ async def _furnish(house: House) -> Fuzz:
         "product": ["mug", "tea"], "parcel": [1], "country": ["GB", "DE"], "currency": ["GBP"], "line": [1],
         "email": ["fuzz@example.org", "new@example.org"], "password": [PASSWORD], "shipping_address": [ADDRESS],
         "quantity": [1, 2], "payment_method": ["pm_ok"], "postcode": ["SW1Y 4JH"], "role": ["support"],
+        "watch": ["price_drop"],
     }  # fmt: skip
     shop = Fuzz(house, callers, known)
     for name, caller in callers.items():

@@ -19,6 +19,7 @@ from emporium.domain import (
     reservation,
     shipment,
     stock,
+    watch,
     webhook_delivery,
 )
 from emporium.domain.base import Event, Money, Sealed
@@ -318,6 +319,14 @@ def members(number: int) -> Iterator[Happening]:
         made = api_key.ApiKeyCreated(key_id=other, name=f"Key {number}", scopes=scopes, digest=b"", expires_at=at)
         events.append((other, made))
         events.append((other, api_key.ApiKeyRevoked(key_id=other, at=at)))
+    watched, what = watch.watches_id(who), {"customer_id": who, "sku": SKUS[0]}
+    for kind, price in ((watch.BACK_IN_STOCK, None), (watch.PRICE_DROP, pounds(250))):
+        begun = watch.WatchAdded(**what, product_id=other, kind=kind, price=price, after=number, at=at)
+        events.append((watched, begun))
+    events.append((watched, watch.WatchMet(**what, kind=watch.BACK_IN_STOCK, at=at)))
+    lower = {"price": pounds(200), "previous": pounds(250)}
+    events.append((watched, watch.WatchMet(**what, **lower, kind=watch.PRICE_DROP, at=at)))
+    events.append((watched, watch.WatchRemoved(**what, kind=watch.PRICE_DROP)))
     if number % 3 == 0:
         events.append((who, customer.CustomerErased(customer_id=who, reason="asked for it")))
     for step, (stream, event) in enumerate(events):

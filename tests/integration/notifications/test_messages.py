@@ -265,19 +265,29 @@ async def test_the_wishes_count_for_the_outbox_too(database: str, folder: Path) 
         assert no_mail.reason == "not_wanted"
 
 
-async def test_an_invitation_to_review_comes_a_week_later_to_customers_alone(database: str, folder: Path) -> None:
+async def test_an_invitation_to_review_comes_as_late_as_the_shop_says_to_customers_alone(
+    database: str, folder: Path
+) -> None:
     clock = Ahead()
     async with telling(database, folder, clock=clock) as saga:
         await saga.stock(LON={"MUG": 5})
         ada = await register(saga)
+        days = ChangeShopSettings(changes=Changes(review_days=4.0), at=clock.now())
+        await saga.shop.execute(days, PERSON)
         order_id, guests = await place(saga, customer_id=ada), await place(saga)
         await saga.becomes(order_id, "fulfilled")
         await saga.becomes(guests, "fulfilled")
         await told(saga, "order_delivered", 2)
         assert not [one for one in await outcomes(saga) if one.event.about.kind == "review_invitation"]  # type: ignore[attr-defined]
-        clock.by += timedelta(days=7, minutes=1)
+        clock.by += timedelta(days=4, minutes=1)
         [invited] = await told(saga, "review_invitation")
         assert invited.about.order_id == order_id
+        clock.by += timedelta(days=30)
+        await saga.shop.execute(RequestPasswordReset(
+            customer_id=ada, request_id=uuid4(), expires_at=clock.now() + timedelta(hours=1)
+        ), PERSON)  # fmt: skip
+        await told(saga, "password_reset")
+        assert len(await told(saga, "review_invitation")) == 1
 
 
 async def fill(saga: Saga, customer_id: UUID, sku: str = "MUG") -> UUID:
@@ -436,7 +446,7 @@ async def test_old_news_is_no_news(database: str, folder: Path) -> None:
 async def test_history_is_passed_over_in_silence(database: str, folder: Path) -> None:
     async with running(database, folder) as saga:
         await place(saga)
-        [manager, _] = bootstrap.silent_managers(saga.shop, name="import")
+        [manager, *_] = bootstrap.silent_managers(saga.shop, name="import")
         task = asyncio.create_task(manager.run())
         head = await saga.shop.logs["ordering"].head()
 

@@ -657,6 +657,8 @@ class Booked(msgspec.Struct, frozen=True):
         amount: negative for a refund.
         at: the business time.
         reference: the provider's id, that of an `Outcome`.
+        dispute: the bank took it for the cardholder (negative), or gave it back as the shop won (positive);
+            `reference` is the dispute's id.
     """
 
     key: str
@@ -664,13 +666,14 @@ class Booked(msgspec.Struct, frozen=True):
     amount: Money
     at: datetime
     reference: str = ""
+    dispute: bool = False
 
 
 class ProviderRecord(Protocol):
     """The provider's own record, to reconcile with."""
 
     def booked(self, since: datetime | None = None, until: datetime | None = None) -> AsyncIterator[Booked]:
-        """Charges whose money was taken, then refunds, of [since, until). Raises ProviderDown."""
+        """Charges whose money was taken, then refunds, of [since, until), and disputes. Raises ProviderDown."""
         ...
 
 

@@ -82,6 +82,7 @@ class _Dispute(msgspec.Struct):
 
 class _Source(msgspec.Struct):
     id: str
+    object: str = ""
     payment_intent: str | None = None
     metadata: dict[str, str] | None = None
 
@@ -450,6 +451,8 @@ def _booked(one: _Movement, at: datetime) -> Booked | None:
         )
     if one.type in ("refund", "payment_refund"):
         return Booked(metadata.get("key", ""), None, amount, at, source.id)
+    if one.type == "adjustment" and source.object == "dispute":
+        return Booked("", None, amount, at, source.id, dispute=True)
     return None
 
 

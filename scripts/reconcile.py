@@ -41,13 +41,18 @@ def told(outcome: Reconciliation) -> list[str]:
     for one in outcome.totals:
         ours = f"{one.our_payments} paid, {-one.our_refunds} given back"
         theirs = f"{one.their_payments} and {-one.their_refunds}"
+        if one.our_disputes or one.their_disputes:
+            ours += f", {-one.our_disputes} disputed"
+            theirs += f" and {-one.their_disputes}"
         lines.append(f"{one.currency} (minor units): {ours} by our events; {theirs} by the provider's record.")
     lines += [_line(one) for one in outcome.differences]
     count = len(outcome.differences)
     if count:
-        lines.append(f"{outcome.day}: {count} of {outcome.compared} payments and refunds differ.")
+        lines.append(f"{outcome.day}: {count} of {outcome.compared} payments, refunds and disputes differ.")
     else:
-        lines.append(f"{outcome.day}: all {outcome.compared} payments and refunds are the same on both sides.")
+        lines.append(
+            f"{outcome.day}: all {outcome.compared} payments, refunds and disputes are the same on both sides."
+        )
     return lines
 
 

@@ -102,8 +102,40 @@ async def test_every_kind_of_difference(books: Books) -> None:
         ("re_theirs_only", "unknown_here"),
     }
     text = "\n".join(told(outcome))
-    assert "5 of 5 payments and refunds differ" in text
+    assert "5 of 5 payments, refunds and disputes differ" in text
     assert "ours 1500 GBP, theirs 1501 GBP" in text
+
+
+def opened(order: UUID, dispute: str) -> Event:
+    return p.DisputeOpened(
+        payment_id=p.payment_id_of(order), order_id=order, dispute_id=dispute, amount=PRICE, reason="fraudulent"
+    )
+
+
+def closed(order: UUID, dispute: str, *, won: bool) -> Event:
+    return p.DisputeClosed(payment_id=p.payment_id_of(order), order_id=order, dispute_id=dispute, amount=PRICE, won=won)
+
+
+async def test_disputes_are_compared_in_both_directions(books: Books) -> None:
+    for name in ("lost", "won", "asked", "quiet", "only_ours"):
+        order = uuid4()
+        await books.ours(order, opened(order, f"dp_{name}"))
+        if name in ("lost", "won", "asked"):
+            await books.ours(order, closed(order, f"dp_{name}", won=name != "lost"))
+    for name in ("lost", "won", "quiet", "only_theirs"):
+        books.record.append(Booked("", None, PRICE * -1, NOON, f"dp_{name}", dispute=True))
+    books.record.append(Booked("", None, PRICE, NOON, "dp_won", dispute=True))
+    books.record.append(Booked("", None, PRICE, NOON, "dp_quiet", dispute=True))
+    outcome = await books.outcome()
+    assert {(found.reference, found.kind) for found in outcome.differences} == {
+        ("dp_only_ours", "unknown_there"),
+        ("dp_only_theirs", "unknown_here"),
+        ("dp_quiet/won", "unknown_here"),
+    }
+    [totals] = outcome.totals
+    assert (totals.our_disputes, totals.their_disputes) == (-4_500, -3_000)
+    assert (totals.our_refunds, totals.their_refunds, totals.our_payments, totals.their_payments) == (0, 0, 0, 0)
+    assert "4500 disputed" in told(outcome)[0]
 
 
 @pytest.mark.parametrize("later", [timedelta(seconds=1), timedelta(hours=20)])

@@ -212,7 +212,12 @@ def _provider(settings: Settings) -> "tuple[HttpProvider | StripeProvider, Notic
     """The payment provider, and who reads what it tells by itself. Stripe's SDK is loaded only where it is used."""
     at_once = settings.payment_capture == "at_once"
     if settings.payment_provider == "sandbox" or settings.stripe_api_key is None:
-        return HttpProvider(settings.provider_url or NOWHERE, capture=at_once), None
+        sandbox = HttpProvider(settings.provider_url or NOWHERE, capture=at_once)
+        if settings.sandbox_webhook_secret is None:
+            return sandbox, None
+        from emporium.infra.sandbox_notices import SandboxNotices
+
+        return sandbox, SandboxNotices(sandbox, settings.sandbox_webhook_secret)
     from emporium.infra.provider_stripe import StripeNotices, StripeProvider
 
     provider = StripeProvider(settings.stripe_api_key, base=settings.stripe_api_base, capture=at_once)

@@ -704,7 +704,9 @@ class BadNotice(Exception):  # noqa: N818
 
 
 class Notices(Protocol):
-    """Reads a provider's webhooks."""
+    """Reads a provider's webhooks. `name` is the provider's."""
+
+    name: str
 
     def read(self, body: bytes, signature: str, now: datetime) -> Notice | None:
         """The notice; None for one that says nothing which matters here. Raises BadNotice."""

@@ -249,22 +249,35 @@ class PaymentController(Controller):
 
         Events of kinds that do not matter here are received and forgotten.
         """
-        shop = request.services.shop
-        if shop.notices is None:
-            raise KINDS.not_found("This shop does not use Stripe.")
-        body = await request.body()
-        try:
-            notice = shop.notices.read(body, signature, shop.clock.now())
-        except BadNotice as bad:
-            raise KINDS.invalid_header(f"The webhook is not accepted: {bad}.") from bad
-        if notice is None:
-            return Reply.of(Received(changed=False))
-        try:
-            changed = await payments.receive(shop, notice, request.cause("system:provider", ""))
-        except ProviderDown as down:
-            # Stripe sends it again for days.
-            raise KINDS.unavailable(headers={"Retry-After": "60"}) from down
-        return Reply.of(Received(changed=changed))
+        return await _told(request, "stripe", signature)
+
+    @post("/webhooks/sandbox", status_code=200)
+    async def sandbox(
+        self,
+        request: Request,
+        signature: Annotated[str, HeaderParameter(name="Sandbox-Signature", max_length=2_000)],
+    ) -> Reply[Received]:
+        """What the sandbox tells by itself when a payment changes later, signed over the raw body like Stripe's."""
+        return await _told(request, "sandbox", signature)
+
+
+async def _told(request: Request, provider: str, signature: str) -> Reply[Received]:
+    shop = request.services.shop
+    if shop.notices is None or shop.notices.name != provider:
+        raise KINDS.not_found("This shop hears nothing of this provider.")
+    body = await request.body()
+    try:
+        notice = shop.notices.read(body, signature, shop.clock.now())
+    except BadNotice as bad:
+        raise KINDS.invalid_header(f"The webhook is not accepted: {bad}.") from bad
+    if notice is None:
+        return Reply.of(Received(changed=False))
+    try:
+        changed = await payments.receive(shop, notice, request.cause("system:provider", ""))
+    except ProviderDown as down:
+        # It is sent again, by Stripe for days.
+        raise KINDS.unavailable(headers={"Retry-After": "60"}) from down
+    return Reply.of(Received(changed=changed))
 
 
 def _summary(row: PaymentRow) -> PaymentSummary:

@@ -13,7 +13,7 @@ from emporium.domain.base import Money
 
 from .http_client import HttpClient
 
-__all__ = ["HttpProvider", "MonthTotals"]
+__all__ = ["HttpProvider", "Known", "MonthTotals", "order_named"]
 
 _OK: Final = 200
 _DECLINED: Final = 402
@@ -32,7 +32,9 @@ class MonthTotals(msgspec.Struct, frozen=True):
     refunded: int
 
 
-class _Known(msgspec.Struct):
+class Known(msgspec.Struct):
+    """A charge or refund as the sandbox shows it."""
+
     id: str
     key: str
     amount: int
@@ -51,14 +53,14 @@ class _Refusal(msgspec.Struct):
 
 
 class _Found(msgspec.Struct):
-    data: list[_Known]
+    data: list[Known]
     next: str | None = None
 
 
 _T = TypeVar("_T")
 
 _encode: Final = msgspec.json.Encoder().encode
-_known: Final = msgspec.json.Decoder(_Known)
+_known: Final = msgspec.json.Decoder(Known)
 _refusal: Final = msgspec.json.Decoder(_Refusal)
 _saved: Final = msgspec.json.Decoder(SavedMethod)
 _found: Final = msgspec.json.Decoder(_Found)
@@ -132,12 +134,12 @@ class HttpProvider:
         candidates = [charge for charge in found if charge.key == key] or [
             charge for status in _LIVE for charge in found if charge.status == status
         ]
-        return self._outcome(candidates[0]) if candidates else Outcome("unknown")
+        return self.outcome_of(candidates[0]) if candidates else Outcome("unknown")
 
     async def find_refund(self, key: str, reference: str) -> Outcome:
         """The refund with this key. Raises ProviderDown."""
         found = await self._find(f"/v1/refunds?key={quote(key)}&charge={quote(reference)}")
-        return next((self._outcome(refund) for refund in found if refund.key == key), Outcome("unknown"))
+        return next((self.outcome_of(refund) for refund in found if refund.key == key), Outcome("unknown"))
 
     async def summary(self) -> list[MonthTotals]:
         """The provider's own totals, by month and currency. Raises ProviderDown."""
@@ -158,7 +160,11 @@ class HttpProvider:
                     at = known.taken_at or known.at
                     if known.status == "succeeded" and at is not None:
                         yield Booked(
-                            known.key, _uuid(known.order), Money(sign * known.amount, known.currency), at, known.id
+                            known.key,
+                            order_named(known.order),
+                            Money(sign * known.amount, known.currency),
+                            at,
+                            known.id,
                         )
                 after = found.next
 
@@ -173,7 +179,7 @@ class HttpProvider:
             # An answer to another call must never pass for the answer to this one.
             if (known.key, known.amount, known.currency) != (key, amount.amount, amount.currency):
                 raise ProviderDown(f"the provider answered for {known.key!r} when asked for {key!r}")
-            return self._outcome(known)
+            return self.outcome_of(known)
         if status == _REFUSED:
             refusal = _decode(_refusal, body)
             # The key stands for another call: only asking the provider tells what has happened.
@@ -192,16 +198,17 @@ class HttpProvider:
         known = _decode(_known, body)
         if known.id != reference:
             raise ProviderDown(f"the provider answered for {known.id!r} when asked for {reference!r}")
-        return self._outcome(known)
+        return self.outcome_of(known)
 
-    def _outcome(self, known: _Known) -> Outcome:
+    def outcome_of(self, known: Known) -> Outcome:
+        """What a charge or refund means, as the sandbox shows it."""
         status = "succeeded" if known.status == "authorised" else known.status
         action = None
         if known.status == "requires_action":
             action = NextAction("redirect", None if known.action is None else self._base_url + known.action)
         return Outcome(status, known.id, known.code, captured=known.status == "succeeded", action=action)
 
-    async def _find(self, target: str) -> list[_Known]:
+    async def _find(self, target: str) -> list[Known]:
         return (await self._page(target)).data
 
     async def _page(self, target: str) -> _Found:
@@ -211,7 +218,8 @@ class HttpProvider:
         return _decode(_found, body)
 
 
-def _uuid(order: str | None) -> UUID | None:
+def order_named(order: str | None) -> UUID | None:
+    """The order of a charge; None where it is somebody else's."""
     try:
         return None if order is None else UUID(order)
     except ValueError:

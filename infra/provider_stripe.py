@@ -340,6 +340,8 @@ class StripeNotices:
         secret: of the webhook endpoint, `whsec_…`.
     """
 
+    name = "stripe"
+
     def __init__(self, provider: StripeProvider, secret: str) -> None:
         self._provider = provider
         self._secret = secret

@@ -225,6 +225,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
     carrier_url: Annotated[HttpUrl | None, Meta(description="Sandbox parcel carrier; unset: the embedded one.")] = None
+    sandbox_webhook_secret: Annotated[
+        str | None,
+        Meta(
+            description="Signs what the sandbox tells by itself when a payment changes later; unset: it tells nothing.",
+        ),
+    ] = None
     sandbox_latency_ms: Annotated[
         int, Meta(ge=0, le=60_000, description="How long the embedded sandbox takes for an answer, in milliseconds.")
     ] = 5

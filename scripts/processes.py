@@ -153,6 +153,9 @@ def sandbox_child(settings: Settings) -> tuple[Child, str]:
     arguments += ["--data", str(settings.data_dir / "sandbox.sqlite")]
     arguments += ["--latency-ms", str(settings.sandbox_latency_ms)]
     arguments += ["--delivery-seconds", str(settings.sandbox_delivery_s)]
+    if settings.sandbox_webhook_secret is not None:
+        shop = f"http://127.0.0.1:{settings.port}/api/v1/payments/webhooks/sandbox"
+        arguments += ["--webhook-url", shop, "--webhook-secret", settings.sandbox_webhook_secret]
     (settings.data_dir / _SANDBOX_URL).write_text(url)
     return Child("sandbox", arguments, settings, quiet=True), url
 

@@ -11,6 +11,7 @@ import uvloop
 
 from .book import Book, BookInUse
 from .server import Sandbox
+from .telling import Teller
 
 __all__ = ["main"]
 
@@ -23,7 +24,10 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help="the SQLite file; made where it is missing")
     parser.add_argument("--latency-ms", type=float, default=5.0, help="least time from a call to its answer (5)")
     parser.add_argument("--delivery-seconds", type=float, default=5.0, help="how long a parcel travels (5)")
+    parser.add_argument("--webhook-url", help="who is told what changes after its answer, http://host:port/path")
+    parser.add_argument("--webhook-secret", default="", help="what signs that")
     options = parser.parse_args()
+    teller = Teller(options.webhook_url, options.webhook_secret) if options.webhook_url else None
     try:
         book = Book(options.data, options.delivery_seconds)
     except (BookInUse, sqlite3.Error) as error:
@@ -31,7 +35,7 @@ def main() -> int:
         return 1
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(book, options.host, options.port, options.latency_ms / 1000))
+            runner.run(_serve(book, options.host, options.port, options.latency_ms / 1000, teller))
     except OSError as error:
         print(f"The sandbox cannot listen on {options.host}:{options.port}: {error.strerror}.", file=sys.stderr)
         return 1
@@ -40,8 +44,8 @@ def main() -> int:
     return 0
 
 
-async def _serve(book: Book, host: str, port: int, latency: float) -> None:
-    sandbox = Sandbox(book, latency)
+async def _serve(book: Book, host: str, port: int, latency: float, teller: Teller | None) -> None:
+    sandbox = Sandbox(book, latency, teller)
     try:
         bound = await sandbox.listen(host, port)
         stop = asyncio.Event()

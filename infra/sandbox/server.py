@@ -7,11 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Annotated, Final, cast
+from urllib.parse import urlencode
 
 import msgspec
 
 from .book import QUESTION, Answer, Book, Call, problem
 from .scripts import Fault
+from .telling import Teller
 
 __all__ = ["Sandbox"]
 
@@ -58,6 +60,10 @@ class _Order(msgspec.Struct, forbid_unknown_fields=True):
     operation: str | None = None
 
 
+class _Charges(msgspec.Struct):
+    data: list[msgspec.Raw]
+
+
 class _Waiting:
     """A call on its way: where it came from and when its answer is due."""
 
@@ -75,10 +81,12 @@ class Sandbox:
 
     Args:
         latency: seconds from a call to its answer, at least.
+        teller: tells what changes after its answer; None: nobody is told.
     """
 
-    def __init__(self, book: Book, latency: float) -> None:
+    def __init__(self, book: Book, latency: float, teller: Teller | None = None) -> None:
         self._book = book
+        self._teller = teller
         self._latency = latency
         self._loop = asyncio.get_running_loop()
         self._worker = ThreadPoolExecutor(1, "commit")
@@ -109,6 +117,8 @@ class Sandbox:
         """Stops listening and finishes the commit under way."""
         if self._server is not None:
             self._server.close()
+        if self._teller is not None:
+            await self._teller.close()
         await self._loop.run_in_executor(None, self._worker.shutdown)
 
     def received(self, connection: "_Connection", method: str, target: str, key: str, body: bytes) -> None:
@@ -177,7 +187,21 @@ class Sandbox:
                     self._loop.call_later(answer.delay, waiting.connection.send, answer)
                 else:
                     self._answered.append(waiting)
+                if self._teller is not None and (after := self._teller.later(waiting.call, answer)) is not None:
+                    key = msgspec.json.decode(answer.body)["key"]
+                    self._loop.call_later(after, self._look_again, self._teller, key)
             self._send_due()
+
+    def _look_again(self, teller: Teller, key: str) -> None:
+        """Tells what has become of the charge with this key."""
+        call = Call("charges", "", urlencode({"key": key}), "", b"")
+
+        def found(future: "asyncio.Future[list[Answer]]") -> None:
+            [answer] = future.result()
+            for charge in msgspec.json.decode(answer.body, type=_Charges).data:
+                teller.tell(bytes(charge))
+
+        self._loop.run_in_executor(self._worker, self._book.answer, [call]).add_done_callback(found)
 
     def _send_due(self) -> None:
         if self._timer is not None:

@@ -113,6 +113,7 @@ ROUTES: Final = {
     "POST /api/v1/payments/{number}/refunds": "support",
     # The provider proves itself by its signature.
     "POST /api/v1/payments/webhooks/stripe": ANYONE,
+    "POST /api/v1/payments/webhooks/sandbox": ANYONE,
     "GET /api/v1/inventory/levels": "warehouse",
     "POST /api/v1/inventory/receive": "warehouse",
     "POST /api/v1/inventory/adjust": "warehouse",

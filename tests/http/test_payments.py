@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,16 +15,19 @@ import msgspec
 import pytest
 import stripe
 
-from emporium.application import bootstrap
+from emporium.application import bootstrap, effects, schedules
 from emporium.application.ports import Meta
 from emporium.application.together import end
 from emporium.domain.order import ORDER
 from emporium.domain.order_number import parse_order_number
 from emporium.domain.payment import PAYMENT, PaymentState, RequestPayment, payment_id_of
 from emporium.domain.stock import AdjustStock
+from emporium.infra.sandbox.telling import signature_of
 from emporium.infra.settings import Settings
 from tests.http.client import API, STAFF, Caller, House
 from tests.http.conftest import running
+from tests.support.counterparts import HttpTarget
+from tests.support.saga import until
 from tests.support.sandbox import SandboxProcess
 from tests.support.stripe import KEY, SECRET, LocalStripe, local_stripe
 
@@ -161,6 +165,55 @@ async def test_a_customer_authenticates_and_the_order_goes_on(
 async def test_without_stripe_there_is_no_webhook(house: House) -> None:
     answer = await house.client.post(WEBHOOK, content=b"{}", headers={"stripe-signature": "t=1,v1=x"})
     assert answer.status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "end"), [("pm_3ds", "confirmed"), ("pm_3ds_declined", "failed"), ("pm_late", "confirmed")]
+)
+async def test_what_the_sandbox_tells_by_itself_moves_the_order_once(
+    settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch, method: str, end: str
+) -> None:
+    """Nobody asks here: without the webhook nothing would go on."""
+    monkeypatch.setattr(schedules, "ASKING", timedelta(hours=1))
+    monkeypatch.setattr(effects, "backoff", lambda _: timedelta(hours=1))
+    path = f"{API}/payments/webhooks/sandbox"
+    with HttpTarget().serving() as target:
+        # It is told once more after an answer that is not 2xx.
+        target.statuses = [503]
+        url = f"http://127.0.0.1:{target.port}{path}"
+        with SandboxProcess(folder / "sandbox.sqlite", webhook_url=url, webhook_secret=SECRET) as sandbox:
+            there = msgspec.structs.replace(
+                settings, provider_url=sandbox.url, carrier_url=sandbox.url, sandbox_webhook_secret=SECRET
+            )
+            async with running(there, saga=True) as house:
+                guest = house.guest()
+                number = await bought(house, guest, method, "pending")
+                if method != "pm_late":
+                    detail = await house.until(
+                        guest, f"/payments/{number}", lambda body: body["status"] == "requires_action"
+                    )
+                    sandbox.ask("POST", urlsplit(detail["next_action"]["url"]).path, {"success": True})
+
+                async def told_again() -> bool:
+                    return len(target.requests) == 2
+
+                await until(told_again, house.shop.logs["payments"], 20)
+                (where, _, body), (_, again, same) = target.requests
+                assert (where, same) == (path, body)
+                assert json.loads(body)["data"]["order"]
+                assert (await guest.get(f"/orders/{number}")).json()["status"] == "pending"
+                name, signature = "sandbox-signature", again["sandbox-signature"]
+                forged = signature[:-1] + "x"
+                for wrong, sent in ((forged, body), (signature, body + b" "), ("t=1,v1=00", body), ("x", body)):
+                    refused = await house.client.post(path, content=sent, headers={name: wrong})
+                    assert refused.status_code == 400, refused.text
+                old = signature_of(SECRET, int(time.time()) - 600, body)
+                assert (await house.client.post(path, content=body, headers={name: old})).status_code == 400
+                answers = [await house.client.post(path, content=body, headers={name: signature}) for _ in range(2)]
+                assert [one.json() for one in answers] == [{"changed": True}, {"changed": False}]
+                await house.order_is(guest, number, end)
+                stripes = await house.client.post(WEBHOOK, content=body, headers={"stripe-signature": signature})
+                assert stripes.status_code == 404
 
 
 # --- Stripe ----------------------------------------------------------------------------------------

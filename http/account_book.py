@@ -1,6 +1,7 @@
 """/api/v1/account: the address book, saved payment methods, and what the customer wants to be told."""
 
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, Protocol
 from uuid import UUID, uuid4
 
 import msgspec
@@ -12,6 +13,7 @@ from emporium.application import addresses, payment_methods
 from emporium.application.addresses import SavedAddress
 from emporium.application.payment_methods import MethodView
 from emporium.application.ports import Address
+from emporium.application.ports import Meta as CauseMeta
 from emporium.application.work import Committed
 from emporium.domain.customer import CUSTOMER, ChangePreferences
 from emporium.http.auth import person
@@ -150,12 +152,7 @@ class BookController(Controller):
     @delete("/addresses/{address_id:uuid}", status_code=204)
     async def remove_address(self, request: Request, address_id: AddressId) -> Reply[None]:
         """Takes an address out of the book."""
-        session = await request.customer()
-        cause = request.cause(actor_of(session), "")
-        committed = await addresses.remove(
-            request.services.shop, customer_id=session.customer, address_id=address_id, cause=cause
-        )
-        return Reply(b"", 204, _written(request, committed))
+        return await _done(request, partial(addresses.remove, request.services.shop, address_id=address_id))
 
     @get("/payment-methods", opt={"tagged": True})
     async def list_methods(self, request: Request) -> Reply[MethodList]:
@@ -184,22 +181,12 @@ class BookController(Controller):
     @put("/payment-methods/{method_id:uuid}/default", status_code=204)
     async def choose_method(self, request: Request, method_id: MethodId) -> Reply[None]:
         """Takes this one unless another is named."""
-        session = await request.customer()
-        cause = request.cause(actor_of(session), "")
-        committed = await payment_methods.choose(
-            request.services.shop, customer_id=session.customer, method_id=method_id, cause=cause
-        )
-        return Reply(b"", 204, _written(request, committed))
+        return await _done(request, partial(payment_methods.choose, request.services.shop, method_id=method_id))
 
     @delete("/payment-methods/{method_id:uuid}", status_code=204)
     async def remove_method(self, request: Request, method_id: MethodId) -> Reply[None]:
         """Forgets a payment method."""
-        session = await request.customer()
-        cause = request.cause(actor_of(session), "")
-        committed = await payment_methods.remove(
-            request.services.shop, customer_id=session.customer, method_id=method_id, cause=cause
-        )
-        return Reply(b"", 204, _written(request, committed))
+        return await _done(request, partial(payment_methods.remove, request.services.shop, method_id=method_id))
 
     @get("/preferences", opt={"tagged": True})
     async def preferences(self, request: Request) -> Reply[Preferences]:
@@ -235,6 +222,17 @@ async def _preferences(request: Request, customer_id: UUID) -> Preferences:
 
 def _address(data: AddressBody) -> Address:
     return Address(data.name, tuple(data.lines), data.city, data.postcode, data.country, data.region)
+
+
+class _Change(Protocol):
+    async def __call__(self, *, customer_id: UUID, cause: CauseMeta) -> Committed: ...
+
+
+async def _done(request: Request, change: _Change) -> Reply[None]:
+    """Carries out a change of the caller's own that answers nothing."""
+    session = await request.customer()
+    committed = await change(customer_id=session.customer, cause=request.cause(actor_of(session), ""))
+    return Reply(b"", 204, _written(request, committed))
 
 
 def _written(request: Request, committed: Committed) -> Headers:

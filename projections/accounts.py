@@ -1,6 +1,6 @@
 """Accounts as administrators see them: who is staff, who is invited, which machines have keys. Persons stay sealed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -179,17 +179,12 @@ async def _fold_invitations(tables: Tables, events: Sequence[Recorded]) -> None:
         for one in events
         if isinstance(one.event, i.StaffInvited)
     ]
-    await tables.write("INSERT INTO invitations SELECT * FROM json_populate_recordset(NULL::invitations, %s)", made)
     closed = {
         one.stream: i.ACCEPTED if isinstance(one.event, i.InvitationAccepted) else i.WITHDRAWN
         for one in events
         if not isinstance(one.event, i.StaffInvited)
     }
-    await tables.write(
-        "UPDATE invitations t SET status = x.status FROM json_populate_recordset(NULL::invitations, %s) x"
-        " WHERE t.invitation_id = x.invitation_id",
-        [{"invitation_id": stream, "status": status} for stream, status in closed.items()],
-    )
+    await _list(tables, "invitations", "invitation_id", made, "status", closed)
 
 
 async def _fold_keys(tables: Tables, events: Sequence[Recorded]) -> None:
@@ -198,10 +193,19 @@ async def _fold_keys(tables: Tables, events: Sequence[Recorded]) -> None:
         for one in events
         if isinstance(one.event, k.ApiKeyCreated)
     ]
-    await tables.write("INSERT INTO keys SELECT * FROM json_populate_recordset(NULL::keys, %s)", made)
+    revoked = {one.stream: True for one in events if isinstance(one.event, k.ApiKeyRevoked)}
+    await _list(tables, "keys", "key_id", made, "revoked", revoked)
+
+
+async def _list(
+    tables: Tables, name: str, key: str, made: Sequence[msgspec.Struct], column: str, ended: Mapping[UUID, object]
+) -> None:
+    """Writes the rows of what was made, and into one column how what has ended did."""
+    await tables.write(f"INSERT INTO {name} SELECT * FROM json_populate_recordset(NULL::{name}, %s)", made)
     await tables.write(
-        "UPDATE keys t SET revoked = true FROM json_populate_recordset(NULL::keys, %s) x WHERE t.key_id = x.key_id",
-        [{"key_id": one.stream} for one in events if isinstance(one.event, k.ApiKeyRevoked)],
+        f"UPDATE {name} t SET {column} = x.{column} FROM json_populate_recordset(NULL::{name}, %s) x"
+        f" WHERE t.{key} = x.{key}",
+        [{key: stream, column: value} for stream, value in ended.items()],
     )
 
 

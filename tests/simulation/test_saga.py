@@ -133,6 +133,25 @@ class Simulation:
             self.authenticate_one()
         self.clock.advance(timedelta(milliseconds=self.random.randint(0, 300)))
 
+    async def storm(self, *, cancelling: float = 0.0, voiding: float = 0.0) -> None:
+        """Twelve orders with as many steps between them as chance wants, then the time that it takes to rest.
+
+        Args:
+            cancelling: how often a customer cancels after an order; voiding: the provider lets go after a step.
+        """
+        await self.stock()
+        for number in range(12):
+            await self.place(number)
+            for _ in range(self.random.randint(0, 30)):
+                await self.step()
+                if voiding and self.random.random() < voiding:
+                    await self.void_one()
+            if cancelling and self.random.random() < cancelling:
+                await self.cancel_one()
+        await self.settle()
+        self.clock.advance(timedelta(hours=1))
+        await self.settle()
+
     async def settle(self) -> None:
         """Runs on without faults until nothing moves any more."""
         self.faults = 0.0
@@ -161,16 +180,7 @@ class Simulation:
 @pytest.mark.parametrize("seed", range(60))
 async def test_every_order_ends_and_nothing_is_lost_or_doubled(seed: int) -> None:
     simulation = Simulation(seed, faults=0.2)
-    await simulation.stock()
-    for number in range(12):
-        await simulation.place(number)
-        for _ in range(simulation.random.randint(0, 30)):
-            await simulation.step()
-        if simulation.random.random() < 0.4:
-            await simulation.cancel_one()
-    await simulation.settle()
-    simulation.clock.advance(timedelta(hours=1))
-    await simulation.settle()
+    await simulation.storm(cancelling=0.4)
     await check(simulation)
 
 
@@ -222,16 +232,7 @@ async def check(simulation: Simulation) -> None:
 async def test_where_money_is_only_secured_it_is_taken_for_what_is_shipped_and_let_go_else(seed: int) -> None:
     simulation = Simulation(seed, faults=0.2)
     simulation.provider.captures = False
-    await simulation.stock()
-    for number in range(12):
-        await simulation.place(number)
-        for _ in range(simulation.random.randint(0, 30)):
-            await simulation.step()
-        if simulation.random.random() < 0.4:
-            await simulation.cancel_one()
-    await simulation.settle()
-    simulation.clock.advance(timedelta(hours=1))
-    await simulation.settle()
+    await simulation.storm(cancelling=0.4)
     for order_id in simulation.orders:
         state, _ = await simulation.logs["ordering"].load(ORDER, order_id)
         paid, _ = await simulation.logs["payments"].load(PAYMENT, payment_id_of(order_id))
@@ -258,14 +259,7 @@ async def test_an_order_whose_secured_money_cannot_be_taken_is_stopped_before_it
         simulation = Simulation(seed, faults=0.1)
         simulation.provider.captures = False
         simulation.provider.refuses_captures = True
-        await simulation.stock()
-        for number in range(12):
-            await simulation.place(number)
-            for _ in range(simulation.random.randint(0, 30)):
-                await simulation.step()
-        await simulation.settle()
-        simulation.clock.advance(timedelta(hours=1))
-        await simulation.settle()
+        await simulation.storm()
         for order_id in simulation.orders:
             state, _ = await simulation.logs["ordering"].load(ORDER, order_id)
             paid, _ = await simulation.logs["payments"].load(PAYMENT, payment_id_of(order_id))
@@ -285,16 +279,7 @@ async def test_an_order_whose_payment_is_let_go_still_ends() -> None:
     for seed in range(20):
         simulation = Simulation(seed, faults=0.1)
         simulation.provider.captures = False
-        await simulation.stock()
-        for number in range(12):
-            await simulation.place(number)
-            for _ in range(simulation.random.randint(0, 30)):
-                await simulation.step()
-                if simulation.random.random() < 0.4:
-                    await simulation.void_one()
-        await simulation.settle()
-        simulation.clock.advance(timedelta(hours=1))
-        await simulation.settle()
+        await simulation.storm(voiding=0.4)
         voided += sum(isinstance(r.event, payment.PaymentVoided) for r in simulation.logs["payments"].events)
         for sku in SKUS:
             for warehouse in WAREHOUSES:
@@ -310,12 +295,7 @@ async def test_a_refused_refund_leaves_no_order_open() -> None:
     for seed in range(20):
         simulation = Simulation(seed, faults=0.1)
         simulation.provider.refuses_refunds = True
-        await simulation.stock()
-        for number in range(12):
-            await simulation.place(number)
-            for _ in range(simulation.random.randint(0, 30)):
-                await simulation.step()
-        await simulation.settle()
+        await simulation.storm()
         refused += sum(isinstance(r.event, payment.RefundFailed) for r in simulation.logs["payments"].events)
     assert refused > 20
 
@@ -325,14 +305,7 @@ async def test_parcels_that_never_arrive_are_paid_back_and_their_orders_end() ->
     for seed in range(20):
         simulation = Simulation(seed, faults=0.1)
         simulation.carrier.fate = lambda s=simulation: s.random.choice(("delivered", "lost", "returned"))
-        await simulation.stock()
-        for number in range(12):
-            await simulation.place(number)
-            for _ in range(simulation.random.randint(0, 30)):
-                await simulation.step()
-        await simulation.settle()
-        simulation.clock.advance(timedelta(hours=1))
-        await simulation.settle()
+        await simulation.storm()
         gone = dict.fromkeys(SKUS, 0)
         for order_id in simulation.orders:
             state, _ = await simulation.logs["ordering"].load(ORDER, order_id)

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
@@ -40,6 +40,14 @@ from emporium.domain.category import CATEGORIES, categories_id
 from emporium.domain.customer import CUSTOMER
 from emporium.domain.geography import distance
 from emporium.domain.invitation import INVITATION
+from emporium.domain.invoice import (
+    NUMBERS,
+    DocumentNumberTaken,
+    TakeNumber,
+    document_number,
+    numbers_id,
+    seller_of,
+)
 from emporium.domain.notification import NOTIFICATION, About, notification_id_of
 from emporium.domain.order import ORDER
 from emporium.domain.payment import PAYMENT, payment_id_of
@@ -57,7 +65,7 @@ from emporium.domain.reservation import (
     reservation_id_of,
 )
 from emporium.domain.shipment import SHIPMENT, shipment_id_of
-from emporium.domain.shop_settings import SHOP_SETTINGS, shop_settings_id
+from emporium.domain.shop_settings import SHOP_SETTINGS, ShopSettings, in_force, shop_settings_id
 from emporium.domain.stock import STOCK, ReleaseUnits, ReserveUnits, ShipUnits, TakeBackUnits, stock_id_of
 from emporium.domain.subscription import SUBSCRIPTIONS, subscriptions_id
 from emporium.domain.warehouse import WAREHOUSES, Warehouse, warehouses_id
@@ -65,7 +73,17 @@ from emporium.domain.watch import BACK_IN_STOCK, WATCHES, WatchAdded, WatchMet, 
 from emporium.domain.webhook import WEBHOOKS, webhooks_id
 from emporium.domain.webhook_delivery import DELIVERY, Delivery, delivery_id_of
 
-__all__ = ["HANDLERS", "ROUTES", "Announce", "Deliver", "ReserveOrder", "handle", "log_of", "watch_scope"]
+__all__ = [
+    "HANDLERS",
+    "ROUTES",
+    "Announce",
+    "Deliver",
+    "IssueDocuments",
+    "ReserveOrder",
+    "handle",
+    "log_of",
+    "watch_scope",
+]
 
 
 class ReserveOrder(Command, frozen=True, kw_only=True):
@@ -86,6 +104,12 @@ class FailAndReopen(Command, frozen=True, kw_only=True):
     order_id: UUID
     reason: str
     detail: str | None = None
+
+
+class IssueDocuments(Command, frozen=True, kw_only=True):
+    """Issue whatever the order is due now: its invoice, a credit note for each refund. Again, it does nothing."""
+
+    order_id: UUID
 
 
 class Announce(Command, frozen=True, kw_only=True):
@@ -428,6 +452,34 @@ async def _fail_and_reopen(work: Work, command: FailAndReopen, cause: Meta) -> N
     work.decide(CART, cart_id, reopen, cause)
 
 
+async def _issue_documents(work: Work, command: IssueDocuments, cause: Meta) -> None:
+    state = await work.load(ORDER, command.order_id)
+    due = [] if state is None else state.documents_due()
+    if not due:
+        return
+    shop = in_force(await work.load(SHOP_SETTINGS, shop_settings_id()), ShopSettings())
+    work.expect(shop_settings_id())
+    seller = seller_of(shop)
+    for series, refund_id in due:
+        # The time zone of the books is UTC. The number commits with its document or not at all.
+        year = work.now.astimezone(UTC).year
+        stream = numbers_id(series, year)
+        await work.load(NUMBERS, stream)
+        [taken] = work.decide(NUMBERS, stream, TakeNumber(series=series, year=year, order_id=command.order_id), cause)
+        assert isinstance(taken, DocumentNumberTaken), "a number is taken as one event"
+        number = document_number(series, year, taken.count)
+        work.decide(
+            ORDER,
+            command.order_id,
+            order.IssueInvoice(order_id=command.order_id, number=number, seller=seller, at=work.now)
+            if refund_id is None
+            else order.IssueCreditNote(
+                order_id=command.order_id, number=number, refund_id=refund_id, seller=seller, at=work.now
+            ),
+            cause,
+        )
+
+
 async def _confirm_cancellation(work: Work, command: order.ConfirmCancellation, cause: Meta) -> None:
     state = await work.load(ORDER, command.order_id)
     if work.decide(ORDER, command.order_id, command, cause) and state is not None:
@@ -485,6 +537,7 @@ HANDLERS: Final[dict[type[Command], tuple[str, Handler]]] = {
     ShipReservation: ("inventory", _ship),
     ReturnUnits: ("inventory", _return),
     FailAndReopen: ("ordering", _fail_and_reopen),
+    IssueDocuments: ("ordering", _issue_documents),
     order.ConfirmCancellation: ("ordering", _confirm_cancellation),
     Announce: ("notifications", _announce),
     notification.RecordSent: ("notifications", _on_message),

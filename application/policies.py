@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from emporium.application.commands import FailAndReopen, ReserveOrder
+from emporium.application.commands import FailAndReopen, IssueDocuments, ReserveOrder
 from emporium.domain import order, payment, reservation, shipment
 from emporium.domain.base import Aggregate, Command, Event, State, stream_id
 from emporium.domain.order import ORDER, OrderState
@@ -352,6 +352,13 @@ def _paid(event: payment.PaymentProcessed, state: OrderState, _: OrderState) -> 
     return [order.RecordPayment(order_id=event.order_id, amount=event.amount)]
 
 
+def _paid_at_last(event: payment.PaymentProcessed, *_: object) -> Sequence[Command]:
+    return [
+        order.RecordPayment(order_id=event.order_id, amount=event.amount),
+        IssueDocuments(order_id=event.order_id),
+    ]
+
+
 def _payment_failed(event: payment.PaymentFailed, *_: object) -> Sequence[Command]:
     reason = "payment_timed_out" if event.code == "timed_out" else "payment_declined"
     return [FailAndReopen(order_id=event.order_id, reason=reason, detail=event.code)]
@@ -362,6 +369,13 @@ def _refunded(event: payment.PaymentRefunded, state: OrderState, _: OrderState) 
     if event.reason == "out_of_stock" and state.status in (order.PENDING, order.PAID, order.REFUNDING):
         return [record, FailAndReopen(order_id=event.order_id, reason="out_of_stock")]
     return [record]
+
+
+def _corrected(event: payment.PaymentRefunded, *_: object) -> Sequence[Command]:
+    return [
+        order.RecordOrderRefund(order_id=event.order_id, refund_id=event.refund_id, amount=event.amount),
+        IssueDocuments(order_id=event.order_id),
+    ]
 
 
 def _refund_failed(event: payment.RefundFailed, *_: object) -> Sequence[Command]:
@@ -398,7 +412,8 @@ def _dispatched(event: shipment.OrderShipped, *_: object) -> Sequence[Command]:
             carrier=event.carrier,
             tracking_number=event.tracking_number,
             tracking_url=event.tracking_url,
-        )
+        ),
+        IssueDocuments(order_id=event.order_id),
     ]
 
 
@@ -470,7 +485,9 @@ ORDERING: Final = Policy(
     stream_of=lambda order_id: order_id,
     statuses=_ORDER,
     table={
-        payment.PaymentProcessed: _row(_ORDER, _paid, new=_ODD),
+        payment.PaymentProcessed: _row(
+            _ORDER, _paid, new=_ODD, partly_shipped=_paid_at_last, shipped=_paid_at_last, fulfilled=_paid_at_last
+        ),
         payment.PaymentFailed: _row(
             _ORDER,
             _ODD,
@@ -485,7 +502,9 @@ ORDERING: Final = Policy(
         payment.LatePaymentReceived: _row(
             _ORDER, Ignore("payments refunds late money by itself; PaymentRefunded will be recorded")
         ),
-        payment.PaymentRefunded: _row(_ORDER, _refunded, new=_ODD),
+        payment.PaymentRefunded: _row(
+            _ORDER, _refunded, new=_ODD, partly_shipped=_corrected, shipped=_corrected, fulfilled=_corrected
+        ),
         payment.RefundFailed: _row(
             _ORDER,
             Ignore("staff settle a refused refund; the order's status does not depend on it"),

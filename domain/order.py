@@ -22,7 +22,7 @@ from emporium.domain.base import (
     check_quantity,
     stream_id,
 )
-from emporium.domain.invoice import CreditNoteIssued, Document, InvoiceIssued, Seller
+from emporium.domain.invoice import CREDIT_NOTES, INVOICES, CreditNoteIssued, Document, InvoiceIssued, Seller, TaxPart
 from emporium.domain.returns import (
     MORE_THAN_BOUGHT,
     NO_SUCH_LINE,
@@ -43,6 +43,9 @@ MAX_LINES: Final = 2_000
 TEXT_MOST: Final = 500
 
 # --- statuses --------------------------------------------------------------------------------------
+
+IMPORTED: Final = "import"
+"""The channel of orders of the past: their invoices were issued then, by whoever kept the books."""
 
 PENDING, PAID, CONFIRMED = "pending", "paid", "confirmed"
 PARTLY_SHIPPED, SHIPPED, FULFILLED = "partly_shipped", "shipped", "fulfilled"
@@ -96,6 +99,7 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
         language: in which the customer is written to, such as "en".
         coupon_holder: who used the codes, as their limit per customer counts: a customer's id, a guest's keyed hash.
         payment_seconds: until an unanswered payment is given up.
+        shipping_tax_rate: in percent as decimal text.
     """
 
     discount: Money
@@ -110,6 +114,7 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
     language: str = "en"
     coupon_holder: str | None = None
     payment_seconds: float | None = None
+    shipping_tax_rate: str | None = None
 
 
 class ReturnedLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -386,7 +391,7 @@ TRANSITIONS: Final[dict[str, dict[type[Event], frozenset[str]]]] = {
 """Every status, the events that may follow in it, and the statuses they may lead to."""
 
 _UNDER_WAY: Final = frozenset({PENDING, PAID, CONFIRMED, PARTLY_SHIPPED})
-_INVOICED: Final = frozenset({PAID, CONFIRMED, PARTLY_SHIPPED, SHIPPED, FULFILLED, CANCELLED})
+_INVOICED: Final = frozenset({PARTLY_SHIPPED, SHIPPED, FULFILLED})
 
 BESIDE: Final[dict[type[Event], frozenset[str]]] = {
     OrderHeld: _UNDER_WAY,
@@ -400,7 +405,7 @@ BESIDE: Final[dict[type[Event], frozenset[str]]] = {
     ReturnRefused: frozenset({FULFILLED}),
     ReturnReceived: frozenset({FULFILLED}),
     InvoiceIssued: _INVOICED,
-    CreditNoteIssued: frozenset(TRANSITIONS),
+    CreditNoteIssued: _INVOICED,
 }
 """The events that leave the status as it is, and the statuses in which they may happen."""
 
@@ -416,6 +421,8 @@ class OrderState(State, frozen=True, kw_only=True):
         held: why staff hold it, None while they do not.
         returns: what customers asked to send back, by return id.
         documents: its invoice and credit notes.
+        corrections: what lowers the price, by refund id: (line, minor units) of what came back, nothing for goodwill.
+        channel: where it was placed.
     """
 
     order_id: UUID
@@ -444,6 +451,8 @@ class OrderState(State, frozen=True, kw_only=True):
     held: str | None = None
     returns: dict[UUID, ReturnState] = {}
     documents: tuple[Document, ...] = ()
+    corrections: dict[UUID, tuple[tuple[int, int], ...]] = {}
+    channel: str = "web"
 
     @property
     def is_closed(self) -> bool:
@@ -454,6 +463,24 @@ class OrderState(State, frozen=True, kw_only=True):
     def invoice(self) -> Document | None:
         """Its invoice, where it was issued."""
         return next((one for one in self.documents if one.kind == "invoice"), None)
+
+    def documents_due(self) -> list[tuple[str, UUID | None]]:
+        """The documents that must be issued now: (series, refund), the invoice first.
+
+        The invoice is due once the first parcel has left and the payment is secured, a credit note once money for a
+        correction of the invoice went back. Nothing is due where nothing was to be paid, nor of history.
+        """
+        if not (self.paid and self.dispatched and self.total.amount) or self.channel == IMPORTED:
+            return []
+        issued = {one.refund_id for one in self.documents}
+        return [
+            *([(INVOICES, None)] if None not in issued else []),
+            *(
+                (CREDIT_NOTES, refund_id)
+                for refund_id in self.corrections
+                if self.refunds[refund_id] < 0 and refund_id not in issued
+            ),
+        ]
 
 
 # --- commands --------------------------------------------------------------------------------------
@@ -794,7 +821,7 @@ def _document(command: IssueInvoice | IssueCreditNote, order: OrderState) -> Seq
     if isinstance(command, IssueInvoice):
         if order.invoice is not None:
             return []
-        if not order.paid or order.status not in BESIDE[InvoiceIssued]:
+        if (INVOICES, None) not in order.documents_due():
             raise NOT_INVOICED(status=order.status)
         return [
             InvoiceIssued(
@@ -803,26 +830,47 @@ def _document(command: IssueInvoice | IssueCreditNote, order: OrderState) -> Seq
                 amount=order.total,
                 issued_at=command.at,
                 seller=command.seller,
+                taxes=taxes_of(order),
             )
         ]
     if any(one.refund_id == command.refund_id for one in order.documents):
         return []
-    amount = order.refunds.get(command.refund_id, 0)
-    if amount >= 0:
+    if command.refund_id not in order.corrections or order.refunds[command.refund_id] >= 0:
         raise NOT_REFUNDED()
     if order.invoice is None:
         raise NOT_INVOICED(status=order.status)
+    amount = Money(-order.refunds[command.refund_id], order.total.currency)
+    rates = {line.line: line.tax_rate for line in order.lines}
     return [
         CreditNoteIssued(
             order_id=order.order_id,
             number=command.number,
             refund_id=command.refund_id,
-            amount=Money(-amount, order.total.currency),
+            amount=amount,
             issued_at=command.at,
             seller=command.seller,
             corrects=order.invoice.number,
+            taxes=invoice.credited(
+                order.invoice.taxes,
+                [part for one in order.documents if one.kind != "invoice" for part in one.taxes],
+                amount,
+                [(rates[line], part) for line, part in order.corrections[command.refund_id]],
+            ),
         )
     ]
+
+
+def taxes_of(order: OrderState) -> tuple[TaxPart, ...]:
+    """What the order comes to at each tax rate, the shipping included."""
+    agreed, nothing = order.agreement, Money(0, order.total.currency)
+    amounts = [(line.tax_rate, paid_for(line, agreed), line.tax or nothing) for line in order.lines]
+    if agreed is None:
+        return invoice.by_rate([*amounts, (None, order.shipping, nothing)])
+    tax = agreed.shipping_tax or nothing
+    shipping = order.shipping - agreed.shipping_discount
+    return invoice.by_rate(
+        [*amounts, (agreed.shipping_tax_rate, shipping if agreed.tax_inclusive else shipping + tax, tax)]
+    )
 
 
 def _follow(order: OrderState, event: Event) -> Sequence[Event]:
@@ -1028,6 +1076,7 @@ def evolve(order: OrderState | None, event: Event) -> OrderState:
             agreement=event.agreement,
             email=event.email,
             ship_to=event.ship_to,
+            channel=event.channel,
         )
     if order is None:
         raise ValueError("an order begins with OrderCreated")
@@ -1055,9 +1104,10 @@ def evolve(order: OrderState | None, event: Event) -> OrderState:
             back = dict(order.returned)
             for line in event.lines:
                 back[line.line] = back.get(line.line, 0) + line.quantity
-            return _owe(replace(order, returned=back), event.return_id, event.amount)
+            came = tuple((line.line, line.amount.amount) for line in event.lines)
+            return _owe(replace(order, returned=back), event.return_id, event.amount, came)
         case GoodwillGranted():
-            return _owe(order, event.refund_id, event.amount)
+            return _owe(order, event.refund_id, event.amount, ())
         case OrderRefunded():
             return replace(order, refunds={**order.refunds, event.refund_id: -event.amount.amount})
         case OrderClaimed():
@@ -1082,12 +1132,13 @@ def _advance(order: OrderState) -> OrderState:
     return order if order.status in _OFF_THE_WAY else replace(order, status=_progress(order))
 
 
-def _owe(order: OrderState, refund_id: UUID, amount: Money) -> OrderState:
+def _owe(order: OrderState, refund_id: UUID, amount: Money, came_back: tuple[tuple[int, int], ...]) -> OrderState:
     """Positive in `refunds` while owed, negative once it went back."""
     return replace(
         order,
         given_back=order.given_back + amount.amount,
         refunds={**order.refunds, refund_id: amount.amount},
+        corrections={**order.corrections, refund_id: came_back},
     )
 
 
@@ -1113,7 +1164,7 @@ ORDER: Final = Aggregate(
     ),
     decide=decide,
     evolve=evolve,
-    state_version=2,
+    state_version=3,
 )
 
 

@@ -112,6 +112,7 @@ class Priced(msgspec.Struct, frozen=True, kw_only=True):
     tax_inclusive: bool
     total: Money
     method: str
+    shipping_tax_rate: str | None = None
 
     def agreement(self, coupons: Sequence[str], settings: ShopSettings, language: str) -> Agreement:
         """What the order keeps of it."""
@@ -121,6 +122,7 @@ class Priced(msgspec.Struct, frozen=True, kw_only=True):
             tax=self.tax,
             tax_inclusive=self.tax_inclusive,
             shipping_tax=self.shipping_tax,
+            shipping_tax_rate=self.shipping_tax_rate,
             shipping_method=self.method,
             coupons=tuple(coupons),
             terms_version=settings.terms_version,
@@ -220,7 +222,8 @@ def price(goods: Goods, by: Offered, country: str, settings: ShopSettings) -> Pr
         )
     shipping = by.rate.price
     shipping_off = shipping if goods.free_shipping is not None else 0
-    shipping_tax = _tax(shipping - shipping_off, settings.tax_rate(country, SHIPPING), inclusive)
+    shipping_rate = settings.tax_rate(country, SHIPPING)
+    shipping_tax = _tax(shipping - shipping_off, shipping_rate, inclusive)
     tax += shipping_tax
     total = goods.value + shipping - shipping_off + (0 if inclusive else tax)
     return Priced(
@@ -234,6 +237,7 @@ def price(goods: Goods, by: Offered, country: str, settings: ShopSettings) -> Pr
         tax_inclusive=inclusive,
         total=Money(total, currency),
         method=by.method.code,
+        shipping_tax_rate=shipping_rate,
     )
 
 

@@ -539,7 +539,7 @@ def _entry(log: str, one: Recorded) -> _Entry:
 
 
 ORDER_HISTORY: Final = ReadModel(
-    name="order_history", version=3, logs=LOGS, ddl=DDL, indexes=INDEXES, key=_order_id, pace=0.02, fold=fold
+    name="order_history", version=4, logs=LOGS, ddl=DDL, indexes=INDEXES, key=_order_id, pace=0.02, fold=fold
 )
 
 # --- queries ---------------------------------------------------------------------------------------

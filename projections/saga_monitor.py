@@ -195,7 +195,7 @@ async def _fold_parcels(tables: Tables, events: Sequence[Recorded]) -> None:
 
 SAGA_MONITOR: Final = ReadModel(
     name="saga_monitor",
-    version=1,
+    version=2,
     logs={
         "ordering": o.ORDER.events,
         "payments": (p.RefundRequested, p.RefundFailed, p.PaymentRefunded),

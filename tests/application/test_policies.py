@@ -48,12 +48,14 @@ EXPECTED: dict[str, str] = {
     "shipping OrderAddressChanged": "- - ReaddressShipment ReaddressShipment - -",
     # ordering: new, pending, paid, confirmed, partly_shipped, shipped, fulfilled,
     #           refunding, cancelling, failed, cancelled
-    "ordering PaymentProcessed": "later " + "RecordPayment " * 10,
+    "ordering PaymentProcessed": "later RecordPayment RecordPayment RecordPayment "
+    + "RecordPayment+IssueDocuments " * 3
+    + "RecordPayment " * 4,
     "ordering PaymentFailed": "later FailAndReopen later later later later later later FailAndReopen - -",
     "ordering PaymentCancelled": "- " * 11,
     "ordering LatePaymentReceived": "- " * 11,
     "ordering PaymentRefunded": "later RecordOrderRefund+FailAndReopen RecordOrderRefund+FailAndReopen "
-    "RecordOrderRefund RecordOrderRefund RecordOrderRefund RecordOrderRefund RecordOrderRefund+FailAndReopen "
+    "RecordOrderRefund " + "RecordOrderRefund+IssueDocuments " * 3 + "RecordOrderRefund+FailAndReopen "
     "RecordOrderRefund RecordOrderRefund RecordOrderRefund",
     "ordering RefundFailed": "- FailAndReopen FailAndReopen - - - - FailAndReopen - - -",
     "ordering PaymentVoided": "later RequestCancellation RequestCancellation RequestCancellation - - - "
@@ -61,7 +63,9 @@ EXPECTED: dict[str, str] = {
     "ordering StockReserved": "later " + "RecordReservation " * 6 + "later RecordReservation - -",
     "ordering StockReservationFailed": "later RecordShortage RecordShortage later later later later - "
     "RecordShortage - -",
-    "ordering OrderShipped": "later " + "RecordDispatch " * 6 + "later RecordDispatch later later",
+    "ordering OrderShipped": "later "
+    + "RecordDispatch+IssueDocuments " * 6
+    + "later RecordDispatch+IssueDocuments later later",
     "ordering OrderFulfilled": "later " + "CompleteOrder " * 5 + "- later CompleteOrder later later",
     "ordering ParcelLost": "later later later later " + "WriteOffParcel " * 3 + "later later later later",
     "ordering ParcelGivenUp": "later later later later " + "WriteOffParcel " * 3 + "later later later later",
@@ -207,7 +211,7 @@ def test_a_refund_after_delivery_does_not_fail_the_order() -> None:
         reaction = ORDERING.reaction(returned, state_of(ORDERING, status))
         assert callable(reaction)
         names = [type(command).__name__ for command in reaction(returned, state_of(ORDERING, status), ORDER)]
-        assert names == ["RecordOrderRefund"]
+        assert names == ["RecordOrderRefund"] + ["IssueDocuments"] * (status == order.FULFILLED)
 
 
 def test_a_refund_that_is_not_the_closing_one_says_nothing_of_the_order() -> None:

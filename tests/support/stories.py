@@ -12,6 +12,7 @@ from emporium.domain import (
     category,
     customer,
     invitation,
+    invoice,
     notification,
     order,
     payment,
@@ -42,6 +43,7 @@ class Order:
 
     def __init__(self, number: int, ending: str, *, lines: int = 2, customer: UUID | None = None) -> None:
         self.id = uuid5(SPACE, f"order {number}")
+        self.count = number + 1
         self.number = f"O-{number:06}"
         self.ending = ending
         self.customer = customer
@@ -167,6 +169,8 @@ class Order:
                 yield self._shipping(shipment.ParcelRefused(order_id=self.id, parcel=1, reason="no_such_street"))
                 continue
             yield from self._sent(parcel, len(parcels))
+            if parcel.number == 1:
+                yield from self._document(invoice.INVOICES)
         if self.ending == "address_refused":
             return
         if self.ending == "given_up":
@@ -191,6 +195,7 @@ class Order:
                 )
             )
             yield from self._refunded("returned", refund=back, amount=pounds(250))
+            yield from self._document(invoice.CREDIT_NOTES, back)
 
     def _given_up(self, parcel: shipment.Parcel) -> Iterator[tuple[str, UUID, Event]]:
         items = parcel.items
@@ -246,6 +251,24 @@ class Order:
                 stock.UnitsShipped(sku=one.sku, warehouse=one.warehouse, order_id=self.id, quantity=one.quantity),
             )
         yield self._ordering(order.OrderDispatched(order_id=self.id, parcel=parcel.number, of=of, **label))
+
+    def _document(self, series: str, refund: UUID | None = None) -> Iterator[tuple[str, UUID, Event]]:
+        """The invoice, or the credit note of a refund, with its number."""
+        taken = invoice.DocumentNumberTaken(series=series, year=2026, count=self.count, order_id=self.id)
+        yield "ordering", invoice.numbers_id(series, 2026), taken
+        number = invoice.document_number(invoice.INVOICES, 2026, self.count)
+        said = {"order_id": self.id, "issued_at": self.at, "seller": invoice.Seller(legal_name="Emporium")}
+        if refund is None:
+            part = invoice.TaxPart(rate="20", gross=self.total, tax=pounds(self.total.amount // 6))
+            yield self._ordering(invoice.InvoiceIssued(**said, number=number, amount=self.total, taxes=(part,)))
+            return
+        part = invoice.TaxPart(rate="20", gross=pounds(250), tax=pounds(42))
+        credit = invoice.document_number(series, 2026, self.count)
+        yield self._ordering(
+            invoice.CreditNoteIssued(
+                **said, number=credit, amount=pounds(250), refund_id=refund, corrects=number, taxes=(part,)
+            )
+        )
 
     def _stopped(self) -> Iterator[tuple[str, UUID, Event]]:
         reason = "changed_my_mind"

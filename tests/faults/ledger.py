@@ -222,6 +222,7 @@ class Ledger:
             twice = {name: count for name, count in names.items() if count > 1 and name not in REPEATED}
             assert not twice, f"{order} has events twice: {twice}"
         self._check_money()
+        self._check_documents()
         await self._check_stock()
         await self._check_read_models()
         assert not (broken := self.broken_chains()), f"no origin: {broken}"
@@ -249,6 +250,17 @@ class Ledger:
             kept = totals[order] if "OrderCompleted" in names else 0
             assert there["charged"] - there["refunded"] == kept, story
             assert there["parcels"] >= names["OrderShipped"], story
+
+    def _check_documents(self) -> None:
+        """Every order that was sold has one invoice, and the numbers leave no gap."""
+        numbers = [entry.data["number"] for entry in self.named("InvoiceIssued")]
+        for order, names in self.orders.items():
+            assert names["InvoiceIssued"] == ("OrderCompleted" in names), (order, names)
+        years: dict[str, list[int]] = {}
+        for number in numbers:
+            years.setdefault(number[:-6], []).append(int(number[-6:]))
+        for taken in years.values():
+            assert sorted(taken) == list(range(1, len(taken) + 1)), numbers
 
     async def _check_stock(self) -> None:
         """No level was ever negative, nothing stays reserved, and exactly what completed orders hold has left."""

@@ -37,6 +37,8 @@ def _of(kind: mi.Type) -> st.SearchStrategy[Any]:
             return st.one_of([_of(one) for one in kind.types])
         case mi.VarTupleType():
             return st.lists(_of(kind.item_type), max_size=3).map(tuple)
+        case mi.TupleType():
+            return st.tuples(*map(_of, kind.item_types))
         case mi.FrozenSetType():
             return st.frozensets(_of(kind.item_type), max_size=3)
         case mi.DictType():

@@ -184,7 +184,30 @@ async def test_every_order_ends_and_nothing_is_lost_or_doubled(seed: int) -> Non
     await check(simulation)
 
 
+async def check_documents(simulation: Simulation) -> int:
+    """Every order that was sold has its one invoice, every refund of it its credit note, and no number is missing."""
+    numbers: dict[str, list[int]] = {"INV": [], "CN": []}
+    for order_id in simulation.orders:
+        state, _ = await simulation.logs["ordering"].load(ORDER, order_id)
+        assert state is not None
+        assert state.documents_due() == []
+        invoices = [one for one in state.documents if one.kind == "invoice"]
+        assert [one.amount for one in invoices] == [state.total] * (
+            state.status == order.FULFILLED and state.total.amount > 0
+        )
+        credit = {one.refund_id: one.amount.amount for one in state.documents if one.kind == "credit_note"}
+        assert credit == {known: -state.refunds[known] for known in state.corrections if state.refunds[known]}
+        for one in state.documents:
+            assert one.amount.amount == sum(part.gross.amount for part in one.taxes)
+            series, _, count = one.number.split("-")
+            numbers[series].append(int(count))
+    for taken in numbers.values():
+        assert sorted(taken) == list(range(1, len(taken) + 1))
+    return len(numbers["CN"])
+
+
 async def check(simulation: Simulation) -> None:
+    await check_documents(simulation)
     sold: dict[str, int] = dict.fromkeys(SKUS, 0)
     for order_id in simulation.orders:
         state, _ = await simulation.logs["ordering"].load(ORDER, order_id)
@@ -302,6 +325,7 @@ async def test_a_refused_refund_leaves_no_order_open() -> None:
 
 async def test_parcels_that_never_arrive_are_paid_back_and_their_orders_end() -> None:
     ends = {"lost": 0, "returned": 0}
+    notes = 0
     for seed in range(20):
         simulation = Simulation(seed, faults=0.1)
         simulation.carrier.fate = lambda s=simulation: s.random.choice(("delivered", "lost", "returned"))
@@ -332,4 +356,6 @@ async def test_parcels_that_never_arrive_are_paid_back_and_their_orders_end() ->
             assert all(s is not None and s.reserved == 0 for s in states)
             assert sum(s.on_hand for s in states if s is not None) == 12 - gone[sku]
         assert not [task for log in simulation.logs.values() for task in log.tasks.values() if task.parked]
+        notes += await check_documents(simulation)
     assert min(ends.values()) > 20
+    assert notes > 20

@@ -60,6 +60,7 @@ from emporium.infra.letters import TemplateLetters
 from emporium.infra.mail import SmtpSender
 from emporium.infra.media import MediaFolder
 from emporium.infra.monitor import ModelState, Picture, look
+from emporium.infra.papers import PdfPapers, open_papers
 from emporium.infra.passwords import Passwords
 from emporium.infra.provider_http import HttpProvider
 from emporium.infra.push import AppriseSender
@@ -567,6 +568,7 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
     secret: bytes
     media: MediaFolder
     rates: SharedRates
+    papers: PdfPapers
     listen: str
 
 
@@ -575,7 +577,7 @@ async def open_doors(opened: Opened) -> AsyncIterator[Doors]:
     """Opens what a gateway needs beside the shop. Raises Unavailable."""
     settings, fingerprint = opened.settings, opened.shop.vault.fingerprint
     dsn = main_dsn(settings)
-    async with open_sessions(dsn, SESSION_IDLE, SESSION_LONGEST) as sessions:
+    async with open_sessions(dsn, SESSION_IDLE, SESSION_LONGEST) as sessions, open_papers() as papers:
         yield Doors(
             sessions=sessions,
             attempts=Attempts(opened.reads),
@@ -584,6 +586,7 @@ async def open_doors(opened: Opened) -> AsyncIterator[Doors]:
             secret=fingerprint("secret", "idempotency"),
             media=MediaFolder(settings.data_dir),
             rates=SharedRates(opened.reads),
+            papers=papers,
             listen=settings.listen_database_url or dsn,
         )
 

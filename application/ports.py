@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from emporium.domain.base import Aggregate, Event, Money, Sealed, State
+from emporium.domain.invoice import Seller, TaxPart
 
 __all__ = [
     "BadNotice",
@@ -44,6 +45,9 @@ __all__ = [
     "Overloaded",
     "ParcelNotice",
     "ParcelNotices",
+    "Paper",
+    "PaperLine",
+    "Papers",
     "Provider",
     "ProviderDown",
     "ProviderPaused",
@@ -815,6 +819,64 @@ class Letters(Protocol):
     @property
     def languages(self) -> Sequence[str]:
         """The languages that every kind is written in."""
+        ...
+
+
+# --- papers -----------------------------------------------------------------------------------------
+
+
+class PaperLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of goods. On a packing slip there are no prices; `rate` is of the tax, in percent."""
+
+    line: int
+    sku: str
+    title: str
+    quantity: int
+    unit_price: Money | None = None
+    rate: str | None = None
+    total: Money | None = None
+
+
+class Paper(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands on an invoice, a credit note or a packing slip; personal data is in clear.
+
+    Attributes:
+        kind: invoice, credit_note or packing_slip.
+        number: the document's, by which it is called.
+        made_at: its date; supplied_at: when the goods left.
+        language: in which it is to be written, where that can be done.
+        recipient: line by line.
+        sums: what leads from the lines to the total, as (word, amount): discount, shipping, shipping_discount, tax.
+        taxes: what it says of each rate; tax_inclusive: the amounts above contain the tax.
+        corrects: of a credit note: the number of the invoice, and `corrects_at` its date; `reason` is a word of ours.
+        facts: what else is to be said, as (word, text).
+    """
+
+    kind: str
+    number: str
+    made_at: datetime
+    language: str
+    order_number: str
+    ordered_at: datetime
+    seller: Seller
+    recipient: tuple[str, ...]
+    lines: tuple[PaperLine, ...]
+    sums: tuple[tuple[str, Money], ...] = ()
+    total: Money | None = None
+    taxes: tuple[TaxPart, ...] = ()
+    tax_inclusive: bool = True
+    supplied_at: datetime | None = None
+    corrects: str | None = None
+    corrects_at: datetime | None = None
+    reason: str | None = None
+    facts: tuple[tuple[str, str], ...] = ()
+
+
+class Papers(Protocol):
+    """Puts papers on pages."""
+
+    async def pdf(self, paper: Paper) -> bytes:
+        """The paper as PDF: the same bytes for the same paper. Raises Overloaded where too many wait."""
         ...
 
 

@@ -18,6 +18,7 @@ from emporium.http.account_data import DataController
 from emporium.http.account_security import SecurityController
 from emporium.http.cart import CartController
 from emporium.http.checkout import CheckoutController
+from emporium.http.documents import DocumentController, SlipController
 from emporium.http.edge import Edge, RequestLog
 from emporium.http.health import HealthController
 from emporium.http.inventory import InventoryController
@@ -59,11 +60,13 @@ _API: Final = (
             CartController,
             CheckoutController,
             OrderController,
+            DocumentController,
             PaymentController,
             InventoryController,
             ShipmentController,
             RefusedController,
             CarrierController,
+            SlipController,
             ShopSettingsController,
             PromotionController,
             NotificationController,
@@ -80,8 +83,8 @@ _ASKED: Final = [
     "last-event-id", "order-token", "x-request-id",
 ]  # fmt: skip
 _TOLD: Final = [
-    "cart-token", "consistency-token", "etag", "idempotency-replayed", "location", "order-token", "ratelimit",
-    "ratelimit-policy", "retry-after", "x-request-id",
+    "cart-token", "consistency-token", "content-disposition", "etag", "idempotency-replayed", "location",
+    "order-token", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id",
 ]  # fmt: skip
 
 

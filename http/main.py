@@ -47,6 +47,7 @@ async def open_services(opened: Opened, doors: Doors) -> AsyncIterator[Services]
             staff_two_factor=opened.settings.staff_two_factor,
             search=opened.search,
             composer=composer(opened),
+            papers=doors.papers,
             webhooks=webhook_addresses(opened),
             limiter=_limiter(opened, doors),
             cares=_cares(opened),

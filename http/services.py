@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from emporium.application.notifications import Composer
-from emporium.application.ports import Webhooks
+from emporium.application.ports import Papers, Webhooks
 from emporium.application.search import SearchEngine
 from emporium.application.shop import Offers, Shop
 from emporium.http.limits import Limiter, Networks
@@ -157,7 +157,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
         limiter: admits callers, or refuses them for a while.
         staff_two_factor: whether staff are no more than customers without a second factor.
         search: finds products.
-        composer: puts messages into words; webhooks: knows which addresses may be called.
+        composer: puts messages into words; papers: documents on pages; webhooks: knows which addresses may be called.
         ready: what stands in the way of being ready, by name; empty where nothing does.
     """
 
@@ -173,6 +173,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     media: Media
     search: SearchEngine
     composer: Composer
+    papers: Papers
     webhooks: Webhooks
     limiter: Limiter
     cares: Cares = Cares()

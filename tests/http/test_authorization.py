@@ -103,6 +103,8 @@ ROUTES: Final = {
     "GET /api/v1/orders": SIGNED_IN,
     "GET /api/v1/orders/{number}": ANYONE,
     "GET /api/v1/orders/{number}/timeline": ANYONE,
+    "GET /api/v1/orders/{number}/documents": ANYONE,
+    "GET /api/v1/orders/{number}/documents/{document}": ANYONE,
     "POST /api/v1/orders/{number}/cancel": ANYONE,
     "POST /api/v1/orders/{number}/returns": "support warehouse",
     "POST /api/v1/orders/{number}/return-requests": ANYONE,
@@ -119,6 +121,7 @@ ROUTES: Final = {
     "POST /api/v1/inventory/adjust": "warehouse",
     "GET /api/v1/shipments": "warehouse",
     "GET /api/v1/shipments/{number}": "warehouse",
+    "GET /api/v1/shipments/{number}/parcels/{parcel}/packing-slip": "warehouse",
     "POST /api/v1/shipments/{number}/parcels/{parcel}/ship": "warehouse",
     "POST /api/v1/shipments/{number}/parcels/{parcel}/deliver": "warehouse",
     "GET /api/v1/shipments/picking": "warehouse",
@@ -270,6 +273,7 @@ async def bought(caller: Caller) -> str:
 THEIRS: Final = {
     "GET /orders/{number}": None,
     "GET /orders/{number}/timeline": None,
+    "GET /orders/{number}/documents": None,
     "POST /orders/{number}/cancel": {"reason": "mine now"},
     "GET /payments/{number}": None,
 }

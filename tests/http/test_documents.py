@@ -1,0 +1,105 @@
+"""An order's documents at the gateway: listed, read as PDF by whom they concern, in the order's language, and erased."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from emporium.infra.settings import Settings
+from tests.http.client import Caller, House
+from tests.http.conftest import running
+from tests.support.pdf import text
+
+NAME = {
+    "name": "Łukasz Žižek",
+    "lines": ["Świętokrzyska 12"],
+    "city": "London",
+    "postcode": "SW1Y 4JH",
+    "country": "GB",
+}
+
+
+@pytest.fixture
+async def busy(settings: Settings) -> AsyncIterator[House]:
+    async with running(settings, saga=True) as house:
+        yield house
+
+
+async def shipped(house: House, caller: Caller, warehouse: Caller) -> str:
+    """An order of two mugs and a tea whose parcel has left and arrived; its number."""
+    await caller.add("MUG", 2)
+    await caller.add("TEA", 1)
+    await caller.call("PATCH", "/api/v1/cart", {"language": "de"})
+    placed = await caller.check_out(shipping_address=NAME)
+    assert placed.status_code == 202, placed.text
+    number: str = placed.json()["order_number"]
+    await house.order_is(caller, number, "confirmed")
+    assert (await caller.get(f"/orders/{number}/documents")).json()["items"] == []
+    await house.labelled(warehouse, number)
+    for step in ("ship", "deliver"):
+        moved = await warehouse.post(f"/shipments/{number}/parcels/1/{step}", {})
+        assert moved.status_code == 200, moved.text
+    await house.order_is(caller, number, "fulfilled")
+    return number
+
+
+async def test_documents_from_shipment_to_erasure(busy: House) -> None:
+    admin, warehouse = await busy.staff("admin"), await busy.staff("warehouse")
+    changed = await admin.call(
+        "PATCH", "/api/v1/admin/settings", {"legal_name": "Mugs & Söhne Ltd", "vat_id": "GB123456789"}
+    )
+    assert changed.status_code == 200, changed.text
+    email = "lukasz@example.org"
+    customer, guest = await busy.register(email), busy.guest()
+    number = await shipped(busy, customer, warehouse)
+    other = await shipped(busy, guest, warehouse)
+
+    back = await warehouse.post(
+        f"/orders/{number}/returns", {"lines": [{"line": 1, "quantity": 1}], "reason": "chipped"}
+    )
+    assert back.status_code == 201, back.text
+    listed = await busy.until(customer, f"/orders/{number}/documents", lambda body: len(body["items"]) == 2)
+    invoice, note = listed["items"]
+    year = invoice["issued_at"][:4]
+    assert (invoice["number"], invoice["kind"]) == (f"INV-{year}-000001", "invoice")
+    assert (note["number"], note["kind"]) == (f"CN-{year}-000001", "credit_note")
+    assert (note["corrects"], note["refund_id"]) == (invoice["number"], back.json()["return_id"])
+    assert note["amount"] == back.json()["amount"]
+
+    # The customer, the guest with the order's token, and staff read the PDF; nobody else does.
+    got = await customer.call("GET", invoice["href"])
+    assert got.status_code == 200
+    assert got.headers["content-type"] == "application/pdf"
+    assert got.headers["content-disposition"] == f'attachment; filename="{invoice["number"]}.pdf"'
+    shown = text(got.content)
+    for words in ("Mugs & Söhne Ltd", "GB123456789", "Łukasz Žižek", "Rechnung", number, "13,50\N{NO-BREAK SPACE}£"):
+        assert words in shown
+    kept = await customer.call("GET", invoice["href"], if_none_match=got.headers["etag"])
+    assert (kept.status_code, kept.content) == (304, b"")
+    [theirs] = (await busy.until(guest, f"/orders/{other}/documents", lambda body: body["items"]))["items"]
+    for reader, path, status in (
+        (guest, theirs["href"], 200),
+        (admin, theirs["href"], 200),
+        (customer, theirs["href"], 404),
+        (guest, invoice["href"], 404),
+        (busy.guest(), invoice["href"], 404),
+        # A number belongs to its order only.
+        (customer, f"/api/v1/orders/{number}/documents/{theirs['number']}", 404),
+        (customer, f"/api/v1/orders/{number}/documents/INV-1-1", 404),
+    ):
+        assert (await reader.call("GET", path)).status_code == status, path
+    credit = text((await customer.call("GET", note["href"])).content)
+    assert "Rechnungskorrektur" in credit and invoice["number"] in credit and "5,00\N{NO-BREAK SPACE}£" in credit
+
+    slip = f"/shipments/{number}/parcels/1/packing-slip"
+    packed = text((await warehouse.get(slip)).content)
+    assert "Lieferschein" in packed and "Łukasz Žižek" in packed and "MUG" in packed and "£" not in packed
+    assert (await warehouse.get(f"/shipments/{number}/parcels/9/packing-slip")).status_code == 404
+    assert (await customer.get(slip)).status_code == 403
+
+    # After the erasure the books stand, without the person.
+    gone = await customer.post("/account/erasure", {"password": "correct horse battery"})
+    assert gone.status_code < 300, gone.text
+    after = await admin.call("GET", invoice["href"], if_none_match=got.headers["etag"])
+    assert after.status_code == 200
+    shown = text(after.content)
+    assert "[erased]" in shown and "Žižek" not in shown and "13,50\N{NO-BREAK SPACE}£" in shown

@@ -1,7 +1,7 @@
 """What stands on an order's invoice, credit notes and packing slips, from what the logs say; for its reader's eyes."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from emporium.application.ports import Paper, PaperLine
@@ -19,6 +19,10 @@ from emporium.domain.order import (
 from emporium.domain.shipment import SHIPMENT, shipment_id_of
 
 __all__ = ["document", "packing_slip"]
+
+
+_UNDELIVERED: Final = ("parcel_lost", "parcel_returned", "parcel_given_up")
+"""Why goods are taken back that never arrived; other reasons are people's own words."""
 
 
 class _Story:
@@ -107,7 +111,7 @@ def _credit_note(story: _Story, created: OrderCreated, event: CreditNoteIssued, 
     lines: tuple[PaperLine, ...] = ()
     reason = "goodwill"
     if isinstance(correction, OrderReturned):
-        reason = correction.reason if correction.reason in ("parcel_lost", "parcel_returned") else "returned"
+        reason = correction.reason if correction.reason in _UNDELIVERED else "returned"
         lines = tuple(
             PaperLine(
                 line=one.line,

@@ -830,7 +830,7 @@ def _document(command: IssueInvoice | IssueCreditNote, order: OrderState) -> Seq
                 amount=order.total,
                 issued_at=command.at,
                 seller=command.seller,
-                taxes=taxes_of(order),
+                taxes=taxes_of(order.lines, order.shipping, order.agreement),
             )
         ]
     if any(one.refund_id == command.refund_id for one in order.documents):
@@ -860,17 +860,15 @@ def _document(command: IssueInvoice | IssueCreditNote, order: OrderState) -> Seq
     ]
 
 
-def taxes_of(order: OrderState) -> tuple[TaxPart, ...]:
-    """What the order comes to at each tax rate, the shipping included."""
-    agreed, nothing = order.agreement, Money(0, order.total.currency)
-    amounts = [(line.tax_rate, paid_for(line, agreed), line.tax or nothing) for line in order.lines]
+def taxes_of(lines: Sequence[OrderLine], shipping: Money, agreed: Agreement | None) -> tuple[TaxPart, ...]:
+    """What an order comes to at each tax rate, the shipping included."""
+    nothing = Money(0, shipping.currency)
+    amounts = [(line.tax_rate, paid_for(line, agreed), line.tax or nothing) for line in lines]
     if agreed is None:
-        return invoice.by_rate([*amounts, (None, order.shipping, nothing)])
+        return invoice.by_rate([*amounts, (None, shipping, nothing)])
     tax = agreed.shipping_tax or nothing
-    shipping = order.shipping - agreed.shipping_discount
-    return invoice.by_rate(
-        [*amounts, (agreed.shipping_tax_rate, shipping if agreed.tax_inclusive else shipping + tax, tax)]
-    )
+    paid = shipping - agreed.shipping_discount
+    return invoice.by_rate([*amounts, (agreed.shipping_tax_rate, paid if agreed.tax_inclusive else paid + tax, tax)])
 
 
 def _follow(order: OrderState, event: Event) -> Sequence[Event]:

@@ -1,9 +1,7 @@
 """An order's documents: /api/v1/orders/{number}/documents, and the packing slips of its parcels for staff."""
 
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import quote
-from uuid import UUID
 
 import msgspec
 from litestar import Controller, get
@@ -11,13 +9,11 @@ from litestar.params import PathParameter
 
 from emporium.application import documents
 from emporium.application.ports import Paper
-from emporium.domain.base import Money
-from emporium.domain.invoice import Document
 from emporium.domain.order_number import parse_order_number
 from emporium.http.auth import staff
 from emporium.http.caching import PRIVATE, is_known, tag_of, tagged
 from emporium.http.consistency import includes
-from emporium.http.orders import Number, reachable
+from emporium.http.orders import DocumentView, Number, document_views, reachable
 from emporium.http.problems import KINDS
 from emporium.http.reply import ENCODER, Reply
 from emporium.http.request import Request
@@ -25,7 +21,7 @@ from emporium.http.shipments import ParcelNumber
 from emporium.projections import order_history
 from emporium.projections.order_history import ORDER_HISTORY
 
-__all__ = ["DocumentController", "DocumentView", "SlipController", "document_views"]
+__all__ = ["DocumentController", "SlipController"]
 
 _PDF = b"application/pdf"
 _LAYOUT = b"1"
@@ -36,39 +32,11 @@ DocumentNumber = Annotated[
 ]
 
 
-class DocumentView(msgspec.Struct, frozen=True, kw_only=True):
-    """An invoice or a credit note. `refund_id` and `corrects` (the invoice's number) are of credit notes."""
-
-    number: str
-    kind: Literal["invoice", "credit_note"]
-    issued_at: datetime
-    amount: Money
-    refund_id: UUID | None
-    corrects: str | None
-    href: str
-
-
 class DocumentList(msgspec.Struct, frozen=True, kw_only=True):
     """The documents of an order, the invoice first."""
 
     order_number: str
     items: list[DocumentView]
-
-
-def document_views(order_number: str, known: tuple[Document, ...]) -> list[DocumentView]:
-    """Documents as they are shown."""
-    return [
-        DocumentView(
-            number=one.number,
-            kind="invoice" if one.kind == "invoice" else "credit_note",
-            issued_at=one.issued_at,
-            amount=one.amount,
-            refund_id=one.refund_id,
-            corrects=one.corrects,
-            href=f"/api/v1/orders/{order_number}/documents/{one.number}",
-        )
-        for one in known
-    ]
 
 
 class DocumentController(Controller):

@@ -1,18 +1,23 @@
 """/api/v1/orders: a customer's orders, a guest's by its token, all of them for staff; cancel, take back."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID, uuid4
 
 import msgspec
 from litestar import Controller, get, post
-from litestar.params import FromQuery, JSONBody, PathParameter
+from litestar.params import FromQuery, JSONBody, PathParameter, QueryParameter
 from msgspec import Meta
+from msgspec.structs import replace
 
 from emporium.application import orders
 from emporium.application.ports import Vault
+from emporium.application.timeline import facts_for_customers, told
 from emporium.domain.base import Command, Money, Sealed
-from emporium.domain.order import OrderReturned, OrderState, ReturnedLine
+from emporium.domain.invoice import Document, TaxPart
+from emporium.domain.order import OrderReturned, OrderState, ReturnedLine, taxes_of
 from emporium.domain.order_number import parse_order_number
 from emporium.domain.returns import (
     ApproveReturn,
@@ -32,9 +37,17 @@ from emporium.http.problems import KINDS
 from emporium.http.reply import Reply
 from emporium.http.request import Request, actor_of
 from emporium.projections import order_history
-from emporium.projections.order_history import ORDER_HISTORY, Entry, OrderDetail, OrderRow, ParcelView, PaymentView
+from emporium.projections.order_history import (
+    ORDER_HISTORY,
+    Entry,
+    OrderDetail,
+    OrderRow,
+    ParcelView,
+    PaymentView,
+    RefundView,
+)
 
-__all__ = ["STAFF", "OrderController", "reachable"]
+__all__ = ["STAFF", "DocumentView", "OrderController", "document_views", "reachable"]
 
 STAFF = frozenset({"admin", "support"})
 """The roles that see every customer's orders."""
@@ -126,6 +139,32 @@ class OrderLineView(msgspec.Struct, frozen=True, kw_only=True):
     returned: int
 
 
+class ReturnView(msgspec.Struct, frozen=True, kw_only=True):
+    """A return: requested, approved, refused or received; `note` is what staff said last of it.
+
+    `received` is what came: fewer units than wanted where not all did.
+    """
+
+    return_id: UUID
+    status: str
+    requested_at: datetime
+    lines: tuple[WantedLine, ...]
+    received: tuple[ReceivedLine, ...]
+    note: str | None
+
+
+class DocumentView(msgspec.Struct, frozen=True, kw_only=True):
+    """An invoice or a credit note; `refund_id` and `corrects`, the invoice's number, are of credit notes."""
+
+    number: str
+    kind: Literal["invoice", "credit_note"]
+    issued_at: datetime
+    amount: Money
+    refund_id: UUID | None
+    corrects: str | None
+    href: str
+
+
 class OrderSummary(msgspec.Struct, frozen=True, kw_only=True):
     """An order in a list. `reason` says why it failed or was cancelled.
 
@@ -146,7 +185,9 @@ class OrderSummary(msgspec.Struct, frozen=True, kw_only=True):
 class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     """One order with all there is to it. Personal data is `[erased]` where the customer was erased.
 
-    `total` is goods − discount + shipping − shipping_discount, and + tax where the prices do not contain it.
+    `total` is goods − discount + shipping − shipping_discount, and + tax where the prices do not contain it; `taxes`
+    share the total out by rate. `held`, the parcels' labels and refusals, and what staff gave as a reason to cancel,
+    are for staff only.
     """
 
     order_number: str
@@ -161,6 +202,7 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     shipping_discount: Money
     tax: Money
     tax_inclusive: bool
+    taxes: tuple[TaxPart, ...]
     total: Money
     shipping_method: str | None
     coupons: tuple[str, ...]
@@ -172,22 +214,31 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     payment: PaymentView | None
     shipment: str | None
     parcels: tuple[ParcelView, ...]
+    returns: list[ReturnView]
+    refunds: list[RefundView]
+    documents: list[DocumentView]
+    held: str | None
 
 
 class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that happened to the order."""
+    """Something that happened to the order: its name, and in words what a customer is told of it.
+
+    `context` and `actor` are for staff only, as is whatever has no words.
+    """
 
     at: datetime
     name: str
-    context: str
-    actor: str
+    text: str | None
+    context: str | None
+    actor: str | None
     facts: dict[str, Any]
 
 
 class Timeline(msgspec.Struct, frozen=True, kw_only=True):
-    """All that happened to the order."""
+    """What happened to the order, in the words of a language."""
 
     order_number: str
+    language: str
     entries: list[TimelineEntry]
 
 
@@ -240,7 +291,8 @@ class OrderController(Controller):
                     connection, status=status, number=exact, limit=limit, cursor=cursor
                 )
             )
-        return tagged(request, listing(request, page, _summary))
+        shown = partial(_summary, for_staff=not STAFF.isdisjoint(session.roles))
+        return tagged(request, listing(request, page, shown))
 
     @get("/{number:str}", opt={"tagged": True, "order": True, "models": ("order_history",)})
     async def detail(self, request: Request, number: Number) -> Reply[OrderView]:
@@ -248,16 +300,27 @@ class OrderController(Controller):
         detail = await reachable(request, number)
         vault = request.services.shop.vault
         await vault.load_keys([detail.subject])
-        return tagged(request, _view(vault, detail))
+        return tagged(request, _view(vault, detail, for_staff=await _is_staff(request)))
 
     @get("/{number:str}/timeline", opt={"tagged": True, "order": True, "models": ("order_history",)})
-    async def timeline(self, request: Request, number: Number) -> Reply[Timeline]:
-        """All that happened to the order, in all contexts."""
+    async def timeline(
+        self,
+        request: Request,
+        number: Number,
+        language: Annotated[
+            Literal["en", "de"] | None, QueryParameter(description="Of the words; the order's where none is named.")
+        ] = None,
+    ) -> Reply[Timeline]:
+        """What happened to the order, in the customer's words; for staff every event of all contexts."""
         detail = await reachable(request, number)
         entries = await request.services.reads.run(
             lambda connection: order_history.timeline(connection, detail.order.order_id)
         )
-        return tagged(request, Timeline(order_number=detail.order.number, entries=[_entry(one) for one in entries]))
+        for_staff = await _is_staff(request)
+        words = language or ("en" if detail.agreement is None else detail.agreement.language)
+        shown = [_entry(one, words, for_staff=for_staff) for one in entries]
+        told = [one for one in shown if for_staff or one.text is not None]
+        return tagged(request, Timeline(order_number=detail.order.number, language=words, entries=told))
 
     @post("/{number:str}/cancel", status_code=202, opt={"idempotent": True, "order": True, "bodiless": True})
     async def cancel(self, request: Request, number: Number, data: JSONBody[Cancel]) -> Reply[Cancelling]:
@@ -428,11 +491,16 @@ def _guest_order(request: Request) -> UUID | None:
     return None if given is None else request.services.order_tokens.read_cart(given.decode("latin-1"))
 
 
-def _summary(row: OrderRow) -> OrderSummary:
+async def _is_staff(request: Request) -> bool:
+    session = await request.caller()
+    return session is not None and not STAFF.isdisjoint(session.roles)
+
+
+def _summary(row: OrderRow, *, for_staff: bool) -> OrderSummary:
     return OrderSummary(
         order_number=row.number,
         status=row.status,
-        reason=row.reason,
+        reason=row.reason if for_staff or not row.reason_internal else None,
         placed_at=row.placed_at,
         changed_at=row.changed_at,
         units=row.units,
@@ -442,7 +510,7 @@ def _summary(row: OrderRow) -> OrderSummary:
     )
 
 
-def _view(vault: Vault, detail: OrderDetail) -> OrderView:
+def _view(vault: Vault, detail: OrderDetail, *, for_staff: bool) -> OrderView:
     row, agreed = detail.order, detail.agreement
     nothing = Money(0, row.currency)
 
@@ -452,7 +520,7 @@ def _view(vault: Vault, detail: OrderDetail) -> OrderView:
     return OrderView(
         order_number=row.number,
         status=row.status,
-        reason=row.reason,
+        reason=row.reason if for_staff or not row.reason_internal else None,
         placed_at=row.placed_at,
         changed_at=row.changed_at,
         lines=[
@@ -476,6 +544,7 @@ def _view(vault: Vault, detail: OrderDetail) -> OrderView:
         shipping_discount=nothing if agreed is None else agreed.shipping_discount,
         tax=Money(row.tax, row.currency),
         tax_inclusive=agreed is None or agreed.tax_inclusive,
+        taxes=taxes_of(detail.lines, Money(row.shipping, row.currency), agreed),
         total=Money(row.total, row.currency),
         shipping_method=None if agreed is None else agreed.shipping_method,
         coupons=() if agreed is None else agreed.coupons,
@@ -486,9 +555,53 @@ def _view(vault: Vault, detail: OrderDetail) -> OrderView:
         note=clear(detail.note, "note"),
         payment=detail.payment,
         shipment=detail.shipment,
-        parcels=detail.parcels,
+        parcels=detail.parcels
+        if for_staff
+        else tuple(replace(one, label_url="", refused=None) for one in detail.parcels),
+        returns=[
+            ReturnView(
+                return_id=return_id,
+                status=one.status,
+                requested_at=one.requested_at,
+                lines=one.lines,
+                received=one.received,
+                note=one.note,
+            )
+            for return_id, one in detail.returns.items()
+        ],
+        refunds=[one if for_staff else replace(one, reason=_refund_reason(one.reason)) for one in detail.refunds],
+        documents=document_views(row.number, detail.documents),
+        held=detail.held if for_staff else None,
     )
 
 
-def _entry(one: Entry) -> TimelineEntry:
-    return TimelineEntry(at=one.at, name=one.name, context=one.log, actor=one.actor, facts=one.facts)
+def document_views(order_number: str, known: Sequence[Document]) -> list[DocumentView]:
+    """Documents as they are shown."""
+    return [
+        DocumentView(
+            number=one.number,
+            kind="invoice" if one.kind == "invoice" else "credit_note",
+            issued_at=one.issued_at,
+            amount=one.amount,
+            refund_id=one.refund_id,
+            corrects=one.corrects,
+            href=f"/api/v1/orders/{order_number}/documents/{one.number}",
+        )
+        for one in known
+    ]
+
+
+def _refund_reason(reason: str) -> str:
+    """What the money is for; other reasons are those of a cancellation, maybe in staff's own words."""
+    return reason if reason in ("returned", "goodwill", "out_of_stock", "late_payment") else "order_cancelled"
+
+
+def _entry(one: Entry, language: str, *, for_staff: bool) -> TimelineEntry:
+    return TimelineEntry(
+        at=one.at,
+        name=one.name,
+        text=told(one.name, one.facts, language),
+        context=one.log if for_staff else None,
+        actor=one.actor if for_staff else None,
+        facts=one.facts if for_staff else facts_for_customers(one.name, one.facts),
+    )

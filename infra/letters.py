@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from emporium.application.ports import Letter
+from emporium.domain.amounts import money
 from emporium.domain.base import Money
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ LANGUAGES: Final = ("en", "de")
 """The first is that of people whose own is not here."""
 
 _FOLDER: Final = Path(__file__).parent / "templates"
-
-_SYMBOLS: Final = {"GBP": "£", "EUR": "€", "USD": "$"}
 
 _WORDS: Final = {
     "en": {
@@ -34,29 +33,6 @@ _WORDS: Final = {
     },
 }  # fmt: skip
 """What the layouts and macros say."""
-
-_EXPONENTS: Final = {
-    **dict.fromkeys(
-        ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF",
-         "XPF"),
-        0,
-    ),
-    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
-}  # fmt: skip
-"""ISO 4217: currencies whose minor unit is not a hundredth."""
-
-
-def money(amount: Money, language: str) -> str:
-    """The amount as people of the language write it: `£1,234.50`, `1.234,50 €`."""
-    digits = _EXPONENTS.get(amount.currency, 2)
-    text = f"{abs(amount.amount) / 10**digits:,.{digits}f}"
-    sign = "-" if amount.amount < 0 else ""
-    symbol = _SYMBOLS.get(amount.currency, amount.currency)
-    if language == "de":
-        text = text.translate(str.maketrans(",.", ".,"))
-        return f"{sign}{text}\N{NO-BREAK SPACE}{symbol}"
-    gap = "" if len(symbol) == 1 else "\N{NO-BREAK SPACE}"
-    return f"{sign}{symbol}{gap}{text}"
 
 
 class TemplateLetters:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from emporium.application.ports import Overloaded, Paper, PaperLine
+from emporium.domain.amounts import money
 from emporium.domain.base import Money
-from emporium.infra.letters import LANGUAGES, money
+from emporium.infra.letters import LANGUAGES
 
 if TYPE_CHECKING:
     from fpdf import FPDF
@@ -37,6 +38,7 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
         "returned": "For goods that came back.", "goodwill": "For a price reduction.",
         "parcel_lost": "For goods that were lost on their way.",
         "parcel_returned": "For goods that could not be delivered.",
+        "parcel_given_up": "For goods that could not be sent.",
     },
     "de": {
         "invoice": "Rechnung", "credit_note": "Rechnungskorrektur", "packing_slip": "Lieferschein",
@@ -53,6 +55,7 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
         "tax_contained": "Alle Preise enthalten die Umsatzsteuer.", "returned": "Für zurückgegebene Waren.",
         "goodwill": "Für einen Preisnachlass.", "parcel_lost": "Für Waren, die auf dem Weg verloren gingen.",
         "parcel_returned": "Für Waren, die nicht zugestellt werden konnten.",
+        "parcel_given_up": "Für Waren, die nicht versandt werden konnten.",
     },
 }  # fmt: skip
 

@@ -60,6 +60,7 @@ CREATE TABLE orders (
     cart_id uuid,
     status text NOT NULL,
     reason text,
+    reason_internal boolean NOT NULL,
     placed_at timestamptz NOT NULL,
     changed_at timestamptz NOT NULL,
     version bigint NOT NULL,
@@ -159,10 +160,14 @@ LOGS: Final[dict[str, tuple[type[Event], ...]]] = {
 
 
 class _Order(msgspec.Struct):
-    """A row of `orders`; of an order that was there before, only what changes is set."""
+    """A row of `orders`; of an order that was there before, only what changes is set.
+
+    `reason_internal`: staff wrote the reason, not for the customer's eyes.
+    """
 
     order_id: UUID
     reason: str | None
+    reason_internal: bool = False
     status: str = ""
     changed_at: datetime | None = None
     version: int = 0
@@ -273,7 +278,10 @@ async def _before(
 
 async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
     before = await _before(
-        tables, events, o.OrderCreated, "SELECT order_id, state::text, reason FROM orders WHERE order_id = ANY(%s)"
+        tables,
+        events,
+        o.OrderCreated,
+        "SELECT order_id, state::text, reason, reason_internal FROM orders WHERE order_id = ANY(%s)",
     )
     rows: dict[int, _Order] = {}
     states: dict[int, o.OrderState] = {}
@@ -293,9 +301,9 @@ async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
             continue
         row = rows.get(key)
         if row is None:
-            state, reason = before[key]
+            state, reason, internal = before[key]
             states[key] = _ORDER_STATE.decode(state)
-            row = rows[key] = _Order(event.order_id, reason)
+            row = rows[key] = _Order(event.order_id, reason, internal)
         states[key] = o.evolve(states[key], event)
         row.changed_at, row.version = one.at, one.version
         if isinstance(event, o.OrderAddressChanged):
@@ -303,10 +311,14 @@ async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
             moved[key] = _Contents(event.order_id, ship_to=event.ship_to)
         elif isinstance(event, o.OrderNoteAdded):
             notes.append(_Note(event.order_id, one.position, one.at, one.meta.actor, event.note))
-        elif isinstance(event, o.OrderFailed | o.OrderCancellationRequested | o.OrderCancelled):
+        elif isinstance(event, o.OrderCancellationRequested):
+            row.reason, row.reason_internal = event.reason, one.meta.actor.startswith(("staff:", "key:"))
+        elif isinstance(event, o.OrderFailed):
+            row.reason, row.reason_internal = event.reason, False
+        elif isinstance(event, o.OrderCancelled):
             row.reason = event.reason
         elif isinstance(event, o.OrderCancellationRefused):
-            row.reason = None
+            row.reason, row.reason_internal = None, False
         elif isinstance(event, o.OrderClaimed):
             row.customer_id = event.customer_id
     for key, row in rows.items():
@@ -322,7 +334,8 @@ async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
         "INSERT INTO contents SELECT * FROM json_populate_recordset(NULL::contents, %s)", list(created.values())
     )
     await tables.write(
-        "UPDATE orders t SET status = x.status, reason = x.reason, changed_at = x.changed_at, version = x.version,"
+        "UPDATE orders t SET status = x.status, reason = x.reason, reason_internal = x.reason_internal,"
+        " changed_at = x.changed_at, version = x.version,"
         " held = x.held, return_open = x.return_open, state = x.state,"
         " customer_id = coalesce(x.customer_id, t.customer_id)"
         " FROM json_populate_recordset(NULL::orders, %s) x WHERE t.order_id = x.order_id",
@@ -548,7 +561,8 @@ ORDER_HISTORY: Final = ReadModel(
 class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
     """An order in a list. Amounts are minor units of `currency`; `units` counts all lines' units.
 
-    `discount` is that of goods and shipping together; `tax` that of everything.
+    `discount` is that of goods and shipping together; `tax` that of everything. `reason_internal`: the reason is
+    staff's own words, not for the customer.
     """
 
     order_id: UUID
@@ -556,6 +570,7 @@ class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
     customer_id: UUID | None
     status: str
     reason: str | None
+    reason_internal: bool
     placed_at: datetime
     changed_at: datetime
     currency: str
@@ -747,8 +762,8 @@ class RefundTotals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _ROW: Final = (
-    "order_id, number, customer_id, status, reason, placed_at, changed_at, currency, goods, shipping, total, discount,"
-    " tax, units, country, channel, held, return_open"
+    "order_id, number, customer_id, status, reason, reason_internal, placed_at, changed_at, currency, goods,"
+    " shipping, total, discount, tax, units, country, channel, held, return_open"
 )
 
 

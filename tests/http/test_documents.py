@@ -6,6 +6,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from emporium.application import orders
+from emporium.application.ports import Meta
+from emporium.domain.order import HoldOrder
 from emporium.infra.settings import Settings
 from tests.http.client import Caller, House
 from tests.http.conftest import running
@@ -46,6 +49,34 @@ async def shipped(house: House, caller: Caller, warehouse: Caller) -> str:
         assert moved.status_code == 200, moved.text
     await house.order_is(caller, number, "fulfilled")
     return number
+
+
+async def test_what_staff_keep_to_themselves_is_not_told(busy: House) -> None:
+    customer, support = await busy.register(), await busy.staff("support")
+    await customer.add()
+    number = (await customer.check_out()).json()["order_number"]
+    await busy.order_is(customer, number, "confirmed")
+    order_id = (await orders.find(busy.shop, number)).order_id  # type: ignore[union-attr]
+    cause = Meta(str(order_id), "request:test", "staff:sam")
+    await busy.shop.execute(HoldOrder(order_id=order_id, reason="looks like fraud"), cause)
+    await busy.until(support, f"/orders/{number}", lambda body: body["held"] == "looks like fraud")
+    assert (await customer.get(f"/orders/{number}")).json()["held"] is None
+    stopped = await support.post(f"/orders/{number}/cancel", {"reason": "stolen card"})
+    assert stopped.status_code == 202, stopped.text
+    await busy.order_is(support, number, "cancelled")
+    refunded = await busy.until(
+        support, f"/orders/{number}", lambda body: [o["status"] for o in body["refunds"]] == ["done"]
+    )
+    assert refunded["reason"] == refunded["refunds"][0]["reason"] == "stolen card"
+    # An order that nobody got has no invoice, so its refund needs no credit note.
+    assert refunded["documents"] == []
+    for path in (f"/orders/{number}", f"/orders/{number}/timeline", "/orders"):
+        answer = await customer.get(path)
+        assert answer.status_code == 200
+        for secret in ("fraud", "stolen", "staff:", "sam", "OrderHeld"):
+            assert secret not in answer.text.replace("same", ""), (path, secret)
+    order = (await customer.get(f"/orders/{number}")).json()
+    assert (order["reason"], order["refunds"][0]["reason"]) == (None, "order_cancelled")
 
 
 async def test_documents_from_shipment_to_erasure(busy: House) -> None:
@@ -101,6 +132,31 @@ async def test_documents_from_shipment_to_erasure(busy: House) -> None:
     assert "Lieferschein" in packed and "Łukasz Žižek" in packed and "MUG" in packed and "£" not in packed
     assert (await warehouse.get(f"/shipments/{number}/parcels/9/packing-slip")).status_code == 404
     assert (await customer.get(slip)).status_code == 403
+
+    # The whole picture: everything adds up, and the words are the customer's.
+    order = (await customer.get(f"/orders/{number}")).json()
+    amounts = {name: order[name]["amount"] for name in ("goods", "discount", "shipping", "shipping_discount", "total")}
+    assert amounts == {"goods": 1_350, "discount": 0, "shipping": 495, "shipping_discount": 0, "total": 1_845}
+    assert sum(part["gross"]["amount"] for part in order["taxes"]) == 1_845
+    assert sum(part["tax"]["amount"] for part in order["taxes"]) == order["tax"]["amount"] == 308
+    assert [part["rate"] for part in order["taxes"]] == ["20"]
+    assert [one["number"] for one in order["documents"]] == [invoice["number"], note["number"]]
+    assert [(one["amount"], one["status"], one["reason"]) for one in order["refunds"]] == [(500, "done", "returned")]
+    assert order["parcels"][0]["tracking_number"] and order["parcels"][0]["label_url"] == ""
+    assert (await admin.get(f"/orders/{number}")).json()["parcels"][0]["label_url"] != ""
+    told = (await customer.get(f"/orders/{number}/timeline")).json()
+    assert told["language"] == "de"
+    assert {(one["actor"], one["context"]) for one in told["entries"]} == {(None, None)}
+    words = [one["text"] for one in told["entries"]]
+    assert words[0] == "Ihre Bestellung ist bei uns eingegangen."
+    assert f"Ihre Rechnung {invoice['number']} liegt bereit." in words
+    assert "5,00\N{NO-BREAK SPACE}£ wurden Ihnen erstattet." in words
+    assert not any("chipped" in str(one) for one in told["entries"])
+    english = (await customer.get(f"/orders/{number}/timeline?language=en")).json()["entries"]
+    assert english[0]["text"] == "We have your order."
+    whole = (await admin.get(f"/orders/{number}/timeline")).json()["entries"]
+    assert {"StockReserved", "ParcelLabelled", "PaymentProcessed"} <= {one["name"] for one in whole}
+    assert any(one["actor"].startswith("staff:") for one in whole) and len(whole) > len(words)
 
     # After the erasure the books stand, without the person.
     gone = await customer.post("/account/erasure", {"password": "correct horse battery"})

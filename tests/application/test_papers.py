@@ -66,7 +66,7 @@ async def test_an_invoice_over_pages_in_german(papers: PdfPapers) -> None:
         "-5,00 €",
         "172.829,95 €",
         "Diese Rechnung ist bezahlt",
-        "Seite 2 / 2",
+        "Seite 2 / ",
     ):
         assert words in last and words not in first
     assert [f"SKU-{n}" in first + last for n in range(1, 71)] == [True] * 70

@@ -248,7 +248,8 @@ async def test_page_1000_costs_what_page_1_costs(full: Shop) -> None:
     """Both are index scans that read about as many rows as they give."""
     await full.connection.execute(
         "INSERT INTO rm_order_history.orders SELECT gen_random_uuid(), number || '-' || n, customer_id, subject,"
-        " cart_id, status, reason, reason_internal, placed_at - n * interval '1 minute', changed_at, version, currency, goods, shipping,"
+        " cart_id, status, reason, reason_internal,"
+        " placed_at - n * interval '1 minute', changed_at, version, currency, goods, shipping,"
         " total, discount, tax, units, country, channel, payment_method, held,"
         " return_open, state FROM rm_order_history.orders,"
         " generate_series(1, 300) n"

@@ -157,6 +157,9 @@ def test_a_year_is_played_back_and_reconciles(
     )
     assert {actor.partition(":")[0] for _, _, actor in chain} == {"import", "system"}
 
+    # Its invoices are those of then: none is issued anew.
+    assert rows(shop, "SELECT count(*) FROM ordering_events WHERE topic ~ 'Invoice|CreditNote|Document'") == [(0,)]
+
     # No name stands in clear, the country does.
     everything = " UNION ALL ".join(f"SELECT convert_from(state, 'UTF8') AS text FROM {log}_events" for log in LOGS)
     assert rows(shop, f"SELECT count(*) FROM ({everything}) e WHERE text LIKE '%Customer 17%'") == [(0,)]

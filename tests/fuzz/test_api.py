@@ -76,6 +76,8 @@ SENSIBLE: Final[tuple[tuple[str, str, Any, str | None], ...]] = (
     ("admin", "PUT /api/v1/admin/promotions/{code}", OFFER, None),
     ("customer", "POST /api/v1/cart/coupons", {"code": "TEN"}, None),
     ("customer", "DELETE /api/v1/cart/coupons/{code}", None, None),
+    ("admin", "DELETE /api/v1/admin/promotions/{code}", None, None),
+    ("admin", "POST /api/v1/admin/promotions", {"code": "TENMORE", "promotion": OFFER}, "code"),
     ("customer", "POST /api/v1/checkout/quotes", {"country": "GB"}, "quote_id"),
     ("admin", "POST /api/v1/inventory/receive", {"sku": "MUG", "warehouse": "LON", "quantity": 50}, None),
     ("admin", "POST /api/v1/inventory/adjust",
@@ -216,6 +218,9 @@ async def _furnish(house: House) -> Fuzz:
     shop.known["customer_id"] = [str(shop.people["support"])]
     await shop.make_sense()
     await _more_of_shipping(shop)
+    listed = f"/orders/{numbers[1]}/documents"
+    [invoice] = (await house.until(callers["customer"], listed, lambda body: body["items"]))["items"]
+    shop.known["document"] = [invoice["number"]]
     return shop
 
 

@@ -106,7 +106,7 @@ def _invoice(story: _Story, created: OrderCreated, event: InvoiceIssued, recipie
 
 
 def _credit_note(story: _Story, created: OrderCreated, event: CreditNoteIssued, recipient: tuple[str, ...]) -> Paper:
-    correction = story.corrections[event.refund_id]
+    correction = story.corrections.get(event.refund_id)
     bought = {line.line: line for line in created.lines}
     lines: tuple[PaperLine, ...] = ()
     reason = "goodwill"

@@ -364,18 +364,26 @@ def _payment_failed(event: payment.PaymentFailed, *_: object) -> Sequence[Comman
     return [FailAndReopen(order_id=event.order_id, reason=reason, detail=event.code)]
 
 
+def _record_refund(event: payment.PaymentRefunded) -> Command:
+    # What goes back with the whole payment, or was paid in error, was never owed for this order.
+    closing = event.refund_id == closing_refund_id_of(event.order_id)
+    return order.RecordOrderRefund(
+        order_id=event.order_id,
+        refund_id=event.refund_id,
+        amount=event.amount,
+        corrects=not closing and event.reason != "paid_twice",
+    )
+
+
 def _refunded(event: payment.PaymentRefunded, state: OrderState, _: OrderState) -> Sequence[Command]:
-    record = order.RecordOrderRefund(order_id=event.order_id, refund_id=event.refund_id, amount=event.amount)
+    record = _record_refund(event)
     if event.reason == "out_of_stock" and state.status in (order.PENDING, order.PAID, order.REFUNDING):
         return [record, FailAndReopen(order_id=event.order_id, reason="out_of_stock")]
     return [record]
 
 
 def _corrected(event: payment.PaymentRefunded, *_: object) -> Sequence[Command]:
-    return [
-        order.RecordOrderRefund(order_id=event.order_id, refund_id=event.refund_id, amount=event.amount),
-        IssueDocuments(order_id=event.order_id),
-    ]
+    return [_record_refund(event), IssueDocuments(order_id=event.order_id)]
 
 
 def _refund_failed(event: payment.RefundFailed, *_: object) -> Sequence[Command]:

@@ -89,7 +89,7 @@ def told(name: str, facts: Mapping[str, Any], language: str) -> str | None:
     """The sentence for an event with these (JSON) facts; None for what customers are not told."""
     words = _FAILED.get(facts.get("reason", "")) if name == "OrderFailed" else None
     words = words or _TOLD.get(name)
-    if words is None:
+    if words is None or (name == "OrderPaid" and not facts["amount"]["amount"]):
         return None
     place = LANGUAGES.index(language) if language in LANGUAGES else 0
     shown = {

@@ -251,11 +251,12 @@ class GoodwillGranted(Event, frozen=True, kw_only=True):
 
 
 class OrderRefunded(Event, frozen=True, kw_only=True):
-    """Money went back to the customer."""
+    """Money went back to the customer; with `corrects` because the order is to cost less than was invoiced."""
 
     order_id: UUID
     refund_id: UUID
     amount: Money
+    corrects: bool = False
 
 
 class OrderClaimed(Event, frozen=True, kw_only=True):
@@ -584,9 +585,12 @@ class GrantGoodwill(Command, frozen=True, kw_only=True):
 
 
 class RecordOrderRefund(Command, frozen=True, kw_only=True):
+    """`corrects`: the order is to cost less; not so where money goes back that was never owed."""
+
     order_id: UUID
     refund_id: UUID
     amount: Money
+    corrects: bool = False
 
 
 class ClaimOrder(Command, frozen=True, kw_only=True):
@@ -745,7 +749,12 @@ def decide(command: Command, order: OrderState | None) -> Sequence[Event]:
                 return []
             return _follow(
                 order,
-                OrderRefunded(order_id=order.order_id, refund_id=command.refund_id, amount=command.amount),
+                OrderRefunded(
+                    order_id=order.order_id,
+                    refund_id=command.refund_id,
+                    amount=command.amount,
+                    corrects=command.corrects,
+                ),
             )
         case ClaimOrder():
             if order.customer_id == command.customer_id:
@@ -1107,7 +1116,12 @@ def evolve(order: OrderState | None, event: Event) -> OrderState:
         case GoodwillGranted():
             return _owe(order, event.refund_id, event.amount, ())
         case OrderRefunded():
-            return replace(order, refunds={**order.refunds, event.refund_id: -event.amount.amount})
+            known = {event.refund_id: ()} if event.corrects else {}
+            return replace(
+                order,
+                refunds={**order.refunds, event.refund_id: -event.amount.amount},
+                corrections={**known, **order.corrections},
+            )
         case OrderClaimed():
             return replace(order, customer_id=event.customer_id)
         case OrderHeld():

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from emporium.application import orders
 from emporium.application.ports import Vault
-from emporium.application.timeline import facts_for_customers, told
+from emporium.application.timeline import LANGUAGES, facts_for_customers, told
 from emporium.domain.base import Command, Money, Sealed
 from emporium.domain.invoice import Document, TaxPart
 from emporium.domain.order import OrderReturned, OrderState, ReturnedLine, taxes_of
@@ -44,10 +44,9 @@ from emporium.projections.order_history import (
     OrderRow,
     ParcelView,
     PaymentView,
-    RefundView,
 )
 
-__all__ = ["STAFF", "DocumentView", "OrderController", "document_views", "reachable"]
+__all__ = ["STAFF", "DocumentView", "OrderController", "document_views", "is_staff", "reachable", "refund_reason"]
 
 STAFF = frozenset({"admin", "support"})
 """The roles that see every customer's orders."""
@@ -153,6 +152,16 @@ class ReturnView(msgspec.Struct, frozen=True, kw_only=True):
     note: str | None
 
 
+class OrderRefund(msgspec.Struct, frozen=True, kw_only=True):
+    """Money on its way back (`requested`), gone back (`done`) or refused by the provider (`failed`)."""
+
+    refund_id: UUID
+    status: str
+    amount: Money
+    reason: str
+    at: datetime
+
+
 class DocumentView(msgspec.Struct, frozen=True, kw_only=True):
     """An invoice or a credit note; `refund_id` and `corrects`, the invoice's number, are of credit notes."""
 
@@ -215,7 +224,7 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     shipment: str | None
     parcels: tuple[ParcelView, ...]
     returns: list[ReturnView]
-    refunds: list[RefundView]
+    refunds: list[OrderRefund]
     documents: list[DocumentView]
     held: str | None
 
@@ -300,7 +309,7 @@ class OrderController(Controller):
         detail = await reachable(request, number)
         vault = request.services.shop.vault
         await vault.load_keys([detail.subject])
-        return tagged(request, _view(vault, detail, for_staff=await _is_staff(request)))
+        return tagged(request, _view(vault, detail, for_staff=await is_staff(request)))
 
     @get("/{number:str}/timeline", opt={"tagged": True, "order": True, "models": ("order_history",)})
     async def timeline(
@@ -316,11 +325,12 @@ class OrderController(Controller):
         entries = await request.services.reads.run(
             lambda connection: order_history.timeline(connection, detail.order.order_id)
         )
-        for_staff = await _is_staff(request)
-        words = language or ("en" if detail.agreement is None else detail.agreement.language)
+        for_staff = await is_staff(request)
+        own = None if detail.agreement is None else detail.agreement.language
+        words = language or (own if own in LANGUAGES else LANGUAGES[0])
         shown = [_entry(one, words, for_staff=for_staff) for one in entries]
-        told = [one for one in shown if for_staff or one.text is not None]
-        return tagged(request, Timeline(order_number=detail.order.number, language=words, entries=told))
+        visible = [one for one in shown if for_staff or one.text is not None]
+        return tagged(request, Timeline(order_number=detail.order.number, language=words, entries=visible))
 
     @post("/{number:str}/cancel", status_code=202, opt={"idempotent": True, "order": True, "bodiless": True})
     async def cancel(self, request: Request, number: Number, data: JSONBody[Cancel]) -> Reply[Cancelling]:
@@ -491,7 +501,8 @@ def _guest_order(request: Request) -> UUID | None:
     return None if given is None else request.services.order_tokens.read_cart(given.decode("latin-1"))
 
 
-async def _is_staff(request: Request) -> bool:
+async def is_staff(request: Request) -> bool:
+    """Whether the caller sees every customer's orders, and what customers are not told of them."""
     session = await request.caller()
     return session is not None and not STAFF.isdisjoint(session.roles)
 
@@ -569,7 +580,16 @@ def _view(vault: Vault, detail: OrderDetail, *, for_staff: bool) -> OrderView:
             )
             for return_id, one in detail.returns.items()
         ],
-        refunds=[one if for_staff else replace(one, reason=_refund_reason(one.reason)) for one in detail.refunds],
+        refunds=[
+            OrderRefund(
+                refund_id=one.refund_id,
+                status=one.status,
+                amount=Money(one.amount, one.currency),
+                reason=refund_reason(one.reason, for_staff=for_staff),
+                at=one.at,
+            )
+            for one in detail.refunds
+        ],
         documents=document_views(row.number, detail.documents),
         held=detail.held if for_staff else None,
     )
@@ -591,9 +611,15 @@ def document_views(order_number: str, known: Sequence[Document]) -> list[Documen
     ]
 
 
-def _refund_reason(reason: str) -> str:
-    """What the money is for; other reasons are those of a cancellation, maybe in staff's own words."""
-    return reason if reason in ("returned", "goodwill", "out_of_stock", "late_payment") else "order_cancelled"
+def refund_reason(reason: str, *, for_staff: bool) -> str:
+    """What money is given back for; reasons that are no word of ours are those of a cancellation, maybe staff's own."""
+    return reason if for_staff or reason in _REFUND_REASONS else "order_cancelled"
+
+
+_REFUND_REASONS: Final = frozenset(
+    {"returned", "goodwill", "damaged", "wrong_item", "not_delivered", "price_adjustment", "paid_twice", "other",
+     "out_of_stock", "late_payment"}
+)  # fmt: skip
 
 
 def _entry(one: Entry, language: str, *, for_staff: bool) -> TimelineEntry:

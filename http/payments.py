@@ -18,7 +18,7 @@ from emporium.http.bodies import Body
 from emporium.http.caching import tagged
 from emporium.http.consistency import includes
 from emporium.http.idempotency import Answer, once
-from emporium.http.orders import STAFF, Number, reachable
+from emporium.http.orders import STAFF, Number, is_staff, reachable, refund_reason
 from emporium.http.paging import Cursor, Limit, Listing, listing
 from emporium.http.problems import KINDS
 from emporium.http.reply import Reply
@@ -164,6 +164,7 @@ class PaymentController(Controller):
             raise KINDS.not_found("No payment was requested for this order yet.")
         order_id = detail.order.order_id
         movements = await request.services.reads.run(lambda connection: order_history.movements(connection, order_id))
+        for_staff = await is_staff(request)
         wanted = payment.status == "requires_action"
         action = await payments.next_action(request.services.shop, order_id) if wanted else None
         return tagged(
@@ -187,7 +188,8 @@ class PaymentController(Controller):
                 ],
                 refunds=[
                     RefundView(
-                        refund_id=one.refund_id, status=one.status, amount=one.amount, reason=one.reason, at=one.at
+                        refund_id=one.refund_id, status=one.status, amount=one.amount,
+                        reason=refund_reason(one.reason, for_staff=for_staff), at=one.at,
                     )
                     for one in movements.refunds
                 ],

@@ -214,6 +214,23 @@ def test_a_refund_after_delivery_does_not_fail_the_order() -> None:
         assert names == ["RecordOrderRefund"] + ["IssueDocuments"] * (status == order.FULFILLED)
 
 
+def test_a_refund_corrects_the_invoice_unless_the_money_was_never_owed() -> None:
+    event = EXAMPLES[payment.PaymentRefunded]
+    closing = payment.closing_refund_id_of(ID)
+    for changes, corrects in (
+        ({"reason": "damaged"}, True),
+        ({"reason": "returned"}, True),
+        ({"reason": "paid_twice"}, False),
+        ({"reason": "let_go_by_provider", "refund_id": closing}, False),
+    ):
+        refunded = msgspec.structs.replace(event, **changes)  # type: ignore[type-var]
+        reaction = ORDERING.reaction(refunded, state_of(ORDERING, order.SHIPPED))
+        assert callable(reaction)
+        record = reaction(refunded, state_of(ORDERING, order.SHIPPED), ORDER)[0]
+        assert isinstance(record, order.RecordOrderRefund)
+        assert record.corrects is corrects, changes
+
+
 def test_a_refund_that_is_not_the_closing_one_says_nothing_of_the_order() -> None:
     event = payment.RefundFailed(**PAYMENT, refund_id=OTHER, amount=GBP, code="no")
     reaction = ORDERING.reaction(event, state_of(ORDERING, order.PAID))

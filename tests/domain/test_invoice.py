@@ -159,6 +159,23 @@ def test_money_that_was_never_owed_for_the_goods_is_no_credit() -> None:
     twice.when(CREDIT).rejected(NOT_REFUNDED)
 
 
+def test_a_refund_that_staff_made_at_the_payment_is_credited() -> None:
+    refunded = OrderRefunded(order_id=ORDER, refund_id=REFUND, amount=gbp(70), corrects=True)
+    later = given(*LEFT, INVOICE, refunded)
+    assert later.state.documents_due() == [(CREDIT_NOTES, REFUND)]
+    [note] = later.when(CREDIT).events
+    assert isinstance(note, CreditNoteIssued)
+    assert sum(part.gross.amount for part in note.taxes) == note.amount.amount == 70
+    # What is known of goods that came back stays known.
+    back = OrderReturned(
+        order_id=ORDER, return_id=REFUND, amount=gbp(90), restock=True, reason="chipped",
+        lines=(ReturnedLine(line=2, sku="PEN", quantity=1, amount=gbp(90)),),
+    )  # fmt: skip
+    assert given(*LEFT, INVOICE, COMPLETED, back, replace(refunded, amount=gbp(90))).state.corrections == {
+        REFUND: ((2, 90),)
+    }
+
+
 def test_tax_that_is_added_is_part_of_what_is_credited() -> None:
     exclusive = replace(
         TAXED,

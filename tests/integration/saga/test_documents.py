@@ -17,6 +17,7 @@ from emporium.application.runner import Follower
 from emporium.domain import order
 from emporium.domain.base import Command, Money
 from emporium.domain.invoice import NUMBERS, CreditNoteIssued, InvoiceIssued, numbers_id
+from emporium.domain.payment import RequestRefund
 from emporium.domain.reservation import Allocation
 from emporium.domain.shipment import OrderShipped, PackParcel, ShipParcel, shipment_id_of
 from emporium.domain.shop_settings import BusinessAddress, Changes, ChangeShopSettings
@@ -202,12 +203,23 @@ async def test_what_is_sold_is_invoiced_and_what_goes_back_is_credited(database:
             return len((await saga.state(early)).documents) == 3
 
         await until(two, saga.shop.logs["ordering"], 20)
+        # Staff give back at the payment: what corrects the price is credited, what was paid in error is not.
+        for amount, reason in ((60, "paid_twice"), (40, "damaged")):
+            await saga.execute(
+                RequestRefund(order_id=early, refund_id=uuid4(), amount=Money(amount, "GBP"), reason=reason)
+            )
+
+        async def all_back() -> bool:
+            state = await saga.state(early)
+            return len([one for one in state.refunds.values() if one < 0]) == 4
+
+        await until(all_back, saga.shop.logs["ordering"], 20)
         year = saga.shop.clock.now().year
-        invoice, first, second = (await saga.state(early)).documents
-        assert [one.number for one in (invoice, first, second)] == [
-            f"INV-{year}-000001", f"CN-{year}-000001", f"CN-{year}-000002",
+        invoice, first, second, third = (await saga.state(early)).documents
+        assert [one.number for one in (invoice, first, second, third)] == [
+            f"INV-{year}-000001", f"CN-{year}-000001", f"CN-{year}-000002", f"CN-{year}-000003",
         ]  # fmt: skip
-        assert [one.amount.amount for one in (invoice, first, second)] == [1_000, 100, 500]
+        assert [one.amount.amount for one in (invoice, first, second, third)] == [1_000, 100, 500, 40]
         assert (first.corrects, second.corrects) == (invoice.number, invoice.number)
         assert second.refund_id == lost.return_id
         assert invoice.seller.address == ("Mugs & Co", "1 Quay", "E1 1AA London", "GB")
@@ -218,4 +230,4 @@ async def test_what_is_sold_is_invoiced_and_what_goes_back_is_credited(database:
         assert story.findings == ()
         kinds = [type(step.recorded.event) for step in story.steps]
         assert kinds.count(InvoiceIssued) == 1
-        assert kinds.count(CreditNoteIssued) == 2
+        assert kinds.count(CreditNoteIssued) == 3

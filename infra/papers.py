@@ -1,6 +1,7 @@
 """Papers on pages: invoices, credit notes and packing slips as PDF, made by a few threads beside the event loop."""
 
 import asyncio
+import logging
 import threading
 import unicodedata
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -131,8 +132,10 @@ class _Page:
     """One paper while it is drawn."""
 
     def __init__(self, paper: Paper, language: str) -> None:
-        # Only who looks at a document pays for the library.
+        # Only who looks at a document pays for the library, and for dozens of lines about its fonts nobody.
         from fpdf import FPDF
+
+        logging.getLogger("fontTools").setLevel(logging.WARNING)
 
         self._paper = paper
         self._language = language

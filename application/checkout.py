@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from emporium.application import coupons, guest_orders
 from emporium.application.accounts import check_email
 from emporium.application.addresses import check_address, check_country
+from emporium.application.orders import email_mark
 from emporium.application.ports import Address, Claim, Idempotency, LimitReached, Meta, Taken
 from emporium.application.shop import Offer, Shop
 from emporium.application.work import Committed, Work
@@ -226,6 +227,7 @@ async def place(
                 at=work.now,
                 agreement=agreement,
                 note=note,
+                email_mark=email_mark(shop.vault, email),
             )
             work.decide(CART, cart_id, check_out, meta)
             work.decide(ORDER, order_id, place_order, meta)

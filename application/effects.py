@@ -465,14 +465,23 @@ class Effects:
         return state if task.data.get("filling", state.fillings) == state.fillings else None
 
     async def unshipped(self, task: Task) -> Finished | Retry | Park:
-        """Nobody shipped the order in time: cancel it, so that stock and money go back."""
+        """Nobody shipped the order in time: cancel it, so that stock and money go back.
+
+        A held order waits for people; its release gives it the whole time again, by a task of its own.
+        """
         state, _ = await self._ordering.load(ORDER, task.stream)
         if state is not None and state.is_closed:
             return Finished()
         state, _ = await self._ordering.load(ORDER, task.stream, fresh=True)
-        if state is None or state.status not in (order.PENDING, order.PAID, order.CONFIRMED):
+        if state is None or state.status not in (order.PENDING, order.PAID, order.CONFIRMED) or state.held is not None:
             return Finished()
-        return Finished([order.RequestCancellation(order_id=state.order_id, reason="not_shipped_in_time")])
+        releases = [
+            one.version for one in await self._ordering.stream(task.stream) if isinstance(one.event, order.OrderReleased)
+        ]
+        if releases and releases[-1] != task.data.get("release"):
+            return Finished()
+        cancel = order.RequestCancellation(order_id=state.order_id, reason="not_shipped_in_time", unless_held=True)
+        return Finished([cancel])
 
 
 def _booking(stream: UUID, parcel: int, attempt: int) -> str:

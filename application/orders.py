@@ -1,4 +1,4 @@
-"""What happens to an order after checkout at somebody's wish: cancel, return; and finding it by its number."""
+"""What happens to an order after checkout at somebody's wish: cancel, return, note; finding it by number or address."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -7,17 +7,33 @@ from uuid import UUID, uuid4
 from msgspec.structs import replace
 
 from emporium.application.commands import handle
-from emporium.application.ports import Idempotency, Meta
+from emporium.application.ports import Idempotency, Meta, Vault
 from emporium.application.shop import Shop
 from emporium.application.work import Committed, Work
 from emporium.domain.base import Command
-from emporium.domain.order import ORDER, OrderCompleted, OrderReturned, OrderState, RequestCancellation, ReturnLines
+from emporium.domain.order import (
+    NO_SUCH_ORDER,
+    ORDER,
+    TEXT_MOST,
+    AddNote,
+    OrderCompleted,
+    OrderReturned,
+    OrderState,
+    RequestCancellation,
+    ReturnLines,
+)
 from emporium.domain.order_number import parse_order_number
+from emporium.domain.text import check_text
 
-__all__ = ["act", "cancel", "delivered_at", "find", "take_back"]
+__all__ = ["act", "add_note", "cancel", "delivered_at", "email_mark", "find", "take_back"]
 
 CancelKeep = Callable[[OrderState], Idempotency | None]
 ReturnKeep = Callable[[OrderReturned], Idempotency | None]
+
+
+def email_mark(vault: Vault, email: str) -> str:
+    """The keyed hash by which staff find the orders of an address: upper and lower case are one address."""
+    return vault.fingerprint("order email", email.strip().casefold()).hex()[:32]
 
 
 async def find(shop: Shop, number: str) -> OrderState | None:
@@ -89,3 +105,17 @@ async def delivered_at(shop: Shop, order_id: UUID) -> datetime | None:
     """When the order was delivered; None where it was not yet."""
     events = await shop.logs["ordering"].stream(order_id)
     return next((one.at for one in events if isinstance(one.event, OrderCompleted)), None)
+
+
+async def add_note(
+    shop: Shop, *, order_id: UUID, note_id: UUID, text: str, cause: Meta, keep: CancelKeep = lambda _: None
+) -> tuple[OrderState, Committed]:
+    """Writes something down that only staff see, sealed for the order's subject. Raises `Rejected`."""
+    words = check_text("text", text, TEXT_MOST, lines=True)
+    order, _ = await shop.logs["ordering"].load(ORDER, order_id)
+    if order is None:
+        raise NO_SUCH_ORDER()
+    await shop.vault.key_for(order.subject)
+    note = shop.vault.seal(order.subject, "OrderNoteAdded", order_id, "note", words)
+    command = AddNote(order_id=order_id, note_id=note_id, note=note)
+    return await act(shop, command, order_id=order_id, cause=cause, keep=keep)

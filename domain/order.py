@@ -516,8 +516,11 @@ class FailOrder(Command, frozen=True, kw_only=True):
 
 
 class RequestCancellation(Command, frozen=True, kw_only=True):
+    """With `unless_held` (a timer's wish, not a person's) nothing comes of it while staff hold the order."""
+
     order_id: UUID
     reason: str
+    unless_held: bool = False
 
 
 class ConfirmCancellation(Command, frozen=True, kw_only=True):
@@ -677,7 +680,7 @@ def decide(command: Command, order: OrderState | None) -> Sequence[Event]:
                 return []
             return _follow(order, OrderFailed(order_id=order.order_id, reason=command.reason, detail=command.detail))
         case RequestCancellation():
-            if order.status in (CANCELLING, CANCELLED):
+            if order.status in (CANCELLING, CANCELLED) or (command.unless_held and order.held is not None):
                 return []
             if order.status not in (PENDING, PAID, CONFIRMED):
                 raise TOO_LATE_TO_CANCEL(status=order.status)

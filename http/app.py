@@ -24,6 +24,7 @@ from emporium.http.inventory import InventoryController
 from emporium.http.links import LinkController
 from emporium.http.metrics import Metrics
 from emporium.http.notifications import NotificationController
+from emporium.http.order_desk import OrderDeskController
 from emporium.http.orders import OrderController
 from emporium.http.pages import Documents, PageController
 from emporium.http.payments import PaymentController
@@ -59,6 +60,7 @@ _API: Final = (
             CartController,
             CheckoutController,
             OrderController,
+            OrderDeskController,
             PaymentController,
             InventoryController,
             ShipmentController,

@@ -1,12 +1,12 @@
 """/api/v1/orders: a customer's orders, a guest's by its token, all of them for staff; cancel, take back."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID, uuid4
 
 import msgspec
 from litestar import Controller, get, post
-from litestar.params import FromQuery, JSONBody, PathParameter
+from litestar.params import FromQuery, JSONBody, PathParameter, QueryParameter
 from msgspec import Meta
 
 from emporium.application import orders
@@ -32,9 +32,17 @@ from emporium.http.problems import KINDS
 from emporium.http.reply import Reply
 from emporium.http.request import Request, actor_of
 from emporium.projections import order_history
-from emporium.projections.order_history import ORDER_HISTORY, Entry, OrderDetail, OrderRow, ParcelView, PaymentView
+from emporium.projections.order_history import (
+    ORDER_HISTORY,
+    Entry,
+    OrderDetail,
+    OrderRow,
+    ParcelView,
+    PaymentView,
+    Search,
+)
 
-__all__ = ["STAFF", "OrderController", "reachable"]
+__all__ = ["STAFF", "Number", "OrderController", "PlacedFrom", "PlacedTo", "Status", "days", "reachable"]
 
 STAFF = frozenset({"admin", "support"})
 """The roles that see every customer's orders."""
@@ -45,6 +53,17 @@ Status = Literal[
     "pending", "paid", "confirmed", "partly_shipped", "shipped", "fulfilled", "refunding", "cancelling", "failed",
     "cancelled",
 ]  # fmt: skip
+
+
+PlacedFrom = Annotated[date | None, QueryParameter(description="Only orders of this day (UTC) or later.")]
+PlacedTo = Annotated[date | None, QueryParameter(description="Only orders of this day (UTC) or earlier.")]
+
+
+def days(first: date | None, last: date | None) -> tuple[datetime | None, datetime | None]:
+    """The first moment of these days (UTC), and the first one after them."""
+    since = None if first is None else datetime.combine(first, time(), UTC)
+    until = None if last is None or last == date.max else datetime.combine(last + timedelta(days=1), time(), UTC)
+    return since, until
 
 
 class Cancel(Body, frozen=True, kw_only=True):
@@ -219,27 +238,25 @@ class OrderController(Controller):
         request: Request,
         status: FromQuery[Status | None] = None,
         number: FromQuery[str | None] = None,
+        placed_from: PlacedFrom = None,
+        placed_to: PlacedTo = None,
         limit: Limit = 20,
         cursor: Cursor = None,
     ) -> Reply[Listing[OrderSummary]]:
-        """The caller's orders, newest first; for staff everybody's, or with `number` that one."""
+        """The caller's orders, newest first; for staff everybody's. By status, number or the days they were placed."""
         session = await request.customer()
         await includes(request, ORDER_HISTORY.name)
-        exact = None if number is None else parse_order_number(number)
-        if STAFF.isdisjoint(session.roles):
-            page = await request.services.reads.run(
-                lambda connection: order_history.orders_of_customer(
-                    connection, session.customer, status=status, limit=limit, cursor=cursor
-                )
-            )
-            if exact is not None:
-                page = msgspec.structs.replace(page, items=[one for one in page.items if one.number == exact])
-        else:
-            page = await request.services.reads.run(
-                lambda connection: order_history.orders_for_admin(
-                    connection, status=status, number=exact, limit=limit, cursor=cursor
-                )
-            )
+        since, until = days(placed_from, placed_to)
+        search = Search(
+            customer_id=session.customer if STAFF.isdisjoint(session.roles) else None,
+            status=status,
+            number=None if number is None else parse_order_number(number),
+            placed_from=since,
+            placed_to=until,
+        )
+        page = await request.services.reads.run(
+            lambda connection: order_history.search_orders(connection, search, limit=limit, cursor=cursor)
+        )
         return tagged(request, listing(request, page, _summary))
 
     @get("/{number:str}", opt={"tagged": True, "order": True, "models": ("order_history",)})

@@ -475,9 +475,8 @@ class Effects:
         state, _ = await self._ordering.load(ORDER, task.stream, fresh=True)
         if state is None or state.status not in (order.PENDING, order.PAID, order.CONFIRMED) or state.held is not None:
             return Finished()
-        releases = [
-            one.version for one in await self._ordering.stream(task.stream) if isinstance(one.event, order.OrderReleased)
-        ]
+        story = await self._ordering.stream(task.stream)
+        releases = [one.version for one in story if isinstance(one.event, order.OrderReleased)]
         if releases and releases[-1] != task.data.get("release"):
             return Finished()
         cancel = order.RequestCancellation(order_id=state.order_id, reason="not_shipped_in_time", unless_held=True)

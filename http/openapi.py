@@ -16,6 +16,7 @@ import emporium
 from emporium.domain import order
 from emporium.http.auth import Needs
 from emporium.http.bodies import Body
+from emporium.http.order_events import OrderEnded, OrderMoved
 from emporium.http.problems import ProblemBody
 from emporium.http.request import Request
 
@@ -168,6 +169,8 @@ def _complete_answers(operation: dict[str, Any], handler: HTTPRouteHandler, need
     statuses = {"400", "401", "429", "503"}
     if "tagged" in opt:
         operation["responses"]["304"] = {"description": "The answer that If-None-Match names still holds."}
+    if "stream" in opt:
+        operation["responses"]["204"] = {"description": "The order has ended, and nothing has come since that event."}
     if any(guard.roles for guard in needs):
         statuses.add("403")
     if "GET" not in handler.http_methods:
@@ -179,7 +182,7 @@ def _complete_answers(operation: dict[str, Any], handler: HTTPRouteHandler, need
     if places & {"path", "query"}:
         statuses |= {"404", "422"}
     operation["responses"] = {status: answer} | {
-        code: one for code, one in operation["responses"].items() if code == "304"
+        code: one for code, one in operation["responses"].items() if code in ("204", "304")
     }
     for code in sorted(statuses):
         operation["responses"][code] = {
@@ -192,7 +195,9 @@ def _complete_answers(operation: dict[str, Any], handler: HTTPRouteHandler, need
 
 
 def _schemas() -> dict[str, Any]:
-    _, components = msgspec.json.schema_components([ProblemBody], ref_template="#/components/schemas/{name}")
+    _, components = msgspec.json.schema_components(
+        [ProblemBody, OrderMoved, OrderEnded], ref_template="#/components/schemas/{name}"
+    )
     components["Problem"] = components.pop("ProblemBody")
     components["Problem"]["title"] = "Problem"
     return components

@@ -42,7 +42,7 @@ from emporium.projections.order_history import (
     Search,
 )
 
-__all__ = ["STAFF", "Number", "OrderController", "PlacedFrom", "PlacedTo", "Status", "days", "reachable"]
+__all__ = ["STAFF", "Number", "OrderController", "PlacedFrom", "PlacedTo", "Status", "days", "owned", "reachable"]
 
 STAFF = frozenset({"admin", "support"})
 """The roles that see every customer's orders."""
@@ -279,7 +279,7 @@ class OrderController(Controller):
     @post("/{number:str}/cancel", status_code=202, opt={"idempotent": True, "order": True, "bodiless": True})
     async def cancel(self, request: Request, number: Number, data: JSONBody[Cancel]) -> Reply[Cancelling]:
         """Asks for the order to be stopped. It can be until the first parcel is packed."""
-        order, actor = await _owned(request, number)
+        order, actor = await owned(request, number)
 
         def answer(after: OrderState) -> Answer:
             content = Cancelling(order_number=after.number, status=after.status)
@@ -333,7 +333,7 @@ class OrderController(Controller):
     @post("/{number:str}/return-requests", status_code=201, opt={"idempotent": True, "order": True})
     async def ask_return(self, request: Request, number: Number, data: JSONBody[AskReturn]) -> Reply[ReturnAsked]:
         """Asks to send units of a delivered order back, each line with its reason; staff approve or refuse it."""
-        order, actor = await _owned(request, number)
+        order, actor = await owned(request, number)
         shop = request.services.shop
         now = shop.clock.now()
         delivered = await orders.delivered_at(shop, order.order_id)
@@ -358,7 +358,7 @@ class OrderController(Controller):
         self, request: Request, number: Number, return_id: ReturnId, data: JSONBody[Judge]
     ) -> Reply[ReturnAsked]:
         """Approves or refuses a return."""
-        order, actor = await _owned(request, number)
+        order, actor = await owned(request, number)
         command = (
             ApproveReturn(order_id=order.order_id, return_id=return_id)
             if data.approved
@@ -427,7 +427,7 @@ async def reachable(request: Request, number: str) -> OrderDetail:
     raise KINDS.not_found("There is no such order, or it is not this caller's.")
 
 
-async def _owned(request: Request, number: str) -> tuple[OrderState, str]:
+async def owned(request: Request, number: str) -> tuple[OrderState, str]:
     """The order as its log knows it now, and the caller as actor, if the caller may change it."""
     session = await request.caller()
     guest = _guest_order(request)

@@ -176,6 +176,7 @@ def fuzz(settings: Settings, folder: Path) -> Iterator[tuple[asyncio.Runner, Fuz
             provider_url=sandbox.url,
             carrier_url=sandbox.url,
             limit_account="9999999/1",
+            stream_seconds=0.01,
             private_webhooks=True,
             carrier_webhook_secret="secret",
         )

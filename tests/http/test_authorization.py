@@ -103,6 +103,7 @@ ROUTES: Final = {
     "GET /api/v1/orders": SIGNED_IN,
     "GET /api/v1/orders/{number}": ANYONE,
     "GET /api/v1/orders/{number}/timeline": ANYONE,
+    "GET /api/v1/orders/{number}/events": ANYONE,
     "POST /api/v1/orders/{number}/cancel": ANYONE,
     "POST /api/v1/orders/{number}/returns": "support warehouse",
     "POST /api/v1/orders/{number}/return-requests": ANYONE,

@@ -10,12 +10,17 @@ from uuid import UUID
 
 from emporium.application.ports import EventLog
 from emporium.domain.base import Event
-from emporium.domain.order import TRANSITIONS, OrderAddressChanged, OrderCreated
+from emporium.domain.order import TRANSITIONS, OrderAddressChanged, OrderAddressChangeRefused, OrderCreated
 
 __all__ = ["TOLD", "Live", "NoPlace"]
 
 TOLD: Final[frozenset[type[Event]]] = frozenset(
-    {OrderCreated, OrderAddressChanged, *(event for row in TRANSITIONS.values() for event in row)}
+    {
+        OrderCreated,
+        OrderAddressChanged,
+        OrderAddressChangeRefused,
+        *(event for row in TRANSITIONS.values() for event in row),
+    }
 )
 """The events that onlookers are told of: what moves the order or its money, but nothing of staff's own."""
 

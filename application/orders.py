@@ -4,10 +4,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
+import msgspec
 from msgspec.structs import replace
 
+from emporium.application.addresses import check_address
 from emporium.application.commands import handle
-from emporium.application.ports import Idempotency, Meta, Vault
+from emporium.application.ports import Address, Idempotency, Meta, Vault
 from emporium.application.shop import Shop
 from emporium.application.work import Committed, Work
 from emporium.domain.base import Command
@@ -15,7 +17,9 @@ from emporium.domain.order import (
     NO_SUCH_ORDER,
     ORDER,
     TEXT_MOST,
+    TOO_LATE_TO_READDRESS,
     AddNote,
+    ChangeAddress,
     OrderCompleted,
     OrderReturned,
     OrderState,
@@ -23,9 +27,10 @@ from emporium.domain.order import (
     ReturnLines,
 )
 from emporium.domain.order_number import parse_order_number
+from emporium.domain.shipment import SHIPMENT, shipment_id_of
 from emporium.domain.text import check_text
 
-__all__ = ["act", "add_note", "cancel", "delivered_at", "email_mark", "find", "take_back"]
+__all__ = ["act", "add_note", "cancel", "change_address", "delivered_at", "email_mark", "find", "take_back"]
 
 CancelKeep = Callable[[OrderState], Idempotency | None]
 ReturnKeep = Callable[[OrderReturned], Idempotency | None]
@@ -119,3 +124,29 @@ async def add_note(
     note = shop.vault.seal(order.subject, "OrderNoteAdded", order_id, "note", words)
     command = AddNote(order_id=order_id, note_id=note_id, note=note)
     return await act(shop, command, order_id=order_id, cause=cause, keep=keep)
+
+
+async def change_address(
+    shop: Shop, *, order_id: UUID, address: Address, cause: Meta
+) -> tuple[OrderState, Committed | None]:
+    """Sends what is not packed yet elsewhere in the same country; nothing is committed where it goes there already.
+
+    Where a parcel is packed in the same moment, shipping refuses the change and the order has its former address again.
+
+    Raises `Rejected` (too_late_to_readdress, country_fixed, address_invalid …).
+    """
+    tidy = await check_address(address)
+    order, _ = await shop.logs["ordering"].load(ORDER, order_id, fresh=True)
+    if order is None:
+        raise NO_SUCH_ORDER()
+    shipment, _ = await shop.logs["shipping"].load(SHIPMENT, shipment_id_of(order_id), fresh=True)
+    if shipment is not None and shipment.parcels and all(one.packed or one.given_up for one in shipment.parcels.values()):
+        raise TOO_LATE_TO_READDRESS(status=order.status)
+    await shop.vault.key_for(order.subject)
+    known = None if order.ship_to is None else shop.vault.unseal(order.ship_to, order_id, "ship_to")
+    if isinstance(known, dict) and msgspec.convert(known, Address) == tidy:
+        return order, None
+    clear = msgspec.to_builtins(tidy)
+    sealed = shop.vault.seal(order.subject, "OrderAddressChanged", order_id, "ship_to", clear)
+    command = ChangeAddress(order_id=order_id, ship_to=sealed, country=address.country)
+    return await act(shop, command, order_id=order_id, cause=cause)

@@ -10,7 +10,7 @@ from litestar.params import JSONBody, QueryParameter
 from msgspec import Meta
 from msgspec.structs import replace
 
-from emporium.application import orders
+from emporium.application import notifications, orders
 from emporium.application.ports import Vault
 from emporium.domain.base import Command, Money
 from emporium.domain.order import TEXT_MOST, HoldOrder, OrderState, ReleaseOrder
@@ -126,6 +126,25 @@ class Hold(Body, frozen=True, kw_only=True):
     reason: Text
 
 
+class TellAgain(Body, frozen=True, kw_only=True):
+    """The message that shall go out again, and by which channel."""
+
+    message: Literal[
+        "order_created", "payment_failed", "order_confirmed", "order_shipped", "order_delivered", "order_cancelled",
+        "order_failed", "order_refunded",
+    ]  # fmt: skip
+    channel: Literal["email", "sms", "push"] = "email"
+
+
+class ToldAgain(msgspec.Struct, frozen=True, kw_only=True):
+    """The message is about to go out; what becomes of it is at `/api/v1/notifications?order=…`."""
+
+    request_id: UUID
+    order_number: str
+    message: str
+    channel: str
+
+
 class OrderStands(msgspec.Struct, frozen=True, kw_only=True):
     """The order as it is now; `held_because` is null where it is not held."""
 
@@ -225,6 +244,35 @@ class OrderDeskController(Controller):
                 order_id=order.order_id,
                 note_id=note_id,
                 text=data.text,
+                cause=request.cause(actor_of(session), order.order_id),
+                keep=keep,
+            ),
+        )
+
+    @post("/{number:str}/messages", status_code=202, opt={"idempotent": True})
+    async def tell_again(self, request: Request, number: Number, data: JSONBody[TellAgain]) -> Reply[ToldAgain]:
+        """Sends the customer a message again, about the latest event that it tells of. Wishes are obeyed."""
+        session = await request.customer()
+        order = await _order(request, number)
+        request_id = uuid4()
+
+        def answer(after: OrderState) -> Answer:
+            content = ToldAgain(
+                request_id=request_id, order_number=after.number, message=data.message, channel=data.channel
+            )
+            return Answer.of(content, 202, location=f"/api/v1/notifications?order={after.number}")
+
+        return await once(
+            request,
+            "ordering",
+            actor_of(session),
+            answer,
+            lambda keep: notifications.request_again(
+                request.services.shop,
+                order_id=order.order_id,
+                request_id=request_id,
+                message=data.message,
+                channel=data.channel,
                 cause=request.cause(actor_of(session), order.order_id),
                 keep=keep,
             ),

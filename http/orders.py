@@ -5,12 +5,12 @@ from typing import Annotated, Any, Final, Literal
 from uuid import UUID, uuid4
 
 import msgspec
-from litestar import Controller, get, post
+from litestar import Controller, get, post, put
 from litestar.params import FromQuery, JSONBody, PathParameter, QueryParameter
 from msgspec import Meta
 
 from emporium.application import orders
-from emporium.application.ports import Vault
+from emporium.application.ports import Address, Vault
 from emporium.domain.base import Command, Money, Sealed
 from emporium.domain.order import OrderReturned, OrderState, ReturnedLine
 from emporium.domain.order_number import parse_order_number
@@ -25,7 +25,8 @@ from emporium.domain.returns import (
 from emporium.http.auth import signed_in, staff
 from emporium.http.bodies import Body, Quantity, Text
 from emporium.http.caching import tagged
-from emporium.http.consistency import includes
+from emporium.http.checkout import ShippingAddress
+from emporium.http.consistency import includes, token_after
 from emporium.http.idempotency import Answer, once
 from emporium.http.paging import Cursor, Limit, Listing, listing
 from emporium.http.problems import KINDS
@@ -217,6 +218,14 @@ class Cancelling(msgspec.Struct, frozen=True, kw_only=True):
     status: str
 
 
+class Readdressed(msgspec.Struct, frozen=True, kw_only=True):
+    """The order goes to the address `revision` now; the first one was 0."""
+
+    order_number: str
+    status: str
+    revision: int
+
+
 class TakenBack(msgspec.Struct, frozen=True, kw_only=True):
     """What is refunded, by line."""
 
@@ -298,6 +307,25 @@ class OrderController(Controller):
                 keep=keep,
             ),
         )
+
+    @put("/{number:str}/shipping-address", status_code=200, opt={"order": True})
+    async def readdress(self, request: Request, number: Number, data: JSONBody[ShippingAddress]) -> Reply[Readdressed]:
+        """Sends the order to another address in the same country, until it is packed.
+
+        Where it is packed in the same moment it keeps its address, and its timeline says so.
+        """
+        order, actor = await owned(request, number)
+        after, committed = await orders.change_address(
+            request.services.shop,
+            order_id=order.order_id,
+            address=Address(data.name, tuple(data.lines), data.city, data.postcode, data.country, data.region),
+            cause=request.cause(actor, order.order_id),
+        )
+        headers = []
+        if committed is not None:
+            headers.append((b"consistency-token", token_after(request, "ordering", committed.position)))
+        moved = Readdressed(order_number=after.number, status=after.status, revision=after.revision)
+        return Reply.of(moved, 200, headers)
 
     @post("/{number:str}/returns", status_code=201, guards=[staff("support", "warehouse")], opt={"idempotent": True})
     async def take_back(self, request: Request, number: Number, data: JSONBody[TakeBack]) -> Reply[TakenBack]:

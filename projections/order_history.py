@@ -298,7 +298,7 @@ async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
             row = rows[key] = _Order(event.order_id, reason)
         states[key] = o.evolve(states[key], event)
         row.changed_at, row.version = one.at, one.version
-        if isinstance(event, o.OrderAddressChanged):
+        if isinstance(event, o.OrderAddressChanged | o.OrderAddressChangeRefused):
             states[key] = replace(states[key], ship_to=None)
             moved[key] = _Contents(event.order_id, ship_to=event.ship_to)
         elif isinstance(event, o.OrderNoteAdded):
@@ -457,6 +457,8 @@ _FACTS: Final[dict[type[Event], Callable[[Any], dict[str, Any]]]] = {
     o.GoodwillGranted: lambda e: {"amount": e.amount, "reason": e.reason},
     o.OrderRefunded: lambda e: {"amount": e.amount, "refund_id": e.refund_id},
     o.OrderHeld: lambda e: {"reason": e.reason},
+    o.OrderAddressChanged: lambda e: {"revision": e.revision},
+    o.OrderAddressChangeRefused: lambda e: {"revision": e.revision, "former": e.former},
     o.OrderNoteAdded: lambda e: {"note_id": e.note_id},
     o.OrderMessageRequested: lambda e: {"message": e.message},
     ReturnRequested: lambda e: {"return_id": e.return_id, "lines": e.lines},
@@ -507,7 +509,8 @@ _COURSE: Final = {
         o.OrderCreated, p.PaymentRequested, p.PaymentActionRequired, p.PaymentProcessed, p.PaymentFailed, o.OrderPaid,
         r.StockReserved, p.CaptureRequested, r.StockReservationFailed, o.OrderConfirmed, o.OrderStockShort,
         s.ShipmentPrepared,
-        o.OrderHeld, s.ShipmentHeld, o.OrderReleased, s.ShipmentReleased, o.OrderAddressChanged, o.OrderNoteAdded,
+        o.OrderHeld, s.ShipmentHeld, o.OrderReleased, s.ShipmentReleased, o.OrderAddressChanged,
+        s.ShipmentReaddressed, s.ShipmentReaddressRefused, o.OrderAddressChangeRefused, o.OrderNoteAdded,
         o.OrderCancellationRequested, s.ShipmentCancelled, s.ShipmentCancellationRefused, o.OrderCancelled,
         o.OrderCancellationRefused, s.ParcelLabelled, s.ParcelLabelVoided, s.ParcelRefused,
         s.ParcelPacked, p.PaymentCaptured,
@@ -539,7 +542,7 @@ def _entry(log: str, one: Recorded) -> _Entry:
 
 
 ORDER_HISTORY: Final = ReadModel(
-    name="order_history", version=3, logs=LOGS, ddl=DDL, indexes=INDEXES, key=_order_id, pace=0.02, fold=fold
+    name="order_history", version=4, logs=LOGS, ddl=DDL, indexes=INDEXES, key=_order_id, pace=0.02, fold=fold
 )
 
 # --- queries ---------------------------------------------------------------------------------------

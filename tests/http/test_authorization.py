@@ -14,7 +14,7 @@ from emporium.domain.customer import ROLES
 from emporium.http.app import create_app
 from emporium.http.auth import Needs
 from emporium.http.edge import Edge
-from tests.http.client import Caller, House
+from tests.http.client import ADDRESS, Caller, House
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -105,6 +105,7 @@ ROUTES: Final = {
     "GET /api/v1/orders/{number}/timeline": ANYONE,
     "GET /api/v1/orders/{number}/events": ANYONE,
     "POST /api/v1/orders/{number}/cancel": ANYONE,
+    "PUT /api/v1/orders/{number}/shipping-address": ANYONE,
     "POST /api/v1/orders/{number}/returns": "support warehouse",
     "POST /api/v1/orders/{number}/return-requests": ANYONE,
     "POST /api/v1/orders/{number}/return-requests/{return_id}/decision": "support",
@@ -114,6 +115,7 @@ ROUTES: Final = {
     "POST /api/v1/admin/orders/search": "support",
     "GET /api/v1/admin/orders/{number}": "support",
     "POST /api/v1/admin/orders/{number}/notes": "support",
+    "POST /api/v1/admin/orders/{number}/messages": "support",
     "POST /api/v1/admin/orders/{number}/hold": "support",
     "POST /api/v1/admin/orders/{number}/release": "support",
     "GET /api/v1/payments": SIGNED_IN,
@@ -278,6 +280,7 @@ THEIRS: Final = {
     "GET /orders/{number}": None,
     "GET /orders/{number}/timeline": None,
     "POST /orders/{number}/cancel": {"reason": "mine now"},
+    "PUT /orders/{number}/shipping-address": ADDRESS,
     "GET /payments/{number}": None,
 }
 

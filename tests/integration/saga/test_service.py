@@ -71,7 +71,8 @@ async def test_a_held_order_is_paid_but_not_packed_until_it_is_released(saga: Sa
 
 async def test_the_timer_of_unshipped_orders_waits_for_held_ones(database: str, folder: Path) -> None:
     clock = SetClock(SystemClock().now())
-    async with running(database, folder, clock=clock, settings={"fulfilment": "manual"}) as saga:
+    by_hand = {"fulfilment": "manual", "reservation_expiry_days": 30.0}
+    async with running(database, folder, clock=clock, settings=by_hand) as saga:
         await saga.stock(LON={"MUG": 5})
         held, left = await saga.order(MUG=1), await saga.order(MUG=1)
         for order_id in (held, left):

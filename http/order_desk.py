@@ -10,14 +10,18 @@ from litestar.params import JSONBody, QueryParameter
 from msgspec import Meta
 from msgspec.structs import replace
 
-from emporium.application import notifications, orders
-from emporium.application.ports import Vault
+from emporium.application import notifications, orders, phone_orders
+from emporium.application.checkout import Placed
+from emporium.application.phone_orders import PhoneLine, PhoneOrder
+from emporium.application.ports import Address, Vault
 from emporium.domain.base import Command, Money
-from emporium.domain.order import TEXT_MOST, HoldOrder, OrderState, ReleaseOrder
+from emporium.domain.cart import NOTE_MOST
+from emporium.domain.order import PENDING, TEXT_MOST, HoldOrder, OrderState, ReleaseOrder
 from emporium.domain.order_number import parse_order_number
 from emporium.http.auth import staff
-from emporium.http.bodies import Body, Sku, Text
+from emporium.http.bodies import Body, Code, Currency, Language, Quantity, Sku, Text
 from emporium.http.caching import tagged
+from emporium.http.checkout import ShippingAddress
 from emporium.http.consistency import includes
 from emporium.http.idempotency import Answer, once
 from emporium.http.orders import Number, PlacedFrom, PlacedTo, Status, days
@@ -107,6 +111,50 @@ class DeskOrder(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[StaffNote]
 
 
+class PhoneItem(Body, frozen=True, kw_only=True):
+    """Units of a SKU; `agreed_price` is that of one where it is not the list price, up to four places: `4.995`."""
+
+    sku: Sku
+    quantity: Quantity = 1
+    agreed_price: (
+        Annotated[str, Meta(pattern=r"^[0-9]{1,8}([.][0-9]{1,4})?$", examples=["4.995"], description="Decimal.")] | None
+    ) = None
+
+
+class TakeOrder(Body, frozen=True, kw_only=True):
+    """What somebody orders on the phone.
+
+    Attributes:
+        customer_id: whose account; a guest's order needs an `email` instead.
+        payment_method: a payment method of the provider, or `saved_payment_method`: one that the customer keeps.
+        shipping_method: the shop's first for the country where it is left out.
+    """
+
+    lines: Annotated[list[PhoneItem], Meta(min_length=1, max_length=200)]
+    shipping_address: ShippingAddress
+    customer_id: UUID | None = None
+    email: Annotated[str, Meta(min_length=3, max_length=254)] | None = None
+    payment_method: Code = "pm_ok"
+    saved_payment_method: UUID | None = None
+    shipping_method: Code | None = None
+    currency: Currency | None = None
+    language: Language | None = None
+    note: Annotated[str, Meta(min_length=1, max_length=NOTE_MOST)] | None = None
+
+
+class OrderTaken(msgspec.Struct, frozen=True, kw_only=True):
+    """The order that was placed; what to tell the customer."""
+
+    order_number: str
+    status: str
+    goods: Money
+    shipping: Money
+    tax: Money
+    tax_inclusive: bool
+    total: Money
+    shipping_method: str
+
+
 class WriteNote(Body, frozen=True, kw_only=True):
     """What staff shall know; the customer does not see it."""
 
@@ -179,6 +227,46 @@ class OrderDeskController(Controller):
             lambda connection: order_history.search_orders(connection, search, limit=limit, cursor=cursor)
         )
         return tagged(request, listing(request, page, _row))
+
+    @post("/", status_code=202, opt={"idempotent": True})
+    async def take_order(self, request: Request, data: JSONBody[TakeOrder]) -> Reply[OrderTaken]:
+        """Places an order for somebody on the phone; it goes its way as any other. The actor is the caller."""
+        session = await request.customer()
+        shop, to = request.services.shop, data.shipping_address
+        wanted = PhoneOrder(
+            customer_id=data.customer_id,
+            email=data.email,
+            lines=[PhoneLine(sku=one.sku, quantity=one.quantity, agreed_price=one.agreed_price) for one in data.lines],
+            ship_to=Address(to.name, tuple(to.lines), to.city, to.postcode, to.country, to.region),
+            currency=data.currency or shop.currency,
+            payment_method=data.payment_method,
+            saved_method=data.saved_payment_method,
+            shipping_method=data.shipping_method,
+            language=data.language,
+            note=data.note,
+        )
+
+        def answer(placed: Placed) -> Answer:
+            priced = placed.priced
+            content = OrderTaken(
+                order_number=placed.number,
+                status=PENDING,
+                goods=priced.goods,
+                shipping=priced.shipping,
+                tax=priced.tax,
+                tax_inclusive=priced.tax_inclusive,
+                total=priced.total,
+                shipping_method=priced.method,
+            )
+            return Answer.of(content, 202, location=f"/api/v1/orders/{placed.number}")
+
+        return await once(
+            request,
+            "ordering",
+            actor_of(session),
+            answer,
+            lambda keep: phone_orders.place(shop, wanted, request.cause(actor_of(session), ""), keep),
+        )
 
     @get("/queues", opt={"tagged": True, "models": ("order_history",)})
     async def queue_lengths(self, request: Request) -> Reply[QueueLengths]:

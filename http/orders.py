@@ -9,7 +9,8 @@ from litestar import Controller, get, post, put
 from litestar.params import FromQuery, JSONBody, PathParameter, QueryParameter
 from msgspec import Meta
 
-from emporium.application import orders
+from emporium.application import carts, orders
+from emporium.application.carts import Refilled
 from emporium.application.ports import Address, Vault
 from emporium.domain.base import Command, Money, Sealed
 from emporium.domain.order import OrderReturned, OrderState, ReturnedLine
@@ -25,6 +26,7 @@ from emporium.domain.returns import (
 from emporium.http.auth import signed_in, staff
 from emporium.http.bodies import Body, Quantity, Text
 from emporium.http.caching import tagged
+from emporium.http.cart import owner_of
 from emporium.http.checkout import ShippingAddress
 from emporium.http.consistency import includes, token_after
 from emporium.http.idempotency import Answer, once
@@ -326,6 +328,27 @@ class OrderController(Controller):
             headers.append((b"consistency-token", token_after(request, "ordering", committed.position)))
         moved = Readdressed(order_number=after.number, status=after.status, revision=after.revision)
         return Reply.of(moved, 200, headers)
+
+    @post("/{number:str}/reorder", status_code=201, opt={"idempotent": True, "order": True, "cart": True})
+    async def reorder(self, request: Request, number: Number) -> Reply[Refilled]:
+        """Puts what the order had into the caller's cart, at the prices of now; tells what could not be taken over."""
+        order, _ = await owned(request, number)
+        owner = await owner_of(request)
+        cart_id = owner.cart or uuid4()
+        return await once(
+            request,
+            "ordering",
+            owner.actor,
+            lambda made: Answer.of(made, location="/api/v1/cart", cart=cart_id if owner.customer is None else None),
+            lambda keep: carts.refill(
+                request.services.shop,
+                cart_id=cart_id,
+                customer_id=owner.customer,
+                order=order,
+                cause=request.cause(owner.actor, cart_id),
+                keep=keep,
+            ),
+        )
 
     @post("/{number:str}/returns", status_code=201, guards=[staff("support", "warehouse")], opt={"idempotent": True})
     async def take_back(self, request: Request, number: Number, data: JSONBody[TakeBack]) -> Reply[TakenBack]:

@@ -106,12 +106,14 @@ ROUTES: Final = {
     "GET /api/v1/orders/{number}/events": ANYONE,
     "POST /api/v1/orders/{number}/cancel": ANYONE,
     "PUT /api/v1/orders/{number}/shipping-address": ANYONE,
+    "POST /api/v1/orders/{number}/reorder": ANYONE,
     "POST /api/v1/orders/{number}/returns": "support warehouse",
     "POST /api/v1/orders/{number}/return-requests": ANYONE,
     "POST /api/v1/orders/{number}/return-requests/{return_id}/decision": "support",
     "POST /api/v1/orders/{number}/return-requests/{return_id}/receipt": "support warehouse",
     "GET /api/v1/admin/orders": "support",
     "GET /api/v1/admin/orders/queues": "support",
+    "POST /api/v1/admin/orders": "support",
     "POST /api/v1/admin/orders/search": "support",
     "GET /api/v1/admin/orders/{number}": "support",
     "POST /api/v1/admin/orders/{number}/notes": "support",
@@ -281,6 +283,7 @@ THEIRS: Final = {
     "GET /orders/{number}/timeline": None,
     "POST /orders/{number}/cancel": {"reason": "mine now"},
     "PUT /orders/{number}/shipping-address": ADDRESS,
+    "POST /orders/{number}/reorder": {},
     "GET /payments/{number}": None,
 }
 

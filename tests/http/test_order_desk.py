@@ -8,9 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from emporium.domain.order import OrderHeld, OrderNoteAdded
+from emporium.domain.order import OrderCreated, OrderHeld, OrderNoteAdded
 from emporium.infra.settings import Settings
-from tests.http.client import Caller, House
+from tests.domain.spec import uid
+from tests.http.client import ADDRESS, Caller, House
 from tests.http.conftest import running
 from tests.support.sandbox import SandboxProcess
 
@@ -134,3 +135,99 @@ async def test_a_held_order_is_not_shipped_until_it_is_released(open_house: Hous
     await house.order_is(ada, number, "shipped")
     late = await staff.post(f"{path}/hold", {"reason": "too late"})
     assert (late.status_code, late.json()["type"]) == (409, "/problems/wrong_status")
+
+
+async def test_staff_place_an_order_for_somebody_on_the_phone(house: House) -> None:
+    ada, staff = await house.register("phone@example.org"), await house.staff("support")
+    me = await house.customer_id(ada)
+    body = {
+        "customer_id": str(me),
+        "lines": [{"sku": "MUG", "quantity": 3, "agreed_price": "3.335"}, {"sku": "TEA"}],
+        "shipping_address": ADDRESS,
+        "note": "Ring twice.",
+    }
+    first, second = await asyncio.gather(*(staff.post("/admin/orders", body, idempotency_key="call") for _ in range(2)))
+    assert (first.status_code, first.content) == (202, second.content), first.text
+    taken = first.json()
+    # Three at 3.335 are 10.005, rounded once; one tea is 3.50.
+    assert taken["goods"] == {"amount": 1_001 + 350, "currency": "GBP"}
+    [created] = await house.events("ordering", OrderCreated)
+    assert (created.channel, created.customer_id, created.cart_id) == ("phone", me, None)
+    assert [(one.agreed_price, one.unit_price.amount, one.total.amount) for one in created.lines] == [
+        ("3.335", 334, 1_001), (None, 350, 350),
+    ]  # fmt: skip
+    [recorded] = await house.shop.logs["ordering"].stream(created.order_id)
+    assert recorded.meta.actor == f"staff:{await house.customer_id(staff)}"
+    token = first.headers["consistency-token"]
+    seen = (await ada.get(f"/orders/{taken['order_number']}", consistency_token=token)).json()
+    assert (seen["email"], seen["note"], seen["total"]) == ("phone@example.org", "Ring twice.", taken["total"])
+    # For a guest an address is needed; what is not there is refused, line by line together.
+    guest = {"lines": [{"sku": "MUG"}], "shipping_address": ADDRESS}
+    assert (await staff.post("/admin/orders", guest)).json()["errors"][0]["pointer"] == "/email"
+    placed = await staff.post("/admin/orders", {**guest, "email": "caller@example.org"})
+    assert placed.status_code == 202
+    assert await found(staff, {"email": "caller@example.org"}) == [placed.json()["order_number"]]
+    for change, kind in (
+        ({"lines": [{"sku": "MUG", "quantity": 60}, {"sku": "MUG", "quantity": 60}]}, "not_available"),
+        ({"lines": [{"sku": "NOPE", "agreed_price": "1"}]}, "not_available"),
+        ({"customer_id": str(uid(7))}, "no_such_customer"),
+        ({"shipping_method": "pigeon"}, "no_such_shipping_method"),
+        ({"shipping_address": {**ADDRESS, "postcode": "1"}}, "address_invalid"),
+        ({"language": "xx"}, "language_unknown"),
+        ({"lines": [{"sku": "MUG", "agreed_price": "1.00001"}]}, "invalid_body"),
+        ({"lines": [{"sku": "MUG", "agreed_price": "-1"}]}, "invalid_body"),
+    ):
+        refused = await staff.post("/admin/orders", {**guest, "email": "caller@example.org", **change})
+        assert refused.json()["type"] == f"/problems/{kind}", (change, refused.text)
+    assert len(await house.events("ordering", OrderCreated)) == 2
+
+
+async def test_an_earlier_order_fills_the_cart_as_far_as_it_can_still_be_had(house: House) -> None:
+    ada, guest, other = await house.register(), house.guest(), await house.register()
+    for sku, units in (("MUG", 4), ("TEA", 2), ("POT", 3)):
+        await ada.add(sku, units)
+    number = (await ada.check_out()).json()["order_number"]
+    await house.adjust("POT", -98)
+    await house.adjust("TEA", -100)
+    await ada.add("MUG", 1)
+    filled = await ada.post(f"/orders/{number}/reorder", {}, idempotency_key="again")
+    assert filled.status_code == 201, filled.text
+    assert filled.json()["taken"] == {"MUG": 4, "POT": 2}
+    assert [(one["sku"], one["wanted"], one["taken"], one["why"]) for one in filled.json()["left_out"]] == [
+        ("TEA", 2, 0, "sold_out"), ("POT", 3, 2, "fewer_available"),
+    ]  # fmt: skip
+    again = await ada.post(f"/orders/{number}/reorder", {}, idempotency_key="again")
+    assert again.content == filled.content
+    items = {one["sku"]: one["quantity"] for one in (await ada.get("/cart")).json()["items"]}
+    assert items == {"MUG": 5, "POT": 2}
+    assert (await other.post(f"/orders/{number}/reorder", {})).status_code == 404
+    # A guest has the order's token, and gets a cart with one of its own.
+    theirs = await bought(guest)
+    del guest.headers["cart-token"]
+    anew = await guest.post(f"/orders/{theirs}/reorder", {})
+    assert (anew.status_code, anew.json()["taken"]) == (201, {"MUG": 1})
+    assert (await guest.get("/cart")).json()["units"] == 1
+
+
+async def test_an_address_is_changed_by_whose_order_it_is_until_it_is_packed(open_house: House) -> None:
+    house = open_house
+    ada, staff = await house.register(), await house.staff("support", "warehouse")
+    number = await bought(ada)
+    path, there = f"/orders/{number}/shipping-address", {**ADDRESS, "lines": ["1 High Street"], "postcode": "sw1y4jh"}
+    await house.order_is(ada, number, "confirmed")
+    await house.labelled(staff, number)
+    moved = await ada.call("PUT", "/api/v1" + path, there)
+    assert (moved.status_code, moved.json()["revision"]) == (200, 1), moved.text
+    assert (await ada.get(f"/orders/{number}")).json()["shipping_address"]["lines"] == ["1 High Street"]
+    # The same again is no other change.
+    assert (await ada.call("PUT", "/api/v1" + path, there)).json()["revision"] == 1
+    abroad = {**ADDRESS, "country": "DE", "postcode": "10117", "city": "Berlin"}
+    assert (await ada.call("PUT", "/api/v1" + path, abroad)).json()["type"] == "/problems/country_fixed"
+    wrong = await ada.call("PUT", "/api/v1" + path, {**ADDRESS, "postcode": "1"})
+    assert wrong.json()["errors"][0]["pointer"] == "/postcode"
+    async with asyncio.timeout(10):
+        while (shipped := await staff.post(f"/shipments/{number}/parcels/1/ship")).status_code != 200:
+            await house.shop.logs["shipping"].wait(await house.shop.logs["shipping"].head(), 0.05)
+    assert shipped.json()["status"] == "shipped"
+    late = await ada.call("PUT", "/api/v1" + path, ADDRESS)
+    assert (late.status_code, late.json()["type"]) == (409, "/problems/too_late_to_readdress")

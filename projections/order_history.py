@@ -257,24 +257,20 @@ def _order_id(one: Recorded) -> UUID:
     return one.event.order_id  # type: ignore[attr-defined,no-any-return]  # every event folded here has it
 
 
-async def _before(
-    tables: Tables, events: Sequence[Recorded], begin: type[Event], sql: LiteralString
-) -> dict[int, tuple[Any, ...]]:
-    """What earlier batches left of the orders that do not begin in this one, by the order's id as a number.
+async def _before(tables: Tables, events: Sequence[Recorded], sql: LiteralString) -> dict[int, tuple[Any, ...]]:
+    """What earlier batches left of the streams that do not begin in this one, by the order's id as a number.
 
     (Numbers, because hashing a UUID runs Python code, and this is done several times for every event.)
     """
     known = {_order_id(one).int: _order_id(one) for one in events}
     for one in events:
-        if type(one.event) is begin:
+        if one.version == 1:
             known.pop(_order_id(one).int, None)
     return {order_id.int: tuple(rest) for order_id, *rest in await tables.fetch(sql, list(known.values()))}
 
 
 async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
-    before = await _before(
-        tables, events, o.OrderCreated, "SELECT order_id, state::text, reason FROM orders WHERE order_id = ANY(%s)"
-    )
+    before = await _before(tables, events, "SELECT order_id, state::text, reason FROM orders WHERE order_id = ANY(%s)")
     rows: dict[int, _Order] = {}
     states: dict[int, o.OrderState] = {}
     created: dict[int, _Contents] = {}
@@ -362,9 +358,7 @@ def _new_order(one: Recorded, event: o.OrderCreated) -> _Order:
 
 
 async def _fold_payments(tables: Tables, events: Sequence[Recorded]) -> None:
-    before = await _before(
-        tables, events, p.PaymentRequested, "SELECT order_id, state::text FROM payments WHERE order_id = ANY(%s)"
-    )
+    before = await _before(tables, events, "SELECT order_id, state::text FROM payments WHERE order_id = ANY(%s)")
     states: dict[int, p.PaymentState | None] = {key: _PAYMENT_STATE.decode(state) for key, (state,) in before.items()}
     last: dict[int, Recorded] = {}
     refunds: dict[tuple[int, int], _Refund] = {}
@@ -414,7 +408,6 @@ async def _fold_shipments(tables: Tables, events: Sequence[Recorded]) -> None:
     before = await _before(
         tables,
         events,
-        s.ShipmentPrepared,
         "SELECT order_id, state::text, times FROM shipments WHERE order_id = ANY(%s)",
     )
     states: dict[int, s.ShipmentState | None] = {

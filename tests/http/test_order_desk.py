@@ -135,6 +135,11 @@ async def test_a_held_order_is_not_shipped_until_it_is_released(open_house: Hous
     await house.order_is(ada, number, "shipped")
     late = await staff.post(f"{path}/hold", {"reason": "too late"})
     assert (late.status_code, late.json()["type"]) == (409, "/problems/wrong_status")
+    # Of 9.95, two parts of 4.00 can be given back, however many ask at once.
+    part = {"amount": 400, "reason": "goodwill"}
+    answers = await asyncio.gather(*(staff.post(f"/payments/{number}/refunds", part) for _ in range(5)))
+    assert sorted(answer.status_code for answer in answers) == [201, 201, 409, 409, 409]
+    await house.until(ada, f"/payments/{number}", lambda body: body["refunded"]["amount"] == 800)
 
 
 async def test_staff_place_an_order_for_somebody_on_the_phone(house: House) -> None:

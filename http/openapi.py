@@ -80,6 +80,17 @@ _HEADERS: Final[dict[str, dict[str, Any]]] = {
     "Idempotency-Replayed": {"description": "`true` where this answer was given before.", "schema": _TEXT},
 }
 
+_STREAM: Final = {
+    "type": "object",
+    "description": "Server-sent events.",
+    "properties": {
+        "id": {**_TEXT, "examples": ["3.9f8e7d6c5b4a"]},
+        "event": {**_TEXT, "examples": ["status", "end"]},
+        "data": {**_TEXT, "description": "`OrderMoved` as JSON; of the event `end`, `OrderEnded`."},
+        "retry": {"type": ["integer", "string"]},
+    },
+}
+
 _PROBLEMS: Final = {
     "400": "The request is malformed.",
     "401": "The caller is not logged in, or not any more.",
@@ -170,6 +181,7 @@ def _complete_answers(operation: dict[str, Any], handler: HTTPRouteHandler, need
     if "tagged" in opt:
         operation["responses"]["304"] = {"description": "The answer that If-None-Match names still holds."}
     if "stream" in opt:
+        answer["content"] = {"text/event-stream": {"schema": _STREAM}}
         operation["responses"]["204"] = {"description": "The order has ended, and nothing has come since that event."}
     if any(guard.roles for guard in needs):
         statuses.add("403")

@@ -34,7 +34,7 @@ class Stream:
     """One request for events, read as they come."""
 
     def __init__(self, house: House, path: str, headers: dict[str, str], method: str = "GET") -> None:
-        self._app = create_app(house.services, log_requests=False)
+        self._app = create_app(house.services)
         self._scope: dict[str, Any] = {
             "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
             "path": API + path, "raw_path": (API + path).encode(), "query_string": b"", "root_path": "",

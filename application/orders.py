@@ -140,7 +140,8 @@ async def change_address(
     if order is None:
         raise NO_SUCH_ORDER()
     shipment, _ = await shop.logs["shipping"].load(SHIPMENT, shipment_id_of(order_id), fresh=True)
-    if shipment is not None and shipment.parcels and all(one.packed or one.given_up for one in shipment.parcels.values()):
+    parcels = () if shipment is None else shipment.parcels.values()
+    if parcels and all(one.packed or one.given_up for one in parcels):
         raise TOO_LATE_TO_READDRESS(status=order.status)
     await shop.vault.key_for(order.subject)
     known = None if order.ship_to is None else shop.vault.unseal(order.ship_to, order_id, "ship_to")

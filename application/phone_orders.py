@@ -70,11 +70,12 @@ async def place(shop: Shop, wanted: PhoneOrder, cause: Meta, keep: Keep = lambda
     """
     address = await check_address(wanted.ship_to, "shipping_address")
     email = await _email(shop, wanted)
-    method = wanted.payment_method
+    method, token = wanted.payment_method, None
     if wanted.saved_method is not None:
         if wanted.customer_id is None:
             raise NO_SUCH_CUSTOMER()
-        method = await payment_methods.token_of(shop, wanted.customer_id, wanted.saved_method)
+        method = payment_methods.SAVED
+        token = await payment_methods.token_of(shop, wanted.customer_id, wanted.saved_method)
     note = None if wanted.note is None else check_text("note", wanted.note, NOTE_MOST, lines=True)
     order_id = uuid4()
     subject = wanted.customer_id or order_id
@@ -108,6 +109,9 @@ async def place(shop: Shop, wanted: PhoneOrder, cause: Meta, keep: Keep = lambda
                     email=seal(subject, "OrderCreated", order_id, "email", email),
                     ship_to=seal(subject, "OrderCreated", order_id, "ship_to", msgspec.to_builtins(address)),
                     payment_method=method,
+                    payment_token=None
+                    if token is None
+                    else seal(subject, "OrderCreated", order_id, "payment_token", {"token": token}),
                     channel=CHANNEL,
                     at=work.now,
                     agreement=replace(

@@ -302,7 +302,8 @@ def test_what_is_given_up_is_not_sent_whatever_the_carrier_says_later() -> None:
     story = (*STATES[SHIPPED], GIVEN_UP)
     given(*story).when(label(2, pack=True)).then()
     given(*story).when(refuse(2)).then()
-    given(*story).when(ReaddressShipment(order_id=ORDER, address=1)).then(ShipmentReaddressRefused(order_id=ORDER, address=0))
+    kept = ShipmentReaddressRefused(order_id=ORDER, address=0)
+    given(*story).when(ReaddressShipment(order_id=ORDER, address=1)).then(kept)
     given(*story).when(ship(2)).rejected(PARCEL_GIVEN_UP, parcel=2)
     given(*story).when(LOSE).then()
 

@@ -21,6 +21,7 @@ from emporium.domain.base import Command, Money, Reason, Rejected, Sealed
 from emporium.domain.cart import (
     CART,
     CART_FULL,
+    CART_MERGED,
     MERGED,
     NO_SUCH_CART,
     NOTE_MOST,
@@ -36,6 +37,7 @@ from emporium.domain.cart import (
     TakeOverItems,
     cart_id_of,
 )
+from emporium.domain.order import OrderState
 from emporium.domain.pricing import Item, price_goods, why_not
 from emporium.domain.promotion import PROMOTIONS, Promotion, PromotionsState, code_of, promotions_id
 from emporium.domain.shop_settings import ShopSettings
@@ -47,13 +49,16 @@ __all__ = [
     "CartLine",
     "CartView",
     "CouponView",
+    "LeftOut",
     "RecentOffers",
+    "Refilled",
     "add",
     "add_coupon",
     "change",
     "choose",
     "execute",
     "merge",
+    "refill",
     "view",
 ]
 
@@ -114,6 +119,27 @@ class CouponView(msgspec.Struct, frozen=True, kw_only=True):
     applies: bool
     why: str | None
     discount: Money
+
+
+class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
+    """Units of an earlier order that did not go into the cart, and why.
+
+    `why` is not_sold_any_more, sold_out, fewer_available, too_many_units or cart_full.
+    """
+
+    sku: str
+    title: str
+    wanted: int
+    taken: int
+    why: str
+
+
+class Refilled(msgspec.Struct, frozen=True, kw_only=True):
+    """The units by SKU that went into the cart, beside what was there, and those that could not."""
+
+    cart_id: UUID
+    taken: dict[str, int]
+    left_out: tuple[LeftOut, ...]
 
 
 class CartView(msgspec.Struct, frozen=True, kw_only=True):
@@ -252,6 +278,73 @@ async def add(
         return added
 
     return await shop.run("ordering", cause, handler)
+
+
+async def refill(
+    shop: Shop,
+    *,
+    cart_id: UUID,
+    customer_id: UUID | None,
+    order: OrderState,
+    cause: Meta,
+    keep: Callable[[Refilled], Idempotency | None] = lambda _: None,
+) -> tuple[Refilled, Committed]:
+    """Puts what an earlier order had into the cart, at the prices of now, as far as it can still be had.
+
+    Raises `Rejected` (currency_not_sold, cart_merged).
+    """
+    wanted: dict[str, int] = {}
+    titles: dict[str, str] = {}
+    for line in order.lines:
+        wanted[line.sku] = wanted.get(line.sku, 0) + line.quantity
+        titles[line.sku] = line.title
+
+    async def handler(work: Work) -> Refilled:
+        cart = await work.load(CART, cart_id)
+        if cart is not None and cart.status == MERGED:
+            raise CART_MERGED()
+        currency = cart.currency if cart is not None and cart.items else order.total.currency
+        settings = await shop.terms.in_unit(work)
+        if currency not in settings.currencies:
+            raise CURRENCY_NOT_SOLD(currency=currency)
+        offers = await shop.offers.offers(list(wanted), currency)
+        taken: dict[str, int] = {}
+        left_out = []
+        for sku, units in wanted.items():
+            cart = work.state(CART, cart_id)
+            there = 0 if cart is None or sku not in cart.items else cart.items[sku].quantity
+            offer = offers.get(sku)
+            room, why = _room(settings, cart, sku, None if offer is None or offer.price is None else offer.available)
+            possible = max(0, min(units, room - there))
+            if possible and offer is not None and offer.price is not None:
+                add_item = AddCartItem(
+                    cart_id=cart_id,
+                    customer_id=customer_id,
+                    sku=sku,
+                    quantity=possible,
+                    unit_price=offer.price,
+                    at=work.now,
+                )
+                work.decide(CART, cart_id, add_item)
+                taken[sku] = possible
+            if possible < units:
+                left_out.append(LeftOut(sku=sku, title=titles[sku], wanted=units, taken=possible, why=why))
+        refilled = Refilled(cart_id=cart_id, taken=taken, left_out=tuple(left_out))
+        work.unit.idempotency = keep(refilled)
+        return refilled
+
+    return await shop.run("ordering", cause, handler)
+
+
+def _room(settings: ShopSettings, cart: CartState | None, sku: str, available: int | None) -> tuple[int, str]:
+    """How many units of a SKU the cart may hold, and why no more; `available` is None where it is not sold."""
+    if available is None:
+        return 0, "not_sold_any_more"
+    if cart is not None and sku not in cart.items and len(cart.items) >= settings.max_items:
+        return 0, "cart_full"
+    if settings.max_units < available:
+        return settings.max_units, "too_many_units"
+    return available, "sold_out" if available == 0 else "fewer_available"
 
 
 async def change(shop: Shop, *, cart_id: UUID, sku: str, quantity: int, cause: Meta) -> tuple[None, Committed]:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from emporium.application import coupons, guest_orders
 from emporium.application.accounts import check_email
 from emporium.application.addresses import check_address, check_country
+from emporium.application.orders import email_mark
 from emporium.application.ports import Address, Claim, Idempotency, LimitReached, Meta, Taken
 from emporium.application.shop import Offer, Shop
 from emporium.application.work import Committed, Work
@@ -33,12 +34,11 @@ from emporium.domain.customer import CUSTOMER
 from emporium.domain.order import ORDER, OrderLine, PlaceOrder, order_id_of
 from emporium.domain.order_number import order_number
 from emporium.domain.pricing import (
-    NO_SUCH_METHOD,
     Goods,
     Item,
-    Offered,
     Priced,
     arrival,
+    chosen,
     offered,
     price,
     price_goods,
@@ -186,7 +186,7 @@ async def place(
             )
             accepted = details.accept_prices or quoted is not None
             goods = _goods(cart, offers, promotions, settings, accept_prices=accepted)
-            by = _chosen(goods, address.country, details.shipping_method, settings)
+            by = chosen(settings, address.country, goods, details.shipping_method)
             priced = price(goods, by, address.country, settings)
             if quoted is not None and not details.accept_prices:
                 _check_quote(quoted, priced, address.country, settings)
@@ -226,6 +226,7 @@ async def place(
                 at=work.now,
                 agreement=agreement,
                 note=note,
+                email_mark=email_mark(shop.vault, email),
             )
             work.decide(CART, cart_id, check_out, meta)
             work.decide(ORDER, order_id, place_order, meta)
@@ -316,16 +317,6 @@ def _items(items: Sequence[CartItem], offer_of: Callable[[str], Offer | None], *
     if changed and not accept_prices:
         raise PRICE_CHANGED(items=changed)
     return priced
-
-
-def _chosen(goods: Goods, country: str, method: str | None, settings: ShopSettings) -> Offered:
-    there = offered(settings, country, goods)
-    if method is None:
-        return there[0]
-    for one in there:
-        if one.method.code == method:
-            return one
-    raise NO_SUCH_METHOD(field="shipping_method", country=country, method=method)
 
 
 def _language(wanted: str | None, cart: CartState, settings: ShopSettings) -> str:

@@ -288,6 +288,7 @@ ROUTES: Final[dict[type[Command], Route]] = {
     order.HoldOrder: (ORDER, _by_order),
     order.ReleaseOrder: (ORDER, _by_order),
     order.ChangeAddress: (ORDER, _by_order),
+    order.RestoreAddress: (ORDER, _by_order),
     order.AddNote: (ORDER, _by_order),
     order.RequestMessage: (ORDER, _by_order),
     returns.RequestReturn: (ORDER, _by_order),

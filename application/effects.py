@@ -319,9 +319,10 @@ class Effects:
             return Finished([shipment.PackParcel(order_id=order_id, parcel=number)] if go_on else [])
         if await self._only_secured(order_id):
             return Retry(ASKING, "its money is secured, but not taken yet", failed=False)
-        address = await self._address(order_id, fresh=parcel.attempt > 0)
-        if isinstance(address, str):
-            return Park(address)
+        found = await self._address(order_id, fresh=parcel.attempt > 0, least=state.address)
+        if isinstance(found, str):
+            return Park(found)
+        address, revision = found
         items = {one.sku: one.quantity for one in parcel.parcel.items}
         try:
             key = _booking(task.stream, number, parcel.attempt)
@@ -342,6 +343,7 @@ class Effects:
             label_url=label.label_url,
             pack=self._automatic,
             attempt=parcel.attempt,
+            address=revision,
         )
         return Finished([labelled])
 
@@ -361,20 +363,20 @@ class Effects:
                 return False
         return paid is not None
 
-    async def _address(self, order_id: UUID, *, fresh: bool) -> Address | str:
-        """Where the order goes, or why that cannot be known."""
+    async def _address(self, order_id: UUID, *, fresh: bool, least: int) -> tuple[Address, int] | str:
+        """Where the order goes, and which of its addresses that is (`least` or a later one); or why it is not known."""
         state, _ = await self._ordering.load(ORDER, order_id, fresh=fresh)
-        if state is None:
+        if state is None or state.revision < least:
             state, _ = await self._ordering.load(ORDER, order_id, fresh=True)
         if state is None:
             return "the order is not in its log"
         if state.ship_to is None:
-            return Address(name="", lines=(), city="", postcode="", country=state.country)
+            return Address(name="", lines=(), city="", postcode="", country=state.country), state.revision
         await self._vault.load_keys([state.ship_to.subject])
         value = self._vault.unseal(state.ship_to, order_id, "ship_to")
         if not isinstance(value, dict):
             return "the address was erased"
-        return msgspec.convert(value, Address)
+        return msgspec.convert(value, Address), state.revision
 
     async def hand_over(self, task: Task) -> Finished | Retry | Park:
         """Gives a packed parcel to the carrier, or waits until people have."""
@@ -465,14 +467,22 @@ class Effects:
         return state if task.data.get("filling", state.fillings) == state.fillings else None
 
     async def unshipped(self, task: Task) -> Finished | Retry | Park:
-        """Nobody shipped the order in time: cancel it, so that stock and money go back."""
+        """Nobody shipped the order in time: cancel it, so that stock and money go back.
+
+        A held order waits for people; its release gives it the whole time again, by a task of its own.
+        """
         state, _ = await self._ordering.load(ORDER, task.stream)
         if state is not None and state.is_closed:
             return Finished()
         state, _ = await self._ordering.load(ORDER, task.stream, fresh=True)
-        if state is None or state.status not in (order.PENDING, order.PAID, order.CONFIRMED):
+        if state is None or state.status not in (order.PENDING, order.PAID, order.CONFIRMED) or state.held is not None:
             return Finished()
-        return Finished([order.RequestCancellation(order_id=state.order_id, reason="not_shipped_in_time")])
+        story = await self._ordering.stream(task.stream)
+        releases = [one.version for one in story if isinstance(one.event, order.OrderReleased)]
+        if releases and releases[-1] != task.data.get("release"):
+            return Finished()
+        cancel = order.RequestCancellation(order_id=state.order_id, reason="not_shipped_in_time", unless_held=True)
+        return Finished([cancel])
 
 
 def _booking(stream: UUID, parcel: int, attempt: int) -> str:

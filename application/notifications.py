@@ -17,7 +17,7 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from emporium.application import mail_tokens
+from emporium.application import mail_tokens, orders
 from emporium.application.commands import Announce, handle
 from emporium.application.effects import Finished, Park, Perform, Retry, backoff
 from emporium.application.ports import (
@@ -42,7 +42,7 @@ from emporium.application.shop import Offers, Shop
 from emporium.application.terms import Terms
 from emporium.application.work import Committed, Schedule, Work
 from emporium.domain import cart, customer, invitation, order, payment, shipment, stock, watch
-from emporium.domain.base import Event, Money, Sealed
+from emporium.domain.base import Event, Money, Reason, Sealed
 from emporium.domain.cart import CART, cart_id_of
 from emporium.domain.customer import ACTIVE, CUSTOMER, ChangePreferences, CustomerState
 from emporium.domain.notification import (
@@ -180,6 +180,8 @@ NOTICES: Final[Mapping[type[Event], tuple[Notice, ...]]] = {
     customer.RegistrationRepeated: (Notice(kind="registration_repeated", when=lambda event: event.email is not None),),
     customer.NewDeviceSeen: (Notice(kind="new_device"),),
     invitation.StaffInvited: (Notice(kind="staff_invitation"),),
+    # Names its message itself: see `announcements`.
+    order.OrderMessageRequested: (),
 }
 """Every event that somebody is told of."""
 
@@ -205,6 +207,17 @@ def announcements(
         delay: from an order's arrival to the invitation to review it.
     """
     event: Any = recorded.event
+    if isinstance(event, order.OrderMessageRequested):
+        about = About(
+            kind=event.message,
+            channel=event.channel,
+            log=recorded.log,
+            position=recorded.position,
+            event_id=recorded.id,
+            order_id=event.order_id,
+            facts=event.facts,
+        )
+        return [Announce(about=about, due=recorded.at)]
     made: list[Announce] = []
     for notice in NOTICES[type(event)]:
         if not notice.when(event):
@@ -758,6 +771,44 @@ async def send_again(
         return after
 
     return await shop.run(NAME, cause, handler)
+
+
+MESSAGE_NEVER_MADE = Reason("message_never_made", "Nothing has happened yet that {message} would tell of.")
+
+_STREAMS: Final[Mapping[str, Callable[[UUID], UUID]]] = {
+    "ordering": lambda order_id: order_id,
+    "payments": payment.payment_id_of,
+    "shipping": shipment.shipment_id_of,
+}
+
+
+async def request_again(
+    shop: Shop,
+    *,
+    order_id: UUID,
+    request_id: UUID,
+    message: str,
+    channel: str,
+    cause: Meta,
+    keep: Callable[[OrderState], Idempotency | None] = lambda _: None,
+) -> tuple[OrderState, Committed]:
+    """Staff want an order's message to go out once more, as a message of its own: it tells of the latest event.
+
+    Raises `Rejected` (message_never_made, no_such_message).
+    """
+    made = None
+    for event, notices in NOTICES.items():
+        for notice in notices:
+            if notice.kind == message and (log := _LOGS[event]) in _STREAMS:
+                story = await shop.logs[log].stream(_STREAMS[log](order_id))
+                found = [one.event for one in story if type(one.event) is event and notice.when(one.event)]
+                made = notice.facts(found[-1]) if found else made
+    if message in order.MESSAGES and made is None:
+        raise MESSAGE_NEVER_MADE(message=message)
+    command = order.RequestMessage(
+        order_id=order_id, request_id=request_id, message=message, channel=channel, facts=made or {}
+    )
+    return await orders.act(shop, command, order_id=order_id, cause=cause, keep=keep)
 
 
 async def subscribe(

@@ -1,23 +1,44 @@
-"""What happens to an order after checkout at somebody's wish: cancel, return; and finding it by its number."""
+"""What happens to an order after checkout at somebody's wish: cancel, return, note; finding it by number or address."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
+import msgspec
 from msgspec.structs import replace
 
+from emporium.application.addresses import check_address
 from emporium.application.commands import handle
-from emporium.application.ports import Idempotency, Meta
+from emporium.application.ports import Address, Idempotency, Meta, Vault
 from emporium.application.shop import Shop
 from emporium.application.work import Committed, Work
 from emporium.domain.base import Command
-from emporium.domain.order import ORDER, OrderCompleted, OrderReturned, OrderState, RequestCancellation, ReturnLines
+from emporium.domain.order import (
+    NO_SUCH_ORDER,
+    ORDER,
+    TEXT_MOST,
+    TOO_LATE_TO_READDRESS,
+    AddNote,
+    ChangeAddress,
+    OrderCompleted,
+    OrderReturned,
+    OrderState,
+    RequestCancellation,
+    ReturnLines,
+)
 from emporium.domain.order_number import parse_order_number
+from emporium.domain.shipment import SHIPMENT, shipment_id_of
+from emporium.domain.text import check_text
 
-__all__ = ["act", "cancel", "delivered_at", "find", "take_back"]
+__all__ = ["act", "add_note", "cancel", "change_address", "delivered_at", "email_mark", "find", "take_back"]
 
 CancelKeep = Callable[[OrderState], Idempotency | None]
 ReturnKeep = Callable[[OrderReturned], Idempotency | None]
+
+
+def email_mark(vault: Vault, email: str) -> str:
+    """The keyed hash by which staff find the orders of an address: upper and lower case are one address."""
+    return vault.fingerprint("order email", email.strip().casefold()).hex()[:32]
 
 
 async def find(shop: Shop, number: str) -> OrderState | None:
@@ -89,3 +110,44 @@ async def delivered_at(shop: Shop, order_id: UUID) -> datetime | None:
     """When the order was delivered; None where it was not yet."""
     events = await shop.logs["ordering"].stream(order_id)
     return next((one.at for one in events if isinstance(one.event, OrderCompleted)), None)
+
+
+async def add_note(
+    shop: Shop, *, order_id: UUID, note_id: UUID, text: str, cause: Meta, keep: CancelKeep = lambda _: None
+) -> tuple[OrderState, Committed]:
+    """Writes something down that only staff see, sealed for the order's subject. Raises `Rejected`."""
+    words = check_text("text", text, TEXT_MOST, lines=True)
+    order, _ = await shop.logs["ordering"].load(ORDER, order_id)
+    if order is None:
+        raise NO_SUCH_ORDER()
+    await shop.vault.key_for(order.subject)
+    note = shop.vault.seal(order.subject, "OrderNoteAdded", order_id, "note", words)
+    command = AddNote(order_id=order_id, note_id=note_id, note=note)
+    return await act(shop, command, order_id=order_id, cause=cause, keep=keep)
+
+
+async def change_address(
+    shop: Shop, *, order_id: UUID, address: Address, cause: Meta
+) -> tuple[OrderState, Committed | None]:
+    """Sends what is not packed yet elsewhere in the same country; nothing is committed where it goes there already.
+
+    Where a parcel is packed in the same moment, shipping refuses the change and the order has its former address again.
+
+    Raises `Rejected` (too_late_to_readdress, country_fixed, address_invalid …).
+    """
+    tidy = await check_address(address)
+    order, _ = await shop.logs["ordering"].load(ORDER, order_id, fresh=True)
+    if order is None:
+        raise NO_SUCH_ORDER()
+    shipment, _ = await shop.logs["shipping"].load(SHIPMENT, shipment_id_of(order_id), fresh=True)
+    parcels = () if shipment is None else shipment.parcels.values()
+    if parcels and all(one.packed or one.given_up for one in parcels):
+        raise TOO_LATE_TO_READDRESS(status=order.status)
+    await shop.vault.key_for(order.subject)
+    known = None if order.ship_to is None else shop.vault.unseal(order.ship_to, order_id, "ship_to")
+    if isinstance(known, dict) and msgspec.convert(known, Address) == tidy:
+        return order, None
+    clear = msgspec.to_builtins(tidy)
+    sealed = shop.vault.seal(order.subject, "OrderAddressChanged", order_id, "ship_to", clear)
+    command = ChangeAddress(order_id=order_id, ship_to=sealed, country=address.country)
+    return await act(shop, command, order_id=order_id, cause=cause)

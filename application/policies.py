@@ -293,11 +293,10 @@ def _release_shipment(event: order.OrderReleased, *_: object) -> Sequence[Comman
 
 
 def _readdress(event: order.OrderAddressChanged, *_: object) -> Sequence[Command]:
-    return [shipment.ReaddressShipment(order_id=event.order_id)]
+    return [shipment.ReaddressShipment(order_id=event.order_id, address=event.revision)]
 
 
 _NOTHING_LEFT: Final = Ignore("every parcel has left, or none ever will")
-_NOT_BOOKED: Final = Ignore("no label was asked for yet; whoever asks reads the address then")
 _NOT_HELD: Final = Ignore("the shipment was not held")
 
 _SHIPMENT: Final = (NEW, shipment.AWAITED, shipment.PREPARED, shipment.SHIPPED, shipment.FULFILLED, shipment.CANCELLED)
@@ -333,14 +332,7 @@ SHIPPING: Final = Policy(
         order.OrderReleased: _row(
             _SHIPMENT, _release_shipment, new=_NOT_HELD, fulfilled=_NOTHING_LEFT, cancelled=_NOTHING_LEFT
         ),
-        order.OrderAddressChanged: _row(
-            _SHIPMENT,
-            _readdress,
-            new=_NOT_BOOKED,
-            awaited=_NOT_BOOKED,
-            fulfilled=_NOTHING_LEFT,
-            cancelled=_NOTHING_LEFT,
-        ),
+        order.OrderAddressChanged: _row(_SHIPMENT, _readdress, cancelled=_NOTHING_LEFT),
     },
 )
 
@@ -469,6 +461,10 @@ def _not_cancelled(event: shipment.ShipmentCancellationRefused, *_: object) -> S
     return [order.RefuseCancellation(order_id=event.order_id, reason=event.reason)]
 
 
+def _not_readdressed(event: shipment.ShipmentReaddressRefused, *_: object) -> Sequence[Command]:
+    return [order.RestoreAddress(order_id=event.order_id, revision=event.address)]
+
+
 _ORDER: Final = (
     NEW,
     order.PENDING,
@@ -576,6 +572,7 @@ ORDERING: Final = Policy(
             shipped=_not_cancelled,
             fulfilled=_not_cancelled,
         ),
+        shipment.ShipmentReaddressRefused: _row(_ORDER, _not_readdressed, new=_ODD),
     },
 )
 

@@ -150,6 +150,10 @@ def scheduler(
     def unshipped(new: NewEvent, event: order.OrderConfirmed, _: State | None) -> Iterable[Task]:
         yield _task(new, "timer.unshipped", new.stream, limits.unshipped, order_id=str(event.order_id))
 
+    def unshipped_again(new: NewEvent, event: order.OrderReleased, _: State | None) -> Iterable[Task]:
+        data = {"order_id": str(event.order_id), "release": new.version}
+        yield _task(new, "timer.unshipped", new.stream, limits.unshipped, new.version, **data)
+
     def stay(new: NewEvent, event: Any, before: State | None) -> Iterable[Task]:
         if not isinstance(before, cart.CartState):
             return
@@ -196,6 +200,7 @@ def scheduler(
         shipment.ParcelPacked: hand_over,
         shipment.OrderShipped: track,
         order.OrderConfirmed: unshipped,
+        order.OrderReleased: unshipped_again,
         cart.CartItemAdded: stay,
         cart.CartItemQuantityChanged: stay,
         cart.CartReopened: stay,

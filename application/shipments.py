@@ -13,7 +13,8 @@ from emporium.application.shop import Shop
 from emporium.application.work import Committed, Work
 from emporium.domain import shipment
 from emporium.domain.base import Command
-from emporium.domain.shipment import SHIPMENT, ShipmentState, shipment_id_of
+from emporium.domain.order import ORDER
+from emporium.domain.shipment import SHIPMENT, SHIPMENT_HELD, ShipmentState, shipment_id_of
 
 __all__ = ["Move", "move", "receive"]
 
@@ -47,6 +48,12 @@ async def move(shop: Shop, command: Move, cause: Meta, keep: Keep = lambda _: No
     """Records a step of one parcel; the shipment after it. Raises `Rejected` (no_such_shipment, no_such_parcel …)."""
     order_id: UUID = command.order_id
     meta = replace(cause, correlation=str(order_id))
+
+    if isinstance(command, shipment.PackParcel | shipment.ShipParcel):
+        # The shipment hears of a hold a moment after the order.
+        order, _ = await shop.logs["ordering"].load(ORDER, order_id, fresh=True)
+        if order is not None and order.held is not None:
+            raise SHIPMENT_HELD(parcel=command.parcel)
 
     async def handler(work: Work) -> ShipmentState:
         await handle(work, command, meta)

@@ -40,6 +40,7 @@ from emporium.domain.returns import (
 from emporium.domain.text import check_text
 
 MAX_LINES: Final = 2_000
+MAX_ADDRESSES: Final = 20
 TEXT_MOST: Final = 500
 
 # --- statuses --------------------------------------------------------------------------------------
@@ -280,10 +281,20 @@ class OrderReleased(Event, frozen=True, kw_only=True):
 
 
 class OrderAddressChanged(Event, frozen=True, kw_only=True):
-    """What is not packed yet goes to another address in the same country."""
+    """What is not packed yet goes to another address in the same country; `revision` counts the order's addresses."""
 
     order_id: UUID
     ship_to: Sealed
+    revision: int = 1
+
+
+class OrderAddressChangeRefused(Event, frozen=True, kw_only=True):
+    """Everything was packed when shipping heard of the change: it goes where it went, to the address `former`."""
+
+    order_id: UUID
+    ship_to: Sealed | None
+    former: int
+    revision: int
 
 
 class OrderNoteAdded(Event, frozen=True, kw_only=True):
@@ -295,16 +306,21 @@ class OrderNoteAdded(Event, frozen=True, kw_only=True):
 
 
 class OrderMessageRequested(Event, frozen=True, kw_only=True):
-    """Staff want the customer to get a message (again): one of MESSAGES."""
+    """Staff want the customer to get a message (again): one of MESSAGES.
+
+    `facts` is what it says beside the order itself, as when it was first made; nothing personal.
+    """
 
     order_id: UUID
     request_id: UUID
     message: str
+    channel: str = "email"
+    facts: dict[str, str] = {}
 
 
 MESSAGES: Final = frozenset(
-    {"order_placed", "payment_failed", "order_confirmed", "order_shipped", "order_delivered", "order_cancelled",
-     "order_refunded"}
+    {"order_created", "payment_failed", "order_confirmed", "order_shipped", "order_delivered", "order_cancelled",
+     "order_failed", "order_refunded"}
 )  # fmt: skip
 """The messages that staff may send again."""
 
@@ -398,6 +414,7 @@ BESIDE: Final[dict[type[Event], frozenset[str]]] = {
     OrderHeld: _UNDER_WAY,
     OrderReleased: frozenset(TRANSITIONS),
     OrderAddressChanged: _UNDER_WAY,
+    OrderAddressChangeRefused: frozenset(TRANSITIONS),
     OrderNoteAdded: frozenset(TRANSITIONS),
     OrderMessageRequested: frozenset(TRANSITIONS),
     OrderClaimed: frozenset(TRANSITIONS),
@@ -424,6 +441,7 @@ class OrderState(State, frozen=True, kw_only=True):
         documents: its invoice and credit notes.
         corrections: what lowers the price, by refund id: (line, minor units) of what came back, nothing for goodwill.
         channel: where it was placed.
+        addresses: those it had before `ship_to`, the first one first.
     """
 
     order_id: UUID
@@ -454,6 +472,12 @@ class OrderState(State, frozen=True, kw_only=True):
     documents: tuple[Document, ...] = ()
     corrections: dict[UUID, tuple[tuple[int, int], ...]] = {}
     channel: str = "web"
+    addresses: tuple[Sealed | None, ...] = ()
+
+    @property
+    def revision(self) -> int:
+        """Which of its addresses `ship_to` is, from 0."""
+        return len(self.addresses)
 
     @property
     def is_closed(self) -> bool:
@@ -544,8 +568,11 @@ class FailOrder(Command, frozen=True, kw_only=True):
 
 
 class RequestCancellation(Command, frozen=True, kw_only=True):
+    """With `unless_held` (a timer's wish, not a person's) nothing comes of it while staff hold the order."""
+
     order_id: UUID
     reason: str
+    unless_held: bool = False
 
 
 class ConfirmCancellation(Command, frozen=True, kw_only=True):
@@ -617,6 +644,13 @@ class ChangeAddress(Command, frozen=True, kw_only=True):
     country: str
 
 
+class RestoreAddress(Command, frozen=True, kw_only=True):
+    """Everything goes to the address `revision`: it was packed before the change was known."""
+
+    order_id: UUID
+    revision: int
+
+
 class AddNote(Command, frozen=True, kw_only=True):
     order_id: UUID
     note_id: UUID
@@ -627,6 +661,8 @@ class RequestMessage(Command, frozen=True, kw_only=True):
     order_id: UUID
     request_id: UUID
     message: str
+    channel: str = "email"
+    facts: dict[str, str] = {}
 
 
 class IssueInvoice(Command, frozen=True, kw_only=True):
@@ -663,6 +699,10 @@ NO_REFUND_NOW = Reason("no_refund_now", "No money can be given back while the or
 REFUND_ABOVE_PAID = Reason("refund_above_paid", "At most {left} can still be given back, not {amount}.")
 NOT_A_GUESTS = Reason("not_a_guests", "The order belongs to another account.")
 COUNTRY_FIXED = Reason("country_fixed", "Prices and shipping were agreed for {country}: {other} needs a new order.")
+TOO_LATE_TO_READDRESS = Reason(
+    "too_late_to_readdress", "The order is {status} and packed: its address cannot be changed any more."
+)
+TOO_MANY_ADDRESSES = Reason("too_many_addresses_of_order", "The address of an order changes {most} times at most.")
 NO_SUCH_MESSAGE = Reason("no_such_message", "There is no message {message}.", "invalid")
 NOT_INVOICED = Reason("not_invoiced", "There is no invoice for an order that is {status}.")
 NOT_REFUNDED = Reason("not_refunded", "Nothing went back under this refund yet.", "missing")
@@ -708,7 +748,7 @@ def decide(command: Command, order: OrderState | None) -> Sequence[Event]:
                 return []
             return _follow(order, OrderFailed(order_id=order.order_id, reason=command.reason, detail=command.detail))
         case RequestCancellation():
-            if order.status in (CANCELLING, CANCELLED):
+            if order.status in (CANCELLING, CANCELLED) or (command.unless_held and order.held is not None):
                 return []
             if order.status not in (PENDING, PAID, CONFIRMED):
                 raise TOO_LATE_TO_CANCEL(status=order.status)
@@ -790,14 +830,33 @@ def _beside(command: Command, order: OrderState) -> Sequence[Event]:
         case ChangeAddress():
             if command.country != order.country:
                 raise COUNTRY_FIXED(country=order.country, other=command.country)
-            return _while(order, OrderAddressChanged(order_id=order.order_id, ship_to=command.ship_to))
+            if order.status not in BESIDE[OrderAddressChanged]:
+                raise TOO_LATE_TO_READDRESS(status=order.status)
+            if order.revision >= MAX_ADDRESSES:
+                raise TOO_MANY_ADDRESSES(most=MAX_ADDRESSES)
+            return [OrderAddressChanged(order_id=order.order_id, ship_to=command.ship_to, revision=order.revision + 1)]
+        case RestoreAddress():
+            former = order.addresses[command.revision] if command.revision < order.revision else order.ship_to
+            if former == order.ship_to:
+                return []
+            return [
+                OrderAddressChangeRefused(
+                    order_id=order.order_id, ship_to=former, former=command.revision, revision=order.revision + 1
+                )
+            ]
         case AddNote():
             return [OrderNoteAdded(order_id=order.order_id, note_id=command.note_id, note=command.note)]
         case RequestMessage():
             if command.message not in MESSAGES:
                 raise NO_SUCH_MESSAGE(message=command.message)
             return [
-                OrderMessageRequested(order_id=order.order_id, request_id=command.request_id, message=command.message)
+                OrderMessageRequested(
+                    order_id=order.order_id,
+                    request_id=command.request_id,
+                    message=command.message,
+                    channel=command.channel,
+                    facts=command.facts,
+                )
             ]
         case _:
             raise TypeError(f"an order does not know {type(command).__name__}")
@@ -1128,8 +1187,8 @@ def evolve(order: OrderState | None, event: Event) -> OrderState:
             return replace(order, held=event.reason)
         case OrderReleased():
             return replace(order, held=None)
-        case OrderAddressChanged():
-            return replace(order, ship_to=event.ship_to)
+        case OrderAddressChanged() | OrderAddressChangeRefused():
+            return replace(order, ship_to=event.ship_to, addresses=(*order.addresses, order.ship_to))
         case OrderNoteAdded() | OrderMessageRequested():
             return order
         case ReturnRequested() | ReturnApproved() | ReturnRefused() | ReturnReceived():

@@ -27,10 +27,12 @@ __all__ = [
     "Offered",
     "Priced",
     "arrival",
+    "chosen",
     "half_up",
     "offered",
     "price",
     "price_goods",
+    "rounded",
     "why_not",
 ]
 
@@ -38,10 +40,16 @@ NO_SHIPPING_THERE = Reason("no_shipping_there", "Nothing of this value and weigh
 NO_SUCH_METHOD = Reason("no_such_shipping_method", "These goods are not sent to {country} by {method}.", "invalid")
 
 _SCALE: Final = 10_000
+_MINOR: Final = 100
+"""Minor units of what decimal prices are in."""
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """Units of a SKU at their price; `weight` is one unit's, in grams."""
+    """Units of a SKU at their price; `weight` is one unit's, in grams.
+
+    `agreed_price` is decimal text with up to four places, where it was agreed instead of the list price: then
+    `unit_price` is that, rounded, and only the total of all units is charged.
+    """
 
     sku: str
     title: str
@@ -49,10 +57,13 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     unit_price: Money
     tax_class: str
     weight: int
+    agreed_price: str | None = None
 
     @property
     def total(self) -> int:
         """What the units cost, in minor units."""
+        if self.agreed_price is not None:
+            return half_up(_scaled(self.agreed_price) * self.quantity, _SCALE // _MINOR)
         return self.unit_price.amount * self.quantity
 
 
@@ -198,6 +209,22 @@ def offered(settings: ShopSettings, country: str, goods: Goods) -> list[Offered]
     return found
 
 
+def chosen(settings: ShopSettings, country: str, goods: Goods, method: str | None) -> Offered:
+    """The method of this code, the first one for None. Raises Rejected (no_such_shipping_method …)."""
+    there = offered(settings, country, goods)
+    if method is None:
+        return there[0]
+    for one in there:
+        if one.method.code == method:
+            return one
+    raise NO_SUCH_METHOD(field="shipping_method", country=country, method=method)
+
+
+def rounded(agreed_price: str, currency: str) -> Money:
+    """A decimal price in whole minor units, for display."""
+    return Money(half_up(_scaled(agreed_price), _SCALE // _MINOR), currency)
+
+
 def price(goods: Goods, by: Offered, country: str, settings: ShopSettings) -> Priced:
     """What it all comes to when it is sent there by this method."""
     inclusive, currency = settings.prices_include_tax, goods.currency
@@ -215,6 +242,7 @@ def price(goods: Goods, by: Offered, country: str, settings: ShopSettings) -> Pr
                 quantity=item.quantity,
                 unit_price=item.unit_price,
                 total=Money(item.total, currency),
+                agreed_price=item.agreed_price,
                 discount=Money(off, currency) if off else None,
                 tax=Money(part, currency),
                 tax_rate=rate,

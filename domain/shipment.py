@@ -13,7 +13,7 @@ from emporium.domain.text import check_text
 
 AWAITED, PREPARED, SHIPPED = "awaited", "prepared", "shipped"
 FULFILLED, CANCELLED = "fulfilled", "cancelled"
-"""`awaited`: held before there was anything to ship."""
+"""`awaited`: held, or sent elsewhere, before there was anything to ship."""
 
 REASON_MOST: Final = 200
 
@@ -42,7 +42,7 @@ class ShipmentPrepared(Event, frozen=True, kw_only=True):
 
 
 class ParcelLabelled(Event, frozen=True, kw_only=True):
-    """The carrier gave a label."""
+    """The carrier gave a label, to which of the order's addresses `address` says."""
 
     order_id: UUID
     parcel: int
@@ -50,6 +50,7 @@ class ParcelLabelled(Event, frozen=True, kw_only=True):
     tracking_number: str
     tracking_url: str
     label_url: str = ""
+    address: int = 0
 
 
 class ParcelLabelVoided(Event, frozen=True, kw_only=True):
@@ -132,6 +133,20 @@ class ShipmentHeld(Event, frozen=True, kw_only=True):
     reason: str
 
 
+class ShipmentReaddressed(Event, frozen=True, kw_only=True):
+    """The order has another address before there is anything to label; may be the first event of the stream."""
+
+    order_id: UUID
+    address: int
+
+
+class ShipmentReaddressRefused(Event, frozen=True, kw_only=True):
+    """Everything was packed before the order's address changed, and goes to the address `address`."""
+
+    order_id: UUID
+    address: int
+
+
 class ShipmentReleased(Event, frozen=True, kw_only=True):
     """What was held is packed."""
 
@@ -156,7 +171,7 @@ class ShipmentCancellationRefused(Event, frozen=True, kw_only=True):
 
 
 class ParcelState(msgspec.Struct, frozen=True, kw_only=True):
-    """A parcel and how far it is; `attempt` counts the labels that were not used."""
+    """A parcel and how far it is; `attempt` counts the labels that were not used, `address` is that of the label."""
 
     parcel: Parcel
     carrier: str = ""
@@ -164,6 +179,7 @@ class ParcelState(msgspec.Struct, frozen=True, kw_only=True):
     tracking_url: str = ""
     label_url: str = ""
     attempt: int = 0
+    address: int = 0
     labelled: bool = False
     packed: bool = False
     shipped: bool = False
@@ -180,12 +196,13 @@ class ParcelState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShipmentState(State, frozen=True, kw_only=True):
-    """What a shipment remembers."""
+    """What a shipment remembers; `address` is the latest of the order's addresses that it knows of."""
 
     order_id: UUID
     status: str
     parcels: dict[int, ParcelState] = {}
     held: bool = False
+    address: int = 0
 
     @property
     def stoppable(self) -> bool:
@@ -215,6 +232,7 @@ class RecordLabel(Command, frozen=True, kw_only=True):
     label_url: str = ""
     pack: bool = False
     attempt: int = 0
+    address: int = 0
 
 
 class RecordParcelRefusal(Command, frozen=True, kw_only=True):
@@ -276,9 +294,10 @@ class ReleaseShipment(Command, frozen=True, kw_only=True):
 
 
 class ReaddressShipment(Command, frozen=True, kw_only=True):
-    """The order has another address: what is not packed needs another label."""
+    """The order has another address, `address`: what is not packed needs a label for it."""
 
     order_id: UUID
+    address: int
 
 
 class CancelShipment(Command, frozen=True, kw_only=True):
@@ -318,19 +337,13 @@ def decide(command: Command, shipment: ShipmentState | None) -> Sequence[Event]:
             if shipment is not None and (shipment.held or shipment.status in (FULFILLED, CANCELLED)):
                 return []
             return [ShipmentHeld(order_id=command.order_id, reason=command.reason)]
+        case ReaddressShipment():
+            return _readdress(command, shipment)
     if shipment is None:
         raise NO_SUCH_SHIPMENT()
     match command:
         case ReleaseShipment():
             return [ShipmentReleased(order_id=shipment.order_id)] if shipment.held else []
-        case ReaddressShipment():
-            if shipment.status == CANCELLED:
-                return []
-            return [
-                ParcelLabelVoided(order_id=shipment.order_id, parcel=number, attempt=one.attempt + 1)
-                for number, one in sorted(shipment.parcels.items())
-                if not one.packed and not one.given_up
-            ]
     parcel = _parcel_of(command, shipment)
     number = parcel.parcel.number
     match command:
@@ -344,6 +357,7 @@ def decide(command: Command, shipment: ShipmentState | None) -> Sequence[Event]:
                 tracking_number=command.tracking_number,
                 tracking_url=command.tracking_url,
                 label_url=command.label_url,
+                address=command.address,
             )
             pack = command.pack and not shipment.held
             packed = [ParcelPacked(order_id=shipment.order_id, parcel=number)] if pack else []
@@ -389,6 +403,24 @@ def decide(command: Command, shipment: ShipmentState | None) -> Sequence[Event]:
             )
         case _:
             raise TypeError(f"a shipment does not know {type(command).__name__}")
+
+
+def _readdress(command: ReaddressShipment, shipment: ShipmentState | None) -> Sequence[Event]:
+    if shipment is None or shipment.status == AWAITED:
+        return [ShipmentReaddressed(order_id=command.order_id, address=command.address)]
+    if shipment.status == CANCELLED:
+        return []
+    if all(one.packed or one.given_up for one in shipment.parcels.values()):
+        packed = max((one.address for one in shipment.parcels.values() if one.packed), default=command.address)
+        if packed >= command.address:
+            return []
+        return [ShipmentReaddressRefused(order_id=command.order_id, address=packed)]
+    # What has no label yet may be getting one for the former address.
+    return [
+        ParcelLabelVoided(order_id=shipment.order_id, parcel=number, attempt=one.attempt + 1)
+        for number, one in sorted(shipment.parcels.items())
+        if not (one.packed or one.given_up or (one.labelled and one.address >= command.address))
+    ]
 
 
 def _end(
@@ -467,18 +499,23 @@ def evolve(shipment: ShipmentState | None, event: Event) -> ShipmentState:
         case ShipmentPrepared():
             parcels = {p.number: ParcelState(parcel=p) for p in event.parcels}
             held = shipment is not None and shipment.held
-            return ShipmentState(order_id=event.order_id, status=PREPARED, parcels=parcels, held=held)
+            address = 0 if shipment is None else shipment.address
+            return ShipmentState(order_id=event.order_id, status=PREPARED, parcels=parcels, held=held, address=address)
         case ShipmentHeld() if shipment is None:
             return ShipmentState(order_id=event.order_id, status=AWAITED, held=True)
+        case ShipmentReaddressed() if shipment is None:
+            return ShipmentState(order_id=event.order_id, status=AWAITED, address=event.address)
         case ShipmentCancelled() if shipment is None:
             return ShipmentState(order_id=event.order_id, status=CANCELLED)
     if shipment is None:
-        raise ValueError("a shipment begins with ShipmentPrepared, ShipmentHeld or ShipmentCancelled")
+        raise ValueError("a shipment begins by being prepared, held, readdressed or cancelled")
     match event:
         case ShipmentCancelled():
             return replace(shipment, status=CANCELLED)
-        case ShipmentCancellationRefused():
+        case ShipmentCancellationRefused() | ShipmentReaddressRefused():
             return shipment
+        case ShipmentReaddressed():
+            return replace(shipment, address=event.address)
         case ShipmentHeld():
             return replace(shipment, held=True)
         case ShipmentReleased():
@@ -493,6 +530,7 @@ def evolve(shipment: ShipmentState | None, event: Event) -> ShipmentState:
                 tracking_number=event.tracking_number,
                 tracking_url=event.tracking_url,
                 label_url=event.label_url,
+                address=event.address,
                 labelled=True,
                 refused=None,
             )
@@ -549,10 +587,12 @@ SHIPMENT: Final = Aggregate(
         OrderFulfilled,
         ShipmentHeld,
         ShipmentReleased,
+        ShipmentReaddressed,
+        ShipmentReaddressRefused,
         ShipmentCancelled,
         ShipmentCancellationRefused,
     ),
     decide=decide,
     evolve=evolve,
-    state_version=2,
+    state_version=3,
 )

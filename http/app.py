@@ -25,6 +25,8 @@ from emporium.http.inventory import InventoryController
 from emporium.http.links import LinkController
 from emporium.http.metrics import Metrics
 from emporium.http.notifications import NotificationController
+from emporium.http.order_desk import OrderDeskController
+from emporium.http.order_events import OrderEventsController
 from emporium.http.orders import OrderController
 from emporium.http.pages import Documents, PageController
 from emporium.http.payments import PaymentController
@@ -61,6 +63,8 @@ _API: Final = (
             CheckoutController,
             OrderController,
             DocumentController,
+            OrderDeskController,
+            OrderEventsController,
             PaymentController,
             InventoryController,
             ShipmentController,

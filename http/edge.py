@@ -153,7 +153,7 @@ class Edge:
         method = own["method"] if own["method"] in _METHODS else "OTHER"
         headless = method == "HEAD"
         if headless:
-            own["method"] = "GET"
+            own["method"], own["headless"] = "GET", True
         status = _NONE
 
         async def send_on(message: Message) -> None:

@@ -9,6 +9,7 @@ from litestar.types import Receive, Scope, Send
 
 from emporium.application.bootstrap import Doors, Opened, composer, webhook_addresses
 from emporium.application.carts import RecentOffers
+from emporium.application.live import Live
 from emporium.application.ports import Unavailable
 from emporium.http.app import create_app
 from emporium.http.edge import Edge, RequestLog
@@ -27,12 +28,19 @@ SILENCE: Final = 15.0
 @asynccontextmanager
 async def open_services(opened: Opened, doors: Doors) -> AsyncIterator[Services]:
     """The gateway's services on an open shop."""
+    settings = opened.settings
     waiter = Waiter(doors.listen, MODELS, opened.shop.logs)
+    live = Live(
+        opened.shop.logs["ordering"],
+        places=settings.streams,
+        each=settings.streams_each,
+        longest=settings.stream_seconds,
+    )
 
     async def ready() -> Mapping[str, str]:
         return await _problems(opened.reads, waiter)
 
-    async with waiter.running():
+    async with waiter.running(), live.running():
         yield Services(
             shop=opened.shop,
             reads=opened.reads,
@@ -44,8 +52,9 @@ async def open_services(opened: Opened, doors: Doors) -> AsyncIterator[Services]
             order_tokens=doors.order_tokens,
             secret=doors.secret,
             media=doors.media,
-            staff_two_factor=opened.settings.staff_two_factor,
             search=opened.search,
+            staff_two_factor=settings.staff_two_factor,
+            live=live,
             composer=composer(opened),
             papers=doors.papers,
             webhooks=webhook_addresses(opened),

@@ -16,6 +16,7 @@ import emporium
 from emporium.domain import order
 from emporium.http.auth import Needs
 from emporium.http.bodies import Body
+from emporium.http.order_events import OrderEnded, OrderMoved
 from emporium.http.problems import ProblemBody
 from emporium.http.request import Request
 
@@ -77,6 +78,17 @@ _HEADERS: Final[dict[str, dict[str, Any]]] = {
     "Consistency-Token": {"description": "Reads that send it back include this write.", "schema": _TEXT},
     "Retry-After": {"description": "Seconds after which to try again.", "schema": {"type": "integer"}},
     "Idempotency-Replayed": {"description": "`true` where this answer was given before.", "schema": _TEXT},
+}
+
+_STREAM: Final = {
+    "type": "object",
+    "description": "Server-sent events.",
+    "properties": {
+        "id": {**_TEXT, "examples": ["3.9f8e7d6c5b4a"]},
+        "event": {**_TEXT, "examples": ["status", "end"]},
+        "data": {**_TEXT, "description": "`OrderMoved` as JSON; of the event `end`, `OrderEnded`."},
+        "retry": {"type": ["integer", "string"]},
+    },
 }
 
 _PROBLEMS: Final = {
@@ -168,6 +180,9 @@ def _complete_answers(operation: dict[str, Any], handler: HTTPRouteHandler, need
     statuses = {"400", "401", "429", "503"}
     if "tagged" in opt:
         operation["responses"]["304"] = {"description": "The answer that If-None-Match names still holds."}
+    if "stream" in opt:
+        answer["content"] = {"text/event-stream": {"schema": _STREAM}}
+        operation["responses"]["204"] = {"description": "The order has ended, and nothing has come since that event."}
     if any(guard.roles for guard in needs):
         statuses.add("403")
     if "GET" not in handler.http_methods:
@@ -179,7 +194,7 @@ def _complete_answers(operation: dict[str, Any], handler: HTTPRouteHandler, need
     if places & {"path", "query"}:
         statuses |= {"404", "422"}
     operation["responses"] = {status: answer} | {
-        code: one for code, one in operation["responses"].items() if code == "304"
+        code: one for code, one in operation["responses"].items() if code in ("204", "304")
     }
     for code in sorted(statuses):
         operation["responses"][code] = {
@@ -192,7 +207,9 @@ def _complete_answers(operation: dict[str, Any], handler: HTTPRouteHandler, need
 
 
 def _schemas() -> dict[str, Any]:
-    _, components = msgspec.json.schema_components([ProblemBody], ref_template="#/components/schemas/{name}")
+    _, components = msgspec.json.schema_components(
+        [ProblemBody, OrderMoved, OrderEnded], ref_template="#/components/schemas/{name}"
+    )
     components["Problem"] = components.pop("ProblemBody")
     components["Problem"]["title"] = "Problem"
     return components

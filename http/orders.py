@@ -1,19 +1,20 @@
 """/api/v1/orders: a customer's orders, a guest's by its token, all of them for staff; cancel, take back."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID, uuid4
 
 import msgspec
-from litestar import Controller, get, post
+from litestar import Controller, get, post, put
 from litestar.params import FromQuery, JSONBody, PathParameter, QueryParameter
 from msgspec import Meta
 from msgspec.structs import replace
 
-from emporium.application import orders
-from emporium.application.ports import Vault
+from emporium.application import carts, orders
+from emporium.application.carts import Refilled
+from emporium.application.ports import Address, Vault
 from emporium.application.timeline import LANGUAGES, facts_for_customers, told
 from emporium.domain.base import Command, Money, Sealed
 from emporium.domain.invoice import Document, TaxPart
@@ -30,7 +31,9 @@ from emporium.domain.returns import (
 from emporium.http.auth import signed_in, staff
 from emporium.http.bodies import Body, Quantity, Text
 from emporium.http.caching import tagged
-from emporium.http.consistency import includes
+from emporium.http.cart import owner_of
+from emporium.http.checkout import ShippingAddress
+from emporium.http.consistency import includes, token_after
 from emporium.http.idempotency import Answer, once
 from emporium.http.paging import Cursor, Limit, Listing, listing
 from emporium.http.problems import KINDS
@@ -44,9 +47,24 @@ from emporium.projections.order_history import (
     OrderRow,
     ParcelView,
     PaymentView,
+    Search,
 )
 
-__all__ = ["STAFF", "DocumentView", "OrderController", "document_views", "is_staff", "reachable", "refund_reason"]
+__all__ = [
+    "STAFF",
+    "DocumentView",
+    "Number",
+    "OrderController",
+    "PlacedFrom",
+    "PlacedTo",
+    "Status",
+    "days",
+    "document_views",
+    "is_staff",
+    "owned",
+    "reachable",
+    "refund_reason",
+]
 
 STAFF = frozenset({"admin", "support"})
 """The roles that see every customer's orders."""
@@ -57,6 +75,17 @@ Status = Literal[
     "pending", "paid", "confirmed", "partly_shipped", "shipped", "fulfilled", "refunding", "cancelling", "failed",
     "cancelled",
 ]  # fmt: skip
+
+
+PlacedFrom = Annotated[date | None, QueryParameter(description="Only orders of this day (UTC) or later.")]
+PlacedTo = Annotated[date | None, QueryParameter(description="Only orders of this day (UTC) or earlier.")]
+
+
+def days(first: date | None, last: date | None) -> tuple[datetime | None, datetime | None]:
+    """The first moment of these days (UTC), and the first one after them."""
+    since = None if first is None else datetime.combine(first, time(), UTC)
+    until = None if last is None or last == date.max else datetime.combine(last + timedelta(days=1), time(), UTC)
+    return since, until
 
 
 class Cancel(Body, frozen=True, kw_only=True):
@@ -258,6 +287,14 @@ class Cancelling(msgspec.Struct, frozen=True, kw_only=True):
     status: str
 
 
+class Readdressed(msgspec.Struct, frozen=True, kw_only=True):
+    """The order goes to the address `revision` now; the first one was 0."""
+
+    order_number: str
+    status: str
+    revision: int
+
+
 class TakenBack(msgspec.Struct, frozen=True, kw_only=True):
     """What is refunded, by line."""
 
@@ -279,27 +316,25 @@ class OrderController(Controller):
         request: Request,
         status: FromQuery[Status | None] = None,
         number: FromQuery[str | None] = None,
+        placed_from: PlacedFrom = None,
+        placed_to: PlacedTo = None,
         limit: Limit = 20,
         cursor: Cursor = None,
     ) -> Reply[Listing[OrderSummary]]:
-        """The caller's orders, newest first; for staff everybody's, or with `number` that one."""
+        """The caller's orders, newest first; for staff everybody's. By status, number or the days they were placed."""
         session = await request.customer()
         await includes(request, ORDER_HISTORY.name)
-        exact = None if number is None else parse_order_number(number)
-        if STAFF.isdisjoint(session.roles):
-            page = await request.services.reads.run(
-                lambda connection: order_history.orders_of_customer(
-                    connection, session.customer, status=status, limit=limit, cursor=cursor
-                )
-            )
-            if exact is not None:
-                page = msgspec.structs.replace(page, items=[one for one in page.items if one.number == exact])
-        else:
-            page = await request.services.reads.run(
-                lambda connection: order_history.orders_for_admin(
-                    connection, status=status, number=exact, limit=limit, cursor=cursor
-                )
-            )
+        since, until = days(placed_from, placed_to)
+        search = Search(
+            customer_id=session.customer if STAFF.isdisjoint(session.roles) else None,
+            status=status,
+            number=None if number is None else parse_order_number(number),
+            placed_from=since,
+            placed_to=until,
+        )
+        page = await request.services.reads.run(
+            lambda connection: order_history.search_orders(connection, search, limit=limit, cursor=cursor)
+        )
         shown = partial(_summary, for_staff=not STAFF.isdisjoint(session.roles))
         return tagged(request, listing(request, page, shown))
 
@@ -335,7 +370,7 @@ class OrderController(Controller):
     @post("/{number:str}/cancel", status_code=202, opt={"idempotent": True, "order": True, "bodiless": True})
     async def cancel(self, request: Request, number: Number, data: JSONBody[Cancel]) -> Reply[Cancelling]:
         """Asks for the order to be stopped. It can be until the first parcel is packed."""
-        order, actor = await _owned(request, number)
+        order, actor = await owned(request, number)
 
         def answer(after: OrderState) -> Answer:
             content = Cancelling(order_number=after.number, status=after.status)
@@ -351,6 +386,46 @@ class OrderController(Controller):
                 order_id=order.order_id,
                 reason=data.reason,
                 cause=request.cause(actor, order.order_id),
+                keep=keep,
+            ),
+        )
+
+    @put("/{number:str}/shipping-address", status_code=200, opt={"order": True})
+    async def readdress(self, request: Request, number: Number, data: JSONBody[ShippingAddress]) -> Reply[Readdressed]:
+        """Sends the order to another address in the same country, until it is packed.
+
+        Where it is packed in the same moment it keeps its address, and its timeline says so.
+        """
+        order, actor = await owned(request, number)
+        after, committed = await orders.change_address(
+            request.services.shop,
+            order_id=order.order_id,
+            address=Address(data.name, tuple(data.lines), data.city, data.postcode, data.country, data.region),
+            cause=request.cause(actor, order.order_id),
+        )
+        headers = []
+        if committed is not None:
+            headers.append((b"consistency-token", token_after(request, "ordering", committed.position)))
+        moved = Readdressed(order_number=after.number, status=after.status, revision=after.revision)
+        return Reply.of(moved, 200, headers)
+
+    @post("/{number:str}/reorder", status_code=201, opt={"idempotent": True, "order": True, "cart": True})
+    async def reorder(self, request: Request, number: Number) -> Reply[Refilled]:
+        """Puts what the order had into the caller's cart, at the prices of now; tells what could not be taken over."""
+        order, _ = await owned(request, number)
+        owner = await owner_of(request)
+        cart_id = owner.cart or uuid4()
+        return await once(
+            request,
+            "ordering",
+            owner.actor,
+            lambda made: Answer.of(made, location="/api/v1/cart", cart=cart_id if owner.customer is None else None),
+            lambda keep: carts.refill(
+                request.services.shop,
+                cart_id=cart_id,
+                customer_id=owner.customer,
+                order=order,
+                cause=request.cause(owner.actor, cart_id),
                 keep=keep,
             ),
         )
@@ -389,7 +464,7 @@ class OrderController(Controller):
     @post("/{number:str}/return-requests", status_code=201, opt={"idempotent": True, "order": True})
     async def ask_return(self, request: Request, number: Number, data: JSONBody[AskReturn]) -> Reply[ReturnAsked]:
         """Asks to send units of a delivered order back, each line with its reason; staff approve or refuse it."""
-        order, actor = await _owned(request, number)
+        order, actor = await owned(request, number)
         shop = request.services.shop
         now = shop.clock.now()
         delivered = await orders.delivered_at(shop, order.order_id)
@@ -414,7 +489,7 @@ class OrderController(Controller):
         self, request: Request, number: Number, return_id: ReturnId, data: JSONBody[Judge]
     ) -> Reply[ReturnAsked]:
         """Approves or refuses a return."""
-        order, actor = await _owned(request, number)
+        order, actor = await owned(request, number)
         command = (
             ApproveReturn(order_id=order.order_id, return_id=return_id)
             if data.approved
@@ -483,7 +558,7 @@ async def reachable(request: Request, number: str) -> OrderDetail:
     raise KINDS.not_found("There is no such order, or it is not this caller's.")
 
 
-async def _owned(request: Request, number: str) -> tuple[OrderState, str]:
+async def owned(request: Request, number: str) -> tuple[OrderState, str]:
     """The order as its log knows it now, and the caller as actor, if the caller may change it."""
     session = await request.caller()
     guest = _guest_order(request)

@@ -182,6 +182,9 @@ class KINDS:
     too_many_requests = Kind(
         "too_many_requests", 429, "Too many requests", "This caller asks too often: try again after the stated time."
     )
+    too_many_streams = Kind(
+        "too_many_streams", 429, "Too many streams", "This caller listens to as many streams as it may: close one."
+    )
     timed_out = Kind(
         "timed_out",
         503,

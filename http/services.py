@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from emporium.application.live import Live
 from emporium.application.notifications import Composer
 from emporium.application.ports import Papers, Webhooks
 from emporium.application.search import SearchEngine
@@ -157,6 +158,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
         limiter: admits callers, or refuses them for a while.
         staff_two_factor: whether staff are no more than customers without a second factor.
         search: finds products.
+        live: tells who waits for an order that it moved.
         composer: puts messages into words; papers: documents on pages; webhooks: knows which addresses may be called.
         ready: what stands in the way of being ready, by name; empty where nothing does.
     """
@@ -172,6 +174,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     secret: bytes
     media: Media
     search: SearchEngine
+    live: Live
     composer: Composer
     papers: Papers
     webhooks: Webhooks

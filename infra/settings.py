@@ -123,6 +123,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     request_timeout_s: Annotated[
         float, Meta(gt=0, le=3600, description="Seconds that a request may take before it is answered with 503.")
     ] = 30.0
+    streams: Annotated[
+        int, Meta(ge=1, le=100_000, description="Streams of order events that one gateway process keeps open.")
+    ] = 500
+    streams_each: Annotated[int, Meta(ge=1, le=10_000, description="Those of them that one caller may have.")] = 10
+    stream_seconds: Annotated[
+        float, Meta(gt=0, le=86_400, description="Seconds after which a stream ends and the client comes again.")
+    ] = 900.0
     limit_auth: Annotated[
         Rate, Meta(description="What one address may do of log-ins, registrations and the like: requests/seconds.")
     ] = "30/60"

@@ -262,16 +262,14 @@ def _order_id(one: Recorded) -> UUID:
     return one.event.order_id  # type: ignore[attr-defined,no-any-return]  # every event folded here has it
 
 
-async def _before(
-    tables: Tables, events: Sequence[Recorded], begin: type[Event], sql: LiteralString
-) -> dict[int, tuple[Any, ...]]:
-    """What earlier batches left of the orders that do not begin in this one, by the order's id as a number.
+async def _before(tables: Tables, events: Sequence[Recorded], sql: LiteralString) -> dict[int, tuple[Any, ...]]:
+    """What earlier batches left of the streams that do not begin in this one, by the order's id as a number.
 
     (Numbers, because hashing a UUID runs Python code, and this is done several times for every event.)
     """
     known = {_order_id(one).int: _order_id(one) for one in events}
     for one in events:
-        if type(one.event) is begin:
+        if one.version == 1:
             known.pop(_order_id(one).int, None)
     return {order_id.int: tuple(rest) for order_id, *rest in await tables.fetch(sql, list(known.values()))}
 
@@ -280,7 +278,6 @@ async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
     before = await _before(
         tables,
         events,
-        o.OrderCreated,
         "SELECT order_id, state::text, reason, reason_internal FROM orders WHERE order_id = ANY(%s)",
     )
     rows: dict[int, _Order] = {}
@@ -306,7 +303,7 @@ async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
             row = rows[key] = _Order(event.order_id, reason, internal)
         states[key] = o.evolve(states[key], event)
         row.changed_at, row.version = one.at, one.version
-        if isinstance(event, o.OrderAddressChanged):
+        if isinstance(event, o.OrderAddressChanged | o.OrderAddressChangeRefused):
             states[key] = replace(states[key], ship_to=None)
             moved[key] = _Contents(event.order_id, ship_to=event.ship_to)
         elif isinstance(event, o.OrderNoteAdded):
@@ -375,9 +372,7 @@ def _new_order(one: Recorded, event: o.OrderCreated) -> _Order:
 
 
 async def _fold_payments(tables: Tables, events: Sequence[Recorded]) -> None:
-    before = await _before(
-        tables, events, p.PaymentRequested, "SELECT order_id, state::text FROM payments WHERE order_id = ANY(%s)"
-    )
+    before = await _before(tables, events, "SELECT order_id, state::text FROM payments WHERE order_id = ANY(%s)")
     states: dict[int, p.PaymentState | None] = {key: _PAYMENT_STATE.decode(state) for key, (state,) in before.items()}
     last: dict[int, Recorded] = {}
     refunds: dict[tuple[int, int], _Refund] = {}
@@ -427,7 +422,6 @@ async def _fold_shipments(tables: Tables, events: Sequence[Recorded]) -> None:
     before = await _before(
         tables,
         events,
-        s.ShipmentPrepared,
         "SELECT order_id, state::text, times FROM shipments WHERE order_id = ANY(%s)",
     )
     states: dict[int, s.ShipmentState | None] = {
@@ -470,6 +464,8 @@ _FACTS: Final[dict[type[Event], Callable[[Any], dict[str, Any]]]] = {
     o.GoodwillGranted: lambda e: {"amount": e.amount, "reason": e.reason},
     o.OrderRefunded: lambda e: {"amount": e.amount, "refund_id": e.refund_id},
     o.OrderHeld: lambda e: {"reason": e.reason},
+    o.OrderAddressChanged: lambda e: {"revision": e.revision},
+    o.OrderAddressChangeRefused: lambda e: {"revision": e.revision, "former": e.former},
     o.OrderNoteAdded: lambda e: {"note_id": e.note_id},
     o.OrderMessageRequested: lambda e: {"message": e.message},
     ReturnRequested: lambda e: {"return_id": e.return_id, "lines": e.lines},
@@ -520,7 +516,8 @@ _COURSE: Final = {
         o.OrderCreated, p.PaymentRequested, p.PaymentActionRequired, p.PaymentProcessed, p.PaymentFailed, o.OrderPaid,
         r.StockReserved, p.CaptureRequested, r.StockReservationFailed, o.OrderConfirmed, o.OrderStockShort,
         s.ShipmentPrepared,
-        o.OrderHeld, s.ShipmentHeld, o.OrderReleased, s.ShipmentReleased, o.OrderAddressChanged, o.OrderNoteAdded,
+        o.OrderHeld, s.ShipmentHeld, o.OrderReleased, s.ShipmentReleased, o.OrderAddressChanged,
+        s.ShipmentReaddressed, s.ShipmentReaddressRefused, o.OrderAddressChangeRefused, o.OrderNoteAdded,
         o.OrderCancellationRequested, s.ShipmentCancelled, s.ShipmentCancellationRefused, o.OrderCancelled,
         o.OrderCancellationRefused, s.ParcelLabelled, s.ParcelLabelVoided, s.ParcelRefused,
         s.ParcelPacked, p.PaymentCaptured,
@@ -552,7 +549,7 @@ def _entry(log: str, one: Recorded) -> _Entry:
 
 
 ORDER_HISTORY: Final = ReadModel(
-    name="order_history", version=4, logs=LOGS, ddl=DDL, indexes=INDEXES, key=_order_id, pace=0.02, fold=fold
+    name="order_history", version=5, logs=LOGS, ddl=DDL, indexes=INDEXES, key=_order_id, pace=0.02, fold=fold
 )
 
 # --- queries ---------------------------------------------------------------------------------------

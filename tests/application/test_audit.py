@@ -138,7 +138,12 @@ async def test_changes_name_what_changed_within_a_structure(story: Story) -> Non
     await story.add("ordering", cart, added, "request:1")
     await story.add("ordering", cart, CartItemRemoved(cart_id=cart, sku="MUG", at=START), "request:1")
     steps = (await story.audit()).steps
-    assert steps[1].changes == {"items.MUG.sku": "MUG", "items.MUG.quantity": 2, "items.MUG.unit_price": TOTAL}
+    assert steps[1].changes == {
+        "items.MUG.sku": "MUG",
+        "items.MUG.quantity": 2,
+        "items.MUG.unit_price": TOTAL,
+        "fillings": 1,
+    }
     assert steps[2].changes == {"items.MUG": None}
 
 

@@ -45,7 +45,7 @@ EXPECTED: dict[str, str] = {
     "shipping OrderFailed": "CancelShipment CancelShipment CancelShipment - - -",
     "shipping OrderHeld": "HoldShipment HoldShipment HoldShipment HoldShipment - -",
     "shipping OrderReleased": "- ReleaseShipment ReleaseShipment ReleaseShipment - -",
-    "shipping OrderAddressChanged": "- - ReaddressShipment ReaddressShipment - -",
+    "shipping OrderAddressChanged": "ReaddressShipment " * 5 + "-",
     # ordering: new, pending, paid, confirmed, partly_shipped, shipped, fulfilled,
     #           refunding, cancelling, failed, cancelled
     "ordering PaymentProcessed": "later RecordPayment RecordPayment RecordPayment "
@@ -71,6 +71,7 @@ EXPECTED: dict[str, str] = {
     "ordering ParcelGivenUp": "later later later later " + "WriteOffParcel " * 3 + "later later later later",
     "ordering ParcelReturned": "later later later later " + "WriteOffParcel " * 3 + "later later later later",
     "ordering ShipmentCancelled": "later later later later later later later later ConfirmCancellation - -",
+    "ordering ShipmentReaddressRefused": "later " + "RestoreAddress " * 10,
     "ordering ShipmentCancellationRefused": "later later later later RefuseCancellation RefuseCancellation "
     "RefuseCancellation later RefuseCancellation later later",
 }
@@ -106,6 +107,7 @@ EVENTS: tuple[Event, ...] = (
     shipment.ParcelReturned(order_id=ID, parcel=1, items=(MUG,)),
     shipment.ParcelGivenUp(order_id=ID, parcel=1, items=(MUG,), reason="undeliverable"),
     shipment.OrderFulfilled(order_id=ID),
+    shipment.ShipmentReaddressRefused(order_id=ID, address=0),
     shipment.ShipmentCancelled(order_id=ID, reason="changed"),
     shipment.ShipmentCancellationRefused(order_id=ID, reason="already_packed"),
 )  # fmt: skip

@@ -37,6 +37,7 @@ from emporium.domain.order import (
     ReleaseOrder,
     RequestCancellation,
     RequestMessage,
+    RestoreAddress,
     ReturnLines,
     WriteOffParcel,
     decide,
@@ -89,6 +90,7 @@ def beside() -> Sequence[Command]:
         HoldOrder(order_id=ID, reason="odd"),
         ReleaseOrder(order_id=ID),
         ChangeAddress(order_id=ID, ship_to=sealed("there", "OrderAddressChanged"), country=CREATED.country),
+        RestoreAddress(order_id=ID, revision=0),
         AddNote(order_id=ID, note_id=uid(8), note=sealed("note", "OrderNoteAdded")),
         RequestMessage(order_id=ID, request_id=uid(8), message="order_shipped"),
         RequestReturn(

@@ -47,6 +47,7 @@ from emporium.domain.shipment import (
     ShipmentCancelled,
     ShipmentHeld,
     ShipmentPrepared,
+    ShipmentReaddressRefused,
     ShipmentReleased,
     ShipParcel,
     shipment_id_of,
@@ -301,7 +302,8 @@ def test_what_is_given_up_is_not_sent_whatever_the_carrier_says_later() -> None:
     story = (*STATES[SHIPPED], GIVEN_UP)
     given(*story).when(label(2, pack=True)).then()
     given(*story).when(refuse(2)).then()
-    given(*story).when(ReaddressShipment(order_id=ORDER)).then()
+    kept = ShipmentReaddressRefused(order_id=ORDER, address=0)
+    given(*story).when(ReaddressShipment(order_id=ORDER, address=1)).then(kept)
     given(*story).when(ship(2)).rejected(PARCEL_GIVEN_UP, parcel=2)
     given(*story).when(LOSE).then()
 
@@ -313,7 +315,7 @@ HELD, RELEASED = ShipmentHeld(order_id=ORDER, reason="suspicious"), ShipmentRele
 
 
 def test_another_address_needs_other_labels_for_what_is_not_packed() -> None:
-    readdress = ReaddressShipment(order_id=ORDER)
+    readdress = ReaddressShipment(order_id=ORDER, address=1)
     given(BOTH, labelled(1), refused(2)).when(readdress).then(voided(1, 1), voided(2, 1))
     given(BOTH, labelled(1), packed(1), refused(2)).when(readdress).then(voided(2, 1))
     given(BOTH, STOPPED).when(readdress).then()

@@ -14,7 +14,7 @@ from emporium.domain.customer import ROLES
 from emporium.http.app import create_app
 from emporium.http.auth import Needs
 from emporium.http.edge import Edge
-from tests.http.client import Caller, House
+from tests.http.client import ADDRESS, Caller, House
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -105,11 +105,23 @@ ROUTES: Final = {
     "GET /api/v1/orders/{number}/timeline": ANYONE,
     "GET /api/v1/orders/{number}/documents": ANYONE,
     "GET /api/v1/orders/{number}/documents/{document}": ANYONE,
+    "GET /api/v1/orders/{number}/events": ANYONE,
     "POST /api/v1/orders/{number}/cancel": ANYONE,
+    "PUT /api/v1/orders/{number}/shipping-address": ANYONE,
+    "POST /api/v1/orders/{number}/reorder": ANYONE,
     "POST /api/v1/orders/{number}/returns": "support warehouse",
     "POST /api/v1/orders/{number}/return-requests": ANYONE,
     "POST /api/v1/orders/{number}/return-requests/{return_id}/decision": "support",
     "POST /api/v1/orders/{number}/return-requests/{return_id}/receipt": "support warehouse",
+    "GET /api/v1/admin/orders": "support",
+    "GET /api/v1/admin/orders/queues": "support",
+    "POST /api/v1/admin/orders": "support",
+    "POST /api/v1/admin/orders/search": "support",
+    "GET /api/v1/admin/orders/{number}": "support",
+    "POST /api/v1/admin/orders/{number}/notes": "support",
+    "POST /api/v1/admin/orders/{number}/messages": "support",
+    "POST /api/v1/admin/orders/{number}/hold": "support",
+    "POST /api/v1/admin/orders/{number}/release": "support",
     "GET /api/v1/payments": SIGNED_IN,
     "GET /api/v1/payments/{number}": ANYONE,
     "POST /api/v1/payments/{number}/refunds": "support",
@@ -275,6 +287,8 @@ THEIRS: Final = {
     "GET /orders/{number}/timeline": None,
     "GET /orders/{number}/documents": None,
     "POST /orders/{number}/cancel": {"reason": "mine now"},
+    "PUT /orders/{number}/shipping-address": ADDRESS,
+    "POST /orders/{number}/reorder": {},
     "GET /payments/{number}": None,
 }
 

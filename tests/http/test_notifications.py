@@ -79,6 +79,28 @@ async def test_staff_send_a_message_again_once_for_a_key(house: House) -> None:
     assert names == ["NotificationSent", "NotificationAskedFor", "NotificationSent"]
 
 
+async def test_staff_let_a_message_of_an_order_go_out_again_as_one_of_its_own(house: House) -> None:
+    number = await bought(house.guest())
+    support = await house.staff("support")
+    path = f"/notifications?order={number}"
+    [first] = (await house.until(support, path, lambda body: len(body["items"]) == 1))["items"]
+    desk = f"/admin/orders/{number}/messages"
+    for _ in range(2):
+        asked = await support.post(desk, {"message": "order_created"}, idempotency_key="once")
+        assert (asked.status_code, asked.json()["channel"]) == (202, "email")
+    both = (await house.until(support, path, lambda body: len(body["items"]) == 2))["items"]
+    [again] = [one for one in both if one["notification_id"] != first["notification_id"]]
+    assert (again["kind"], again["status"], again["via"]) == ("order_created", "sent", "outbox")
+    shown = (await support.get(f"/notifications/{again['notification_id']}")).json()["rendered"]
+    assert shown == (await support.get(f"/notifications/{first['notification_id']}")).json()["rendered"]
+    # A guest is only written to by mail: by another channel nobody is.
+    assert (await support.post(desk, {"message": "order_created", "channel": "sms"})).status_code == 202
+    for never in ("payment_failed", "order_shipped", "order_refunded"):
+        refused = await support.post(desk, {"message": never})
+        assert (refused.status_code, refused.json()["type"]) == (409, "/problems/message_never_made")
+    assert (await support.post(desk, {"message": "password_reset"})).status_code == 422
+
+
 async def test_a_message_that_is_not_there_is_not_found(house: House) -> None:
     support = await house.staff("support")
     assert (await support.get(f"/notifications/{uuid4()}")).status_code == 404

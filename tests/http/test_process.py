@@ -122,10 +122,21 @@ async def test_requests_are_written_to_a_file_where_one_is_named(house: House, f
 async def test_it_ends_within_three_seconds_with_a_connection_open_and_leaves_the_port(
     house: House, folder: Path
 ) -> None:
-    async with outside(house, folder / "serve.log") as (client, process):
+    async with outside(house, folder / "serve.log", gateways=1) as (client, process):
+        guest = Caller(client)
+        await guest.add("MUG", 1)
+        path = f"{API}/orders/{(await guest.check_out()).json()['order_number']}/events"
+        # Listeners that went away without a word have given their places back.
+        for _ in range(12):
+            async with client.stream("GET", path, headers=guest.headers) as events:
+                assert events.status_code == 200
+                assert "OrderCreated" in "".join([await anext(events.aiter_text())])
         with socket.create_connection(("127.0.0.1", client.base_url.port or 0)):
-            process.terminate()
-            assert await asyncio.to_thread(process.wait, 3.0) == 0
+            async with client.stream("GET", path, headers=guest.headers) as events:
+                text = events.aiter_text()
+                assert "OrderCreated" in await anext(text)
+                process.terminate()
+                assert await asyncio.to_thread(process.wait, 3.0) == 0
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", client.base_url.port or 0)) != 0
 

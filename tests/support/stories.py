@@ -23,6 +23,7 @@ from emporium.domain import (
     watch,
     webhook_delivery,
 )
+from emporium.domain import returns as order_returns
 from emporium.domain.base import Event, Money, Sealed
 
 SPACE = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
@@ -98,6 +99,7 @@ class Order:
                 total=self.total,
                 country="GB",
                 email=Sealed(self.customer or self.id, "OrderCreated", b"\x00sealed\xff"),
+                email_mark=None if self.customer is None else f"mark-{self.customer}",
                 payment_method="saved" if self.customer else "card",
                 payment_token=self._token(),
                 placed_at=self.at,
@@ -154,8 +156,12 @@ class Order:
                 stock.UnitsReserved(sku=one.sku, warehouse=one.warehouse, order_id=self.id, quantity=one.quantity),
             )
         yield self._ordering(order.OrderConfirmed(order_id=self.id))
+        if self.ending == "held":
+            yield from self._held()
         parcels = tuple(shipment.Parcel(n, one.warehouse, (one,)) for n, one in enumerate(self.allocations, 1))
         yield self._shipping(shipment.ShipmentPrepared(order_id=self.id, parcels=parcels))
+        if self.ending == "held":
+            return
         if self.ending == "cancelled":
             yield self._shipping(shipment.ShipmentCancelled(order_id=self.id, reason="changed_my_mind"))
             yield self._inventory(
@@ -181,9 +187,14 @@ class Order:
             yield self._shipping(shipment.ParcelDelivered(order_id=self.id, parcel=parcel.number))
         yield self._shipping(shipment.OrderFulfilled(order_id=self.id))
         yield self._ordering(order.OrderCompleted(order_id=self.id))
+        back = uuid5(self.id, "return")
+        if self.ending in ("returned", "asked_back"):
+            yield from self._asked_back(back)
         if self.ending == "returned":
             line = self.lines[-1]
-            back = uuid5(self.id, "return")
+            yield self._ordering(order.ReturnApproved(order_id=self.id, return_id=back, note="by post"))
+            came = (order_returns.ReceivedLine(line=line.line, quantity=1, restock=False),)
+            yield self._ordering(order.ReturnReceived(order_id=self.id, return_id=back, lines=came))
             yield self._ordering(
                 order.OrderReturned(
                     order_id=self.id,
@@ -209,6 +220,31 @@ class Order:
                 stock.stock_id_of(one.sku, one.warehouse),
                 stock.UnitsReleased(sku=one.sku, warehouse=one.warehouse, order_id=self.id, quantity=one.quantity),
             )
+
+    def _held(self) -> Iterator[tuple[str, UUID, Event]]:
+        """Staff and customer are at it before it is packed; it stays held, and goes to the first address."""
+        who, moved = self.customer or self.id, Sealed(self.customer or self.id, "OrderAddressChanged", b"moved")
+        note = Sealed(who, "OrderNoteAdded", b"note")
+        held = order.OrderHeld(order_id=self.id, reason="odd")
+        yield self._ordering(held)
+        yield self._shipping(shipment.ShipmentHeld(order_id=self.id, reason="odd"))
+        yield self._ordering(order.OrderNoteAdded(order_id=self.id, note_id=uuid5(self.id, "note"), note=note))
+        yield self._ordering(order.OrderReleased(order_id=self.id))
+        yield self._shipping(shipment.ShipmentReleased(order_id=self.id))
+        yield self._ordering(order.OrderAddressChanged(order_id=self.id, ship_to=moved, revision=1))
+        yield self._shipping(shipment.ShipmentReaddressed(order_id=self.id, address=1))
+        yield self._ordering(order.OrderAddressChangeRefused(order_id=self.id, ship_to=None, former=0, revision=2))
+        yield self._shipping(shipment.ShipmentReaddressRefused(order_id=self.id, address=0))
+        request = uuid5(self.id, "request")
+        yield self._ordering(order.OrderMessageRequested(order_id=self.id, request_id=request, message="order_created"))
+        yield self._ordering(order.OrderNoteAdded(order_id=self.id, note_id=uuid5(self.id, "other"), note=note))
+        yield self._ordering(held)
+
+    def _asked_back(self, back: UUID) -> Iterator[tuple[str, UUID, Event]]:
+        wanted = (order_returns.WantedLine(line=self.lines[-1].line, quantity=1, reason="did_not_like"),)
+        yield self._ordering(
+            order.ReturnRequested(order_id=self.id, return_id=back, lines=wanted, requested_at=self.at)
+        )
 
     def _told(self) -> Iterator[tuple[str, UUID, Event]]:
         """The mail about the order, which now and then needs a second try."""
@@ -300,6 +336,8 @@ ENDINGS = (
     "forestalled",
     "address_refused",
     "pending",
+    "held",
+    "asked_back",
 )
 
 

@@ -13,7 +13,7 @@ from emporium.projections.paging import BadCursor, Page
 from tests.integration.projections.shop import Shop
 from tests.support.stories import ENDINGS, SKUS, SPACE, Order, year
 
-ORDERS = 66
+ORDERS = 78
 CUSTOMER = uuid5(SPACE, "customer 1")
 
 
@@ -76,6 +76,8 @@ async def test_staff_see_all_orders_and_find_one_by_its_number(full: Shop) -> No
         ("address_refused", "partly_shipped", "processed", 0, None),
         ("given_up", "fulfilled", "processed", 0, None),
         ("pending", "pending", "requested", 0, None),
+        ("held", "confirmed", "processed", 0, None),
+        ("asked_back", "fulfilled", "processed", 0, None),
     ],
 )
 async def test_every_ending_is_shown_as_it_is(
@@ -117,6 +119,63 @@ async def test_a_timeline_tells_an_order_in_the_order_of_its_events(full: Shop) 
     paid = next(one for one in entries if one.name == "PaymentProcessed")
     assert paid.facts == {"amount": {"amount": order.total.amount, "currency": "GBP"}, "captured": True}
     assert await order_history.timeline(full.connection, CUSTOMER) == []
+
+
+def of_ending(*endings: str) -> list[str]:
+    """The numbers of the orders that went one of these ways, newest first."""
+    return [f"O-{n:06}" for n in reversed(range(ORDERS)) if ENDINGS[n % len(ENDINGS)] in endings]
+
+
+async def test_orders_are_found_by_what_they_are_looked_for(full: Shop) -> None:
+    async def found(**wanted: Any) -> list[str]:
+        items = await all_pages(order_history.search_orders, full.connection, order_history.Search(**wanted))
+        return [one.number for one in items]
+
+    everything = [f"O-{n:06}" for n in reversed(range(ORDERS))]
+    assert await found() == everything
+    mine = [f"O-{n:06}" for n in reversed(range(ORDERS)) if n % 4 and n % 5 == 1]
+    assert await found(email_mark=f"mark-{CUSTOMER}") == await found(customer_id=CUSTOMER) == mine
+    assert await found(email_mark="nobody's") == []
+    # Line 1 is of the SKU after the order's number, line 2 of the next one.
+    assert await found(sku=SKUS[5]) == [
+        f"O-{n:06}" for n in reversed(range(ORDERS)) if 5 in ((n + 1) % len(SKUS), (n + 2) % len(SKUS))
+    ]
+    assert await found(sku="SKU-00") == []
+    noon = Order(10, "").at
+    assert await found(placed_from=noon, placed_to=Order(13, "").at) == everything[-13:-10]
+    assert await found(status="pending") == of_ending("pending")
+    assert await found(held=True) == of_ending("held")
+    assert await found(held=True, status="pending") == []
+    assert await found(return_open=True) == of_ending("asked_back")
+    assert await found(return_open=False, status="fulfilled") == of_ending("fulfilled", "given_up", "returned")
+    assert await found(address_refused=True) == of_ending("address_refused")
+    with pytest.raises(BadCursor):
+        await order_history.search_orders(full.connection, order_history.Search(), cursor="x")
+
+
+async def test_queues_count_what_waits(full: Shop) -> None:
+    each = ORDERS // len(ENDINGS)
+    assert await order_history.queues(full.connection) == {
+        "pending": each,
+        "confirmed": each,
+        "partly_shipped": each,
+        "refunding": each,
+        "held": each,
+        "return_open": each,
+        "address_refused": each,
+    }
+
+
+async def test_notes_are_kept_sealed_and_in_their_order_and_the_former_address_is_back(full: Shop) -> None:
+    order = Order(number_of("held"), "held")
+    rows = await order_history.notes(full.connection, order.id)
+    assert [row.note.box for row in rows] == [b"note", b"note"]
+    assert [row.actor for row in rows] == ["system:story"] * 2
+    assert rows[0].at < rows[1].at
+    assert await order_history.notes(full.connection, Order(0, "").id) == []
+    detail = await order_history.order_by_id(full.connection, order.id)
+    assert detail is not None
+    assert (detail.held, detail.order.held, detail.ship_to) == ("odd", True, None)
 
 
 async def test_totals_add_up_to_what_was_ordered_and_refunded(full: Shop) -> None:
@@ -234,8 +293,8 @@ async def test_open_orders_wait_for_what_comes_next(full: Shop) -> None:
     each = ORDERS // len(ENDINGS)
     assert [one.since for one in found] == sorted(one.since for one in found)
     summary = await saga_monitor.summary(full.connection)
-    assert summary.by_status == {"partly_shipped": each, "pending": each, "refunding": each}
-    assert summary.open == len(found) == 3 * each
+    assert summary.by_status == {"partly_shipped": each, "pending": each, "refunding": each, "confirmed": each}
+    assert summary.open == len(found) == 4 * each
     assert summary.oldest == found[0].since
     assert (summary.refunds_owed, summary.refunds_refused, summary.parcels_refused) == (0, each, each)
     pending = await all_pages(saga_monitor.open_orders, full.connection, status="pending")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -23,6 +24,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="run tests/integration on this server only (may be repeated): the embedded 18, Debian's 15, "
         "or that of EMPORIUM_TEST_DATABASE_URL",
     )
+
+
+AGAIN: Final = frozenset({"faults", "fuzz", "platform", "retail", "simulation"})
+"""Folders of tests that go again, and many times, over what other tests have covered."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Counting covered lines costs half as much again as the tests themselves: it is done where it tells something,
+    once, and not on the second server."""
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        if folder in AGAIN or "[pg15" in item.name:
+            item.add_marker(pytest.mark.no_cover)
 
 
 @pytest.fixture(autouse=True)

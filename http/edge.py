@@ -24,6 +24,7 @@ from emporium.http.services import Services
 __all__ = ["Edge", "RequestLog", "to_file"]
 
 _SANE: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_LARGEST_LOG: Final = 64 * 1024 * 1024
 _FLUSH: Final = 0.1
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PATCH", "DELETE", "PUT", "OPTIONS"})
 
@@ -58,12 +59,20 @@ class RequestLog:
             self._write("".join(lines).encode())
 
 
-def to_file(path: Path) -> Callable[[bytes], Any]:
-    """Appends to a file, which several processes may share and which may be moved away. Raises OSError at once."""
+def to_file(path: Path, most: int = _LARGEST_LOG) -> Callable[[bytes], Any]:
+    """Appends to a file, which several processes may share and which may be moved away. Raises OSError at once.
+
+    A file that has become `most` bytes long becomes `<name>.1`, in place of the one before it.
+    """
+    older = path.with_name(f"{path.name}.1")
 
     def write(data: bytes) -> None:
         with path.open("ab", buffering=0) as file:
             file.write(data)
+            # Not where another process has moved it just now.
+            with suppress(FileNotFoundError):
+                if file.tell() >= most and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    path.replace(older)
 
     write(b"")
     return write

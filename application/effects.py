@@ -308,11 +308,12 @@ class Effects:
     async def book(self, task: Task) -> Finished | Retry | Park:
         """Gets a label for the parcel from the carrier; where one was held back, packs it."""
         order_id, number = UUID(task.data["order_id"]), int(task.data["parcel"])
-        state, _ = await self._shipping.load(SHIPMENT, task.stream, fresh=bool(task.data.get("again")))
-        if state is None:
-            return Retry(backoff(task.attempts), "the shipment is not seen yet")
-        parcel = state.parcels.get(number)
-        if parcel is None or parcel.packed or state.status == shipment.CANCELLED:
+        # Only the first try believes what this process remembers: it is the usual one, and next to its cause.
+        again = bool(task.data.get("again")) or task.attempts > 0
+        state, parcel = await self._parcel(task, number, lambda _: True, fresh=again)
+        if state is None or parcel is None:
+            return Retry(backoff(task.attempts), "the parcel is not seen yet")
+        if parcel.packed or parcel.given_up or state.status == shipment.CANCELLED:
             return Finished()
         if parcel.labelled:
             go_on = self._automatic and not state.held
@@ -395,11 +396,16 @@ class Effects:
         return Finished([shipment.ShipParcel(order_id=state.order_id, parcel=number)])
 
     async def _parcel(
-        self, task: Task, number: int, so_far: Callable[[shipment.ParcelState], bool]
+        self,
+        task: Task,
+        number: int,
+        so_far: Callable[[shipment.ParcelState], bool],
+        *,
+        fresh: bool = False,
     ) -> tuple[shipment.ShipmentState, shipment.ParcelState] | tuple[None, None]:
         """The parcel, which has come so far. Another process may have led since this one heard of it last."""
-        for fresh in (False, True):
-            state, _ = await self._shipping.load(SHIPMENT, task.stream, fresh=fresh)
+        for asking in (True,) if fresh else (False, True):
+            state, _ = await self._shipping.load(SHIPMENT, task.stream, fresh=asking)
             parcel = None if state is None else state.parcels.get(number)
             if state is not None and parcel is not None and so_far(parcel):
                 return state, parcel

@@ -320,12 +320,12 @@ class Effects:
             return Finished([shipment.PackParcel(order_id=order_id, parcel=number)] if go_on else [])
         if await self._only_secured(order_id):
             return Retry(ASKING, "its money is secured, but not taken yet", failed=False)
-        found = await self._address(order_id, fresh=parcel.attempt > 0, least=state.address)
-        if isinstance(found, str):
-            return Park(found)
-        address, revision = found
         items = {one.sku: one.quantity for one in parcel.parcel.items}
         try:
+            found = await self._address(order_id, fresh=parcel.attempt > 0, least=state.address)
+            if found is None:
+                return Park("the order is not in its log")
+            address, revision = found
             key = _booking(task.stream, number, parcel.attempt)
             label = await self._carrier.book(key, order_id, number, address, items)
         except ProviderDown as down:
@@ -364,19 +364,22 @@ class Effects:
                 return False
         return paid is not None
 
-    async def _address(self, order_id: UUID, *, fresh: bool, least: int) -> tuple[Address, int] | str:
-        """Where the order goes, and which of its addresses that is (`least` or a later one); or why it is not known."""
+    async def _address(self, order_id: UUID, *, fresh: bool, least: int) -> tuple[Address, int] | None:
+        """Where the order goes, and which of its addresses that is (`least` or a later one).
+
+        Raises AddressRefused where it was erased: staff find the parcel where those are that no carrier takes.
+        """
         state, _ = await self._ordering.load(ORDER, order_id, fresh=fresh)
         if state is None or state.revision < least:
             state, _ = await self._ordering.load(ORDER, order_id, fresh=True)
         if state is None:
-            return "the order is not in its log"
+            return None
         if state.ship_to is None:
             return Address(name="", lines=(), city="", postcode="", country=state.country), state.revision
         await self._vault.load_keys([state.ship_to.subject])
         value = self._vault.unseal(state.ship_to, order_id, "ship_to")
         if not isinstance(value, dict):
-            return "the address was erased"
+            raise AddressRefused("the address was erased")
         return msgspec.convert(value, Address), state.revision
 
     async def hand_over(self, task: Task) -> Finished | Retry | Park:

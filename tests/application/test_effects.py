@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from emporium.application.effects import Effects, Finished, Park, Retry
 from emporium.application.ports import Meta, NewEvent, Task
 from emporium.application.schedules import TimeLimits, scheduler
-from emporium.domain.base import Event, Money
+from emporium.domain.base import Event, Money, Sealed
 from emporium.domain.order import OrderState
 from emporium.domain.payment import PAYMENT, PROCESSED, PaymentState
 from emporium.domain.reservation import Allocation
@@ -22,6 +22,7 @@ from emporium.domain.shipment import (
     ParcelPacked,
     RecordDelivery,
     RecordLabel,
+    RecordParcelRefusal,
     ShipmentCancelled,
     ShipmentHeld,
     ShipmentPrepared,
@@ -73,7 +74,10 @@ class Post(MemoryCarrier):
 
 
 class Paid:
-    """A log of a captured payment and of an order that goes to no particular address."""
+    """A log of a captured payment and of an order that goes to `ship_to`, or no particular address."""
+
+    def __init__(self, ship_to: Sealed | None = None) -> None:
+        self.ship_to = ship_to
 
     async def load(self, aggregate: Any, stream: UUID, *, fresh: bool = False) -> tuple[Any, int]:
         if aggregate is PAYMENT:
@@ -81,17 +85,19 @@ class Paid:
         nothing = Money(0, "GBP")
         state = OrderState(
             order_id=ORDER, number="N", status="confirmed", cart_id=None, customer_id=None, subject=ORDER, lines=(),
-            shipping=nothing, total=nothing, country="GB", payment_method="pm_ok",
+            shipping=nothing, total=nothing, country="GB", payment_method="pm_ok", ship_to=self.ship_to,
         )  # fmt: skip
         return state, 1
 
 
-def effects(log: Forgetful, carrier: Post, *, automatic: bool = True) -> tuple[Effects, Any]:
+def effects(
+    log: Forgetful, carrier: Post, *, automatic: bool = True, ship_to: Sealed | None = None, vault: Any = None
+) -> tuple[Effects, Any]:
     clock = ManualClock()
-    logs = cast(Any, {"ordering": Paid(), "payments": Paid(), "shipping": log})
+    logs = cast(Any, {"ordering": Paid(ship_to), "payments": Paid(), "shipping": log})
     absent = cast(Any, None)
     limits = TimeLimits(tracking=timedelta(seconds=7))
-    return Effects(logs, absent, carrier, absent, clock, limits, automatic=automatic), clock
+    return Effects(logs, absent, carrier, vault, clock, limits, automatic=automatic), clock
 
 
 def task(kind: str, attempts: int = 0) -> Task:
@@ -186,3 +192,20 @@ def test_a_label_that_is_being_bought_when_it_is_no_longer_wanted_is_given_back_
     ):
         assert voids(event, 1) == [(0, timedelta(minutes=10))]
         assert voids(event, 2) == [(0, timedelta(0))]
+
+
+async def test_a_parcel_whose_address_was_erased_waits_where_staff_look() -> None:
+    """It was ordered in the moment in which the account was erased."""
+
+    class Erased:
+        async def load_keys(self, subjects: Sequence[UUID]) -> None:
+            pass
+
+        def unseal(self, sealed: Sealed, stream: UUID, field: str) -> Any:
+            return "[erased]"
+
+    carrier = Post()
+    performing, _ = effects(Forgetful(1), carrier, ship_to=Sealed(ORDER, "OrderCreated", b"box"), vault=Erased())
+    refusal = RecordParcelRefusal(order_id=ORDER, parcel=1, reason="the address was erased")
+    assert await performing.book(task("effect.book")) == Finished([refusal])
+    assert carrier.labels == {}

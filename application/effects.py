@@ -308,23 +308,24 @@ class Effects:
     async def book(self, task: Task) -> Finished | Retry | Park:
         """Gets a label for the parcel from the carrier; where one was held back, packs it."""
         order_id, number = UUID(task.data["order_id"]), int(task.data["parcel"])
-        state, _ = await self._shipping.load(SHIPMENT, task.stream, fresh=bool(task.data.get("again")))
-        if state is None:
-            return Retry(backoff(task.attempts), "the shipment is not seen yet")
-        parcel = state.parcels.get(number)
-        if parcel is None or parcel.packed or state.status == shipment.CANCELLED:
+        # Only the first try believes what this process remembers: it is the usual one, and next to its cause.
+        again = bool(task.data.get("again")) or task.attempts > 0
+        state, parcel = await self._parcel(task, number, lambda _: True, fresh=again)
+        if state is None or parcel is None:
+            return Retry(backoff(task.attempts), "the parcel is not seen yet")
+        if parcel.packed or parcel.given_up or state.status == shipment.CANCELLED:
             return Finished()
         if parcel.labelled:
             go_on = self._automatic and not state.held
             return Finished([shipment.PackParcel(order_id=order_id, parcel=number)] if go_on else [])
         if await self._only_secured(order_id):
             return Retry(ASKING, "its money is secured, but not taken yet", failed=False)
-        found = await self._address(order_id, fresh=parcel.attempt > 0, least=state.address)
-        if isinstance(found, str):
-            return Park(found)
-        address, revision = found
         items = {one.sku: one.quantity for one in parcel.parcel.items}
         try:
+            found = await self._address(order_id, fresh=parcel.attempt > 0, least=state.address)
+            if found is None:
+                return Park("the order is not in its log")
+            address, revision = found
             key = _booking(task.stream, number, parcel.attempt)
             label = await self._carrier.book(key, order_id, number, address, items)
         except ProviderDown as down:
@@ -363,19 +364,22 @@ class Effects:
                 return False
         return paid is not None
 
-    async def _address(self, order_id: UUID, *, fresh: bool, least: int) -> tuple[Address, int] | str:
-        """Where the order goes, and which of its addresses that is (`least` or a later one); or why it is not known."""
+    async def _address(self, order_id: UUID, *, fresh: bool, least: int) -> tuple[Address, int] | None:
+        """Where the order goes, and which of its addresses that is (`least` or a later one).
+
+        Raises AddressRefused where it was erased: staff find the parcel where those are that no carrier takes.
+        """
         state, _ = await self._ordering.load(ORDER, order_id, fresh=fresh)
         if state is None or state.revision < least:
             state, _ = await self._ordering.load(ORDER, order_id, fresh=True)
         if state is None:
-            return "the order is not in its log"
+            return None
         if state.ship_to is None:
             return Address(name="", lines=(), city="", postcode="", country=state.country), state.revision
         await self._vault.load_keys([state.ship_to.subject])
         value = self._vault.unseal(state.ship_to, order_id, "ship_to")
         if not isinstance(value, dict):
-            return "the address was erased"
+            raise AddressRefused("the address was erased")
         return msgspec.convert(value, Address), state.revision
 
     async def hand_over(self, task: Task) -> Finished | Retry | Park:
@@ -395,11 +399,16 @@ class Effects:
         return Finished([shipment.ShipParcel(order_id=state.order_id, parcel=number)])
 
     async def _parcel(
-        self, task: Task, number: int, so_far: Callable[[shipment.ParcelState], bool]
+        self,
+        task: Task,
+        number: int,
+        so_far: Callable[[shipment.ParcelState], bool],
+        *,
+        fresh: bool = False,
     ) -> tuple[shipment.ShipmentState, shipment.ParcelState] | tuple[None, None]:
         """The parcel, which has come so far. Another process may have led since this one heard of it last."""
-        for fresh in (False, True):
-            state, _ = await self._shipping.load(SHIPMENT, task.stream, fresh=fresh)
+        for asking in (True,) if fresh else (False, True):
+            state, _ = await self._shipping.load(SHIPMENT, task.stream, fresh=asking)
             parcel = None if state is None else state.parcels.get(number)
             if state is not None and parcel is not None and so_far(parcel):
                 return state, parcel

@@ -13,7 +13,7 @@ import msgspec
 
 from emporium.application.commands import FailAndReopen, IssueDocuments, ReserveOrder
 from emporium.domain import order, payment, reservation, shipment
-from emporium.domain.base import Aggregate, Command, Event, State, stream_id
+from emporium.domain.base import Aggregate, Command, Event, Money, State, stream_id
 from emporium.domain.order import ORDER, OrderState
 from emporium.domain.payment import PAYMENT, closing_refund_id_of, payment_id_of
 from emporium.domain.reservation import RESERVATION, reservation_id_of
@@ -107,22 +107,22 @@ def _refund_shortage(event: reservation.StockReservationFailed, *_: object) -> S
     return [payment.CancelPayment(order_id=event.order_id, reason="out_of_stock")]
 
 
-def _refund_return(event: order.OrderReturned, *_: object) -> Sequence[Command]:
-    if event.amount.amount == 0:
+def _refund_return(event: order.OrderReturned, state: payment.PaymentState, _: OrderState) -> Sequence[Command]:
+    return _refund(state, event.return_id, event.amount, "returned")
+
+
+def _refund_goodwill(event: order.GoodwillGranted, state: payment.PaymentState, _: OrderState) -> Sequence[Command]:
+    return _refund(state, event.refund_id, event.amount, "goodwill")
+
+
+def _refund(state: payment.PaymentState, refund_id: UUID, amount: Money, reason: str) -> Sequence[Command]:
+    # Staff may have given money back at the payment before the order heard of it: no more than came in goes back.
+    # What a dispute holds is refused instead, and waits for a person: it may still be won.
+    owed = min(amount.amount, state.received - state.refunded) if state.received else amount.amount
+    if owed <= 0:
         return []
-    return [
-        payment.RequestRefund(
-            order_id=event.order_id, refund_id=event.return_id, amount=event.amount, reason="returned"
-        )
-    ]
-
-
-def _refund_goodwill(event: order.GoodwillGranted, *_: object) -> Sequence[Command]:
-    return [
-        payment.RequestRefund(
-            order_id=event.order_id, refund_id=event.refund_id, amount=event.amount, reason="goodwill"
-        )
-    ]
+    wish = Money(owed, amount.currency)
+    return [payment.RequestRefund(order_id=state.order_id, refund_id=refund_id, amount=wish, reason=reason)]
 
 
 _PAYMENT: Final = (NEW, payment.REQUESTED, payment.PROCESSED, payment.FAILED, payment.CANCELLED)

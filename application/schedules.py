@@ -53,6 +53,10 @@ ASKING: Final = timedelta(seconds=3)
 """Between two questions whether the customer has done what the provider wants; webhooks tell sooner."""
 
 
+BOOKING: Final = timedelta(minutes=10)
+"""So long after it was given up, whatever call to a carrier has ended, and its label is there or never will be."""
+
+
 LOOKING: Final = timedelta(seconds=5)
 """From a watch to the look at what came in while it was set."""
 
@@ -122,9 +126,11 @@ def scheduler(
     def void_labels(new: NewEvent, before: State | None, only: int | None = None) -> Iterable[Task]:
         if isinstance(before, shipment.ShipmentState):
             for number, one in before.parcels.items():
-                if one.labelled and only in (None, number):
+                if only in (None, number) and not one.given_up:
                     data = {"order_id": str(before.order_id), "parcel": number, "attempt": one.attempt}
-                    yield _task(new, "effect.void_label", new.stream, now, f"{number}.{one.attempt}", **data)
+                    # What has no label yet may be getting one at this moment.
+                    after = now if one.labelled else BOOKING
+                    yield _task(new, "effect.void_label", new.stream, after, f"{number}.{one.attempt}", **data)
 
     def give_up(new: NewEvent, event: shipment.ParcelGivenUp, before: State | None) -> Iterable[Task]:
         yield from void_labels(new, before, event.parcel)

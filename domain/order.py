@@ -1070,11 +1070,11 @@ def _take_back(
             raise MORE_THAN_BOUGHT(line=number, left=line.quantity - before, quantity=quantity)
         back[number] = before + quantity
         paid = paid_for(line, order.agreement).amount
-        cost = share(paid, line.quantity, before + quantity)
-        part = Money(cost - share(paid, line.quantity, before), line.total.currency)
+        worth = share(paid, line.quantity, before + quantity) - share(paid, line.quantity, before)
+        # Its price may have been given back before, out of goodwill: the goods come back for what is left of it.
+        part = Money(min(worth, _left(order) - amount.amount), line.total.currency)
         returned.append(ReturnedLine(line=number, sku=line.sku, quantity=quantity, amount=part))
         amount += part
-    _check_refund(order, amount)
     return [
         OrderReturned(
             order_id=order.order_id,
@@ -1101,8 +1101,13 @@ def share(total: int, quantity: int, units: int) -> int:
     return (2 * total * units + quantity) // (2 * quantity)
 
 
+def _left(order: OrderState) -> int:
+    """What can still be given back, in minor units."""
+    return max(order.total.amount - order.given_back, 0)
+
+
 def _check_refund(order: OrderState, amount: Money) -> None:
-    left = order.total - Money(order.given_back, order.total.currency)
+    left = Money(_left(order), order.total.currency)
     if left < amount:
         raise REFUND_ABOVE_PAID(left=left.amount, amount=amount.amount)
 
@@ -1176,8 +1181,11 @@ def evolve(order: OrderState | None, event: Event) -> OrderState:
             return _owe(order, event.refund_id, event.amount, ())
         case OrderRefunded():
             known = {event.refund_id: ()} if event.corrects else {}
+            # What staff gave back at the payment lowers the price as well.
+            unasked = event.corrects and event.refund_id not in order.refunds
             return replace(
                 order,
+                given_back=order.given_back + (event.amount.amount if unasked else 0),
                 refunds={**order.refunds, event.refund_id: -event.amount.amount},
                 corrections={**known, **order.corrections},
             )
@@ -1235,7 +1243,7 @@ ORDER: Final = Aggregate(
     ),
     decide=decide,
     evolve=evolve,
-    state_version=3,
+    state_version=4,
 )
 
 

@@ -223,8 +223,12 @@ class PaymentState(State, frozen=True, kw_only=True):
     def left(self) -> int:
         """What can still be given back, in minor units: received less refunds requested or done, and disputes
         unless they were won."""
-        refunds = sum(r.amount for r in self.refunds.values() if r.status != "failed")
-        return self.received - refunds - sum(d.amount for d in self.disputes.values() if d.status != "won")
+        return self.received - self.refunded - sum(d.amount for d in self.disputes.values() if d.status != "won")
+
+    @property
+    def refunded(self) -> int:
+        """What was given back or is about to be, in minor units."""
+        return sum(r.amount for r in self.refunds.values() if r.status != "failed")
 
     @property
     def held(self) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -208,7 +209,8 @@ class _Stream(Reply[str]):
         except (TimeoutError, Problem, Unavailable, Restored):
             # The client goes on with the last id, here or elsewhere. It hears of the end, where it still listens.
             if not gone.done():
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                with suppress(TimeoutError):
+                    await write(b"", more=False)
 
     async def _next(self, woken: asyncio.Event, patience: float) -> bytes:
         """What has happened, as soon as it has; a sign of life where nothing does."""

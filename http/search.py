@@ -1,6 +1,7 @@
 """/api/v1/search: finds products by words, narrows by facets, completes what is being typed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from math import isfinite
 from typing import Annotated
 from uuid import UUID
 
@@ -29,6 +30,7 @@ from emporium.projections import catalog_pages
 __all__ = ["SearchController"]
 
 _INSTEAD = 8
+_MOST_VALUES, _MOST_NAMES = 100, 10
 
 Words = Annotated[str, QueryParameter(max_length=200, description="What is looked for, as it was typed.")]
 Amount = Annotated[int | None, QueryParameter(ge=0, le=10**12, description="Minor units.")]
@@ -93,6 +95,7 @@ class SearchController(Controller):
         offset: Annotated[int, QueryParameter(ge=0, le=MOST_HITS, description="Where to go on: `next` of a page.")] = 0,
     ) -> Reply[SearchAnswer]:
         """Products by words (typing errors are forgiven), with the facets that would narrow the answer."""
+        _few("brand", brand or ())
         query = Query(
             words=q,
             currency=currency or request.services.shop.currency,
@@ -163,16 +166,19 @@ async def _shown(request: Request, hits: Sequence[Hit], currency: str) -> Mappin
 
 
 def _attributes(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    _few("attribute", given)
     wanted: dict[str, tuple[str, ...]] = {}
     for one in given:
         name, colon, value = one.partition(":")
         if not (name and colon and value):
             raise KINDS.invalid_parameter(f"attribute: {one!r} is not name:value")
         wanted[name] = (*wanted.get(name, ()), value)
+    _few("attribute", wanted, _MOST_NAMES)
     return wanted
 
 
 def _ranges(given: Sequence[str]) -> dict[str, tuple[float | None, float | None]]:
+    _few("between", given, _MOST_NAMES)
     wanted = {}
     for one in given:
         name, colon, bounds = one.rpartition(":")
@@ -180,7 +186,21 @@ def _ranges(given: Sequence[str]) -> dict[str, tuple[float | None, float | None]
         try:
             if not (name and colon and dots):
                 raise ValueError
-            wanted[name] = (float(least) if least else None, float(most) if most else None)
+            wanted[name] = (_number(least), _number(most))
         except ValueError:
             raise KINDS.invalid_parameter(f"between: {one!r} is not name:least..most") from None
     return wanted
+
+
+def _number(text: str) -> float | None:
+    """A bound of a range, None where it is left open. Raises ValueError for what is none."""
+    number = float(text) if text else None
+    if number is not None and not isfinite(number):
+        raise ValueError
+    return number
+
+
+def _few(parameter: str, given: Collection[str], most: int = _MOST_VALUES) -> None:
+    """Every filter costs whoever searches, and every attribute's name one more count of the whole index."""
+    if len(given) > most:
+        raise KINDS.invalid_parameter(f"{parameter}: at most {most} of it, not {len(given)}")

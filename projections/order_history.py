@@ -858,11 +858,12 @@ async def orders_for_admin(
 async def queues(connection: Connection) -> dict[str, int]:
     """How many orders wait in each queue: by status those that are not closed, and what staff must look at."""
     found = await connection.execute(
-        "SELECT status, count(*) FROM rm_order_history.orders"
-        " WHERE status NOT IN ('fulfilled', 'failed', 'cancelled') GROUP BY status"
+        # The open ones are named: they are found by index, whatever number of orders has come to its end.
+        "SELECT status, count(*) FROM rm_order_history.orders WHERE status = ANY(%(open)s) GROUP BY status"
         " UNION ALL SELECT 'held', count(*) FROM rm_order_history.orders WHERE held"
         " UNION ALL SELECT 'return_open', count(*) FROM rm_order_history.orders WHERE return_open"
-        f" UNION ALL SELECT 'address_refused', count(*) FROM rm_order_history.orders o WHERE {_REFUSED}"
+        f" UNION ALL SELECT 'address_refused', count(*) FROM rm_order_history.orders o WHERE {_REFUSED}",
+        {"open": [status for status in o.TRANSITIONS if status not in o.TERMINAL]},
     )
     return {str(name): int(count) for name, count in await found.fetchall()}
 

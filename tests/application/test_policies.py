@@ -10,7 +10,7 @@ import pytest
 from emporium.application.commands import HANDLERS, ROUTES
 from emporium.application.policies import INVENTORY, ORDERING, PAYMENTS, POLICIES, SHIPPING, Ignore, Later, Policy
 from emporium.domain import order, payment, reservation, shipment
-from emporium.domain.base import Event, Money, Sealed
+from emporium.domain.base import Event, Money, Rejected, Sealed
 from emporium.domain.order import OrderLine, OrderState, ReturnedLine, Short
 from emporium.domain.registry import AGGREGATES
 from emporium.domain.reservation import Allocation
@@ -202,9 +202,32 @@ def test_the_units_of_one_sku_on_several_lines_are_reserved_together() -> None:
 
 def test_a_return_that_is_worth_nothing_asks_for_no_refund() -> None:
     free = msgspec.structs.replace(EXAMPLES[order.OrderReturned], amount=Money(0, "GBP"))
-    reaction = PAYMENTS.reaction(free, state_of(PAYMENTS, payment.PROCESSED))
+    paid = state_of(PAYMENTS, payment.PROCESSED)
+    reaction = PAYMENTS.reaction(free, paid)
     assert callable(reaction)
-    assert reaction(free, None, ORDER) == []
+    assert reaction(free, paid, ORDER) == []
+
+
+@pytest.mark.parametrize("event", [order.OrderReturned, order.GoodwillGranted])
+def test_what_staff_gave_back_at_the_payment_in_the_same_moment_is_not_given_back_again(event: type[Event]) -> None:
+    """The order hears of it a moment later: a wish for more than came in would wait for a person for ever."""
+    example, paid = EXAMPLES[event], state_of(PAYMENTS, payment.PROCESSED)
+    reaction = PAYMENTS.reaction(example, paid)
+    assert callable(reaction)
+    for given_back, status, wished in (
+        (0, "done", [500]),
+        (400, "done", [100]),
+        (500, "requested", []),
+        (500, "failed", [500]),
+    ):
+        refunds = {UUID(int=9): payment.Refund(given_back, "damaged", status)}
+        state = msgspec.structs.replace(paid, refunds=refunds)
+        assert [one.amount.amount for one in reaction(example, state, ORDER)] == wished  # type: ignore[attr-defined]
+    # What a dispute holds may still be won: a person decides.
+    disputed = msgspec.structs.replace(paid, disputes={"d": payment.Dispute(500, "fraud", "open")})
+    [wish] = reaction(example, disputed, ORDER)
+    with pytest.raises(Rejected, match="refunded"):
+        payment.decide(wish, disputed)
 
 
 def test_a_refund_after_delivery_does_not_fail_the_order() -> None:

@@ -421,8 +421,25 @@ def test_never_more_is_given_back_than_was_paid() -> None:
     DELIVERED.when(grant(1_501)).rejected(REFUND_ABOVE_PAID, left=1_500, amount=1_501)
     DELIVERED.when(grant(0)).rejected(AMOUNT_OUT_OF_RANGE, amount=0)
     DELIVERED.when(grant(1, "EUR")).rejected(CURRENCY_MISMATCH)
-    all_back = GoodwillGranted(order_id=ORDER, refund_id=GOODWILL, amount=gbp(1_400), reason="late")
-    given(*STATES[FULFILLED], all_back).when(send_back((1, 1))).rejected(REFUND_ABOVE_PAID, left=100, amount=333)
+    at_payment = OrderRefunded(order_id=ORDER, refund_id=uid(78), amount=gbp(1_400), corrects=True)
+    given(*STATES[FULFILLED], at_payment).when(grant(101)).rejected(REFUND_ABOVE_PAID, left=100, amount=101)
+    in_error = OrderRefunded(order_id=ORDER, refund_id=uid(78), amount=gbp(1_400))
+    given(*STATES[FULFILLED], in_error).when(grant(1_500)).leads_to(given_back=1_500)
+    granted = GoodwillGranted(order_id=ORDER, refund_id=GOODWILL, amount=gbp(1_400), reason="late")
+    paid_out = OrderRefunded(order_id=ORDER, refund_id=GOODWILL, amount=gbp(1_400), corrects=True)
+    given(*STATES[FULFILLED], granted, paid_out).when(
+        GrantGoodwill(order_id=ORDER, refund_id=uid(79), amount=gbp(100), reason="late")
+    ).leads_to(given_back=1_500)
+
+
+def test_goods_whose_price_was_given_back_before_come_back_for_what_is_left() -> None:
+    """Refused, a parcel that is lost after a present to the customer would never be settled."""
+    granted = GoodwillGranted(order_id=ORDER, refund_id=GOODWILL, amount=gbp(1_400), reason="late")
+    given(*STATES[FULFILLED], granted).when(send_back((1, 1))).then(returned((1, "MUG", 1, 100)))
+    given(*STATES[SHIPPED], granted).when(write_off(MUG=3, PEN=1)).leads_to(given_back=1_500, returned={1: 3, 2: 1})
+    at_payment = OrderRefunded(order_id=ORDER, refund_id=uid(78), amount=gbp(1_500), corrects=True)
+    [back] = given(*STATES[SHIPPED], at_payment).when(write_off(MUG=3)).events
+    assert back.amount == gbp(0) and [one.amount for one in back.lines] == [gbp(0)]
 
 
 @pytest.mark.parametrize("status", [status for status in STATES if status != FULFILLED])

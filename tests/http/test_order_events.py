@@ -262,6 +262,26 @@ async def test_places_are_bounded_and_given_back(settings: Settings) -> None:
             assert await last.rest() == []
 
 
+async def test_who_reads_nothing_keeps_no_place(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    ada = await house.register()
+    stream = listen(house, ada, await bought(ada))
+    full = asyncio.Event()
+
+    async def send(message: Any) -> None:
+        stream._sent.put_nowait(message)
+        if message["type"] == "http.response.body":
+            full.set()
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(stream, "_send", send)
+    monkeypatch.setattr("emporium.http.order_events._SLOW", 0.05)
+    async with stream.open():
+        await full.wait()
+        async with asyncio.timeout(5):
+            while house.services.live.open:
+                await asyncio.sleep(0)
+
+
 async def test_the_watch_outlives_a_failure_of_the_database(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     ada = await house.register()
     number = await bought(ada)

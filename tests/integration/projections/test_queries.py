@@ -1,7 +1,7 @@
 """What the read models answer: lists, pages, details, totals, by keyset and without personal data in clear."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, cast
 from uuid import uuid5
 
 import pytest
@@ -303,17 +303,22 @@ async def test_open_orders_wait_for_what_comes_next(full: Shop) -> None:
     assert sorted(kinds) == ["parcel_refused"] * each + ["refund_refused"] * each
 
 
-async def test_page_1000_costs_what_page_1_costs(full: Shop) -> None:
-    """Both are index scans that read about as many rows as they give."""
+async def more_closed(full: Shop) -> None:
+    """Three hundred times as many orders, all of them closed."""
     await full.connection.execute(
         "INSERT INTO rm_order_history.orders SELECT gen_random_uuid(), number || '-' || n, customer_id, subject,"
-        " cart_id, status, reason, reason_internal,"
+        " cart_id, (ARRAY['fulfilled', 'failed', 'cancelled'])[n % 3 + 1], reason, reason_internal,"
         " placed_at - n * interval '1 minute', changed_at, version, currency, goods, shipping,"
-        " total, discount, tax, units, country, channel, payment_method, held,"
-        " return_open, state FROM rm_order_history.orders,"
+        " total, discount, tax, units, country, channel, payment_method, false,"
+        " false, state FROM rm_order_history.orders,"
         " generate_series(1, 300) n"
     )
     await full.connection.execute("ANALYZE rm_order_history.orders")
+
+
+async def test_page_1000_costs_what_page_1_costs(full: Shop) -> None:
+    """Both are index scans that read about as many rows as they give."""
+    await more_closed(full)
     at = await full.connection.execute(
         "SELECT placed_at, order_id FROM rm_order_history.orders ORDER BY 1 DESC, 2 DESC OFFSET 19000 LIMIT 1"
     )
@@ -327,3 +332,36 @@ async def test_page_1000_costs_what_page_1_costs(full: Shop) -> None:
     scan = found[0]["Plan"]["Plans"][0]
     assert scan["Node Type"] == "Index Scan"
     assert scan["Actual Rows"] <= 21
+
+
+async def test_the_queues_are_counted_without_looking_at_what_is_closed(full: Shop) -> None:
+    await more_closed(full)
+    execute, plans = full.connection.execute, []
+
+    class Explained:
+        async def execute(self, query: str, values: Any = None) -> Any:
+            plan = await execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", values)
+            ((found,),) = await plan.fetchall()
+            plans.append(found[0]["Plan"])
+            return await execute(query, values)
+
+    found = await order_history.queues(cast(Any, Explained()))
+    assert set(found) == {
+        "pending",
+        "confirmed",
+        "partly_shipped",
+        "refunding",
+        "held",
+        "return_open",
+        "address_refused",
+    }
+    scans = [one for one in nodes(plans[0]) if one.get("Relation Name") == "orders"]
+    seen = sum(one["Actual Rows"] * one["Actual Loops"] + one.get("Rows Removed by Filter", 0) for one in scans)
+    assert scans and seen < 1_000
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A plan with all that is below it."""
+    yield plan
+    for one in plan.get("Plans", ()):
+        yield from nodes(one)

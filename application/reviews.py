@@ -39,6 +39,7 @@ from emporium.domain.text import check_text
 __all__ = [
     "LOG",
     "Changes",
+    "Find",
     "Words",
     "act",
     "edit",
@@ -53,6 +54,8 @@ __all__ = [
 
 LOG: Final = "reviews"
 
+"""The log of reviews."""
+
 NAME_MOST: Final = 60
 TITLE_MOST: Final = 120
 TEXT_MOST: Final = 5_000
@@ -63,6 +66,9 @@ NOT_RECEIVED = Reason(
 )
 
 Keep = Callable[[ReviewState], Idempotency | None]
+Find = Callable[[Sequence[str], bool], Awaitable[Sequence[UUID]]]
+"""(SKUs, whether all orders up to this moment are wanted) → the customer's orders that hold one of them, those that
+have come to their end first."""
 VoteKeep = Callable[[bool | None], Idempotency | None]
 
 
@@ -155,26 +161,36 @@ def words_of(vault: Vault, sealed: Sealed, review_id: UUID) -> Words | None:
 # --- who may write ---------------------------------------------------------------------------------
 
 
-async def received(shop: Shop, customer_id: UUID, product_id: UUID, orders: Sequence[UUID]) -> UUID | None:
-    """The first of these orders that is the customer's, is fulfilled, and brought the product.
+async def received(shop: Shop, customer_id: UUID, product_id: UUID, find: Find) -> UUID | None:
+    """An order that is the customer's, is fulfilled, and brought the product.
 
-    What is believed stands in the logs at this moment. It stays true: an order that has an owner keeps it, and a
-    parcel that has arrived has arrived. A parcel that was lost brought nothing.
+    `find` only says where to look: what is believed stands in the logs at this moment. It stays true, for an order
+    that has an owner keeps it, and a parcel that has arrived has arrived. One that was lost brought nothing.
+
+    Raises `Rejected` (no_such_product).
     """
     catalog = await shop.logs["catalog"].stream(product_id)
     if not catalog:
         raise NO_SUCH_PRODUCT()
-    found = await shop.logs["ordering"].load_many(ORDER, orders, fresh=True)
-    parcels = await shop.logs["shipping"].load_many(SHIPMENT, [shipment_id_of(one) for one in orders], fresh=True)
-    for order_id in orders:
-        order, shipment = found[order_id][0], parcels[shipment_id_of(order_id)][0]
-        if order is None or order.customer_id != customer_id or shipment is None or shipment.status != FULFILLED:
-            continue
-        arrived = {item.sku for one in shipment.parcels.values() if one.delivered for item in one.parcel.items}
-        [placed] = await shop.logs["ordering"].stream(order_id, limit=1)
-        if arrived & _skus(catalog, placed):
-            return order_id
+    ever = sorted({one.event.sku for one in catalog if isinstance(one.event, VariantAdded)})
+    seen: set[UUID] = set()
+    for fresh in (False, True):
+        orders = [one for one in await find(ever, fresh) if one not in seen]
+        seen.update(orders)
+        for order_id in orders:
+            if await _brought(shop, customer_id, catalog, order_id):
+                return order_id
     return None
+
+
+async def _brought(shop: Shop, customer_id: UUID, catalog: Sequence[Recorded], order_id: UUID) -> bool:
+    order, _ = await shop.logs["ordering"].load(ORDER, order_id, fresh=True)
+    shipment, _ = await shop.logs["shipping"].load(SHIPMENT, shipment_id_of(order_id), fresh=True)
+    if order is None or order.customer_id != customer_id or shipment is None or shipment.status != FULFILLED:
+        return False
+    arrived = {item.sku for one in shipment.parcels.values() if one.delivered for item in one.parcel.items}
+    [placed] = await shop.logs["ordering"].stream(order_id, limit=1)
+    return not arrived.isdisjoint(_skus(catalog, placed))
 
 
 def _skus(catalog: Sequence[Recorded], until: Recorded) -> set[str]:
@@ -198,19 +214,19 @@ async def write(
     *,
     customer_id: UUID,
     product_id: UUID,
-    orders: Sequence[UUID],
+    find: Find,
     rating: int,
     words: Words,
     cause: Meta,
     keep: Keep = lambda _: None,
 ) -> tuple[ReviewState, Committed]:
-    """Reviews a product that one of these orders brought.
+    """Reviews a product that arrived.
 
     Raises `Rejected` (no_such_product, not_received, review_exists, rating_out_of_range, text_length …), Erased.
     """
     words = words.checked()
     review_id = review_id_of(product_id, customer_id)
-    order_id = await received(shop, customer_id, product_id, orders)
+    order_id = await received(shop, customer_id, product_id, find)
     if order_id is None:
         raise NOT_RECEIVED()
     meta = replace(cause, correlation=str(customer_id))

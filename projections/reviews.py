@@ -483,19 +483,16 @@ async def by_id(connection: Connection, review_id: UUID) -> ReviewRow | None:
     return None if row is None else _shown(row)
 
 
-async def reports(connection: Connection, review_id: UUID, limit: int = 100) -> list[ReportRow]:
-    """What readers said of a review, the newest first."""
+async def reports(connection: Connection, ids: Sequence[UUID], most: int = 20) -> dict[UUID, list[ReportRow]]:
+    """What readers said of these reviews, the newest first, up to so many of each."""
     found = await connection.execute(
-        "SELECT edition, reason, note::text, at FROM rm_reviews.reports WHERE review_id = %s"
-        " ORDER BY position DESC LIMIT %s",
-        [review_id, limit],
+        "SELECT r.review_id, t.edition, t.reason, t.note::text, t.at FROM unnest(%s::uuid[]) AS r (review_id),"
+        " LATERAL (SELECT edition, reason, note, at, position FROM rm_reviews.reports x"
+        " WHERE x.review_id = r.review_id ORDER BY position DESC LIMIT %s) t ORDER BY t.position DESC",
+        [list(ids), most],
     )
-    return [
-        ReportRow(
-            edition=edition,
-            reason=reason,
-            note=None if note is None else msgspec.json.decode(note, type=Sealed),
-            at=at,
-        )
-        for edition, reason, note, at in await found.fetchall()
-    ]
+    said: dict[UUID, list[ReportRow]] = {}
+    for review_id, edition, reason, note, at in await found.fetchall():
+        sealed = None if note is None else msgspec.json.decode(note, type=Sealed)
+        said.setdefault(review_id, []).append(ReportRow(edition=edition, reason=reason, note=sealed, at=at))
+    return said

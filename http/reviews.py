@@ -13,6 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 from emporium.application import reviews
 from emporium.application.ports import Vault
 from emporium.domain.base import Command
+from emporium.domain.order_number import parse_order_number
 from emporium.domain.review import (
     ANSWER_MOST,
     NO_SUCH_REVIEW,
@@ -190,6 +191,21 @@ class ReviewHistory(msgspec.Struct, frozen=True):
     items: list[ReviewStep]
 
 
+class DueReview(msgspec.Struct, frozen=True, kw_only=True):
+    """A product that has arrived with the order and that the caller has not reviewed."""
+
+    product_id: UUID
+    title: str
+    sku: str
+    order_number: str
+
+
+class DueReviews(msgspec.Struct, frozen=True):
+    """What can be reviewed, the last order first."""
+
+    items: list[DueReview]
+
+
 class VoteView(msgspec.Struct, frozen=True):
     """The caller's vote on a review."""
 
@@ -246,6 +262,34 @@ class ReviewController(Controller):
             lambda connection: rows.of_customer(connection, session.customer, limit=limit, cursor=cursor)
         )
         return tagged(request, await _listed(request, page))
+
+    @get("/due", opt={"tagged": True, "models": ("order_history", "reviews")}, guards=[signed_in])
+    async def due(
+        self,
+        request: Request,
+        order: Annotated[
+            str | None, QueryParameter(max_length=64, description="Only what came with this order, by its number.")
+        ] = None,
+    ) -> Reply[DueReviews]:
+        """What the caller has received and not reviewed yet; where invitations to review lead."""
+        session = await request.customer()
+        number = None if order is None else parse_order_number(order)
+        await includes(request, ORDER_HISTORY.name, REVIEWS.name)
+        reads, customer_id = request.services.reads, session.customer
+        lines = await reads.run(lambda connection: order_history.arrived(connection, customer_id, number))
+        offers = await request.services.shop.offers.offers(
+            list({sku for _, sku in lines}), request.services.shop.currency
+        )
+        products = list({one.product_id for one in offers.values()})
+        done = await reads.run(lambda connection: rows.reviewed(connection, customer_id, products))
+        found: dict[UUID, DueReview] = {}
+        for placed, sku in lines:
+            offer = offers.get(sku)
+            if offer is not None and offer.product_id not in done and offer.product_id not in found:
+                found[offer.product_id] = DueReview(
+                    product_id=offer.product_id, title=offer.title, sku=sku, order_number=placed
+                )
+        return tagged(request, DueReviews(list(found.values())))
 
     @get("/queue", opt={"tagged": True, "models": ("reviews",)}, guards=[staff(*MODERATORS)])
     async def queue(self, request: Request, limit: Limit = 50, cursor: Cursor = None) -> Reply[Listing[QueuedReview]]:

@@ -35,6 +35,7 @@ __all__ = [
     "queue",
     "ratings",
     "reports",
+    "reviewed",
 ]
 
 # --- tables ----------------------------------------------------------------------------------------
@@ -461,6 +462,16 @@ async def of_customer(
     )
     rows = [_shown(row) for row in await found.fetchall()]
     return page_of(rows, limit, lambda row: (row.written_at, row.state.review_id))
+
+
+async def reviewed(connection: Connection, customer_id: UUID, products: Sequence[UUID]) -> set[UUID]:
+    """Those of the products that the customer has reviewed."""
+    found = await connection.execute(
+        "SELECT product_id FROM rm_reviews.reviews WHERE customer_id = %s AND product_id = ANY(%s)"
+        " AND status <> 'withdrawn'",
+        [customer_id, list(products)],
+    )
+    return {product_id for (product_id,) in await found.fetchall()}
 
 
 async def queue(connection: Connection, *, limit: int = 50, cursor: str | None = None) -> Page[ReviewRow]:

@@ -14,7 +14,7 @@ from emporium.application.ports import Meta
 from emporium.domain.base import Money
 from emporium.domain.customer import EmailVerificationRequested
 from emporium.domain.helpful_vote import HelpfulVoteCast
-from emporium.domain.order import OrderCreated
+from emporium.domain.order import CompleteOrder, OrderCreated, RecordDispatch, RecordPayment, RecordReservation
 from emporium.domain.product import (
     AddVariant,
     ChangePrice,
@@ -129,6 +129,33 @@ async def test_only_who_received_it_reviews_it_and_once(house: House) -> None:
     shown = (await customer.get(f"/reviews/{review_id}")).json()
     assert (shown["author"], shown["title"], shown["text"], shown["rating"]) == ("Ada", "Good", LONG, 4)
     assert review_id in [one["review_id"] for one in (await customer.get("/reviews/mine")).json()["items"]]
+
+
+async def test_what_arrived_waits_for_a_word(house: House) -> None:
+    customer = await house.register()
+    order_id = await buys(house, customer, "MUG", "TEA")
+    await arrives(house, order_id, "MUG", "TEA")
+    due = (await customer.get("/reviews/due")).json()["items"]
+    assert due == [], "the order itself knows nothing of the parcels yet, for no saga runs here"
+    for command in (
+        RecordPayment(order_id=order_id, amount=Money(0, "GBP")),
+        RecordReservation(order_id=order_id),
+        *(
+            RecordDispatch(order_id=order_id, parcel=n, of=2, carrier="c", tracking_number="1", tracking_url="")
+            for n in (1, 2)
+        ),
+        CompleteOrder(order_id=order_id),
+    ):
+        position = (await house.shop.execute(command, STAFF)).position
+    await house.shows("ordering", position, "order_history")
+    due = (await customer.get("/reviews/due")).json()["items"]
+    assert {one["sku"] for one in due} == {"MUG", "TEA"}
+    await reviewed(customer, "mug")
+    [left] = (await customer.get(f"/reviews/due?order={due[0]['order_number']}")).json()["items"]
+    assert (left["title"], left["product_id"]) == ("Tea", str(product_id_of("TEA")))
+    other = await house.register()
+    assert (await other.get(f"/reviews/due?order={left['order_number']}")).json()["items"] == []
+    assert (await other.get("/reviews/due?order=nonsense")).status_code == 422
 
 
 async def test_a_lost_parcel_brought_nothing(house: House) -> None:

@@ -155,7 +155,7 @@ async def category_of(request: Request, text: str) -> UUID:
     raise KINDS.not_found("There is no such category.")
 
 
-def summary(row: Listed, rating: Rating) -> ProductSummary:
+def summary(row: Listed, rating: Rating = NOTHING) -> ProductSummary:
     """A product as lists show it."""
     return ProductSummary(
         product_id=row.product_id,

@@ -1,5 +1,6 @@
 """/api/v1/reviews: what customers say of what they received, how helpful that is, and what staff make of it."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
@@ -64,6 +65,11 @@ _NO_CONTROLS = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
 ShownName = Annotated[str, Meta(max_length=reviews.NAME_MOST, pattern=_NO_CONTROLS, examples=["Ada"])]
 Title = Annotated[str, Meta(max_length=reviews.TITLE_MOST, pattern=_NO_CONTROLS, examples=["Bright and quiet"])]
 Words = Annotated[str, Meta(max_length=reviews.TEXT_MOST, pattern=_NO_CONTROLS)]
+Picture = Annotated[
+    str,
+    Meta(pattern=r"^/media/[A-Za-z0-9_-]{1,128}\.[a-z0-9]{1,8}$", description="The path of a picture on the gateway."),
+]
+Pictures = Annotated[list[Picture], Meta(max_length=reviews.MAX_PICTURES)]
 Reasons = Literal["spam", "offensive", "off_topic", "personal_data", "not_genuine", "other"]
 Note = Annotated[str, Meta(max_length=500, pattern=_NO_CONTROLS)]
 
@@ -76,6 +82,7 @@ class NewReview(Body, frozen=True, kw_only=True):
     name: ShownName = ""
     title: Title = ""
     text: Words = ""
+    pictures: Pictures = []
 
 
 class ReviewChanges(Body, frozen=True, kw_only=True):
@@ -85,6 +92,7 @@ class ReviewChanges(Body, frozen=True, kw_only=True):
     name: ShownName | UnsetType = UNSET
     title: Title | UnsetType = UNSET
     text: Words | UnsetType = UNSET
+    pictures: Pictures | UnsetType = UNSET
 
 
 class Helpful(Body, frozen=True, kw_only=True):
@@ -142,6 +150,7 @@ class ReviewView(msgspec.Struct, frozen=True, kw_only=True):
     author: str | None
     title: str | None
     text: str | None
+    pictures: tuple[str, ...]
     written_at: datetime
     edited_at: datetime | None
     helpful: int
@@ -179,6 +188,7 @@ class ReviewStep(msgspec.Struct, frozen=True, kw_only=True):
     author: str | None = None
     title: str | None = None
     text: str | None = None
+    pictures: tuple[str, ...] = ()
     status: str | None = None
     reason: str | None = None
     note: str | None = None
@@ -313,6 +323,8 @@ class ReviewController(Controller):
         session = await request.customer()
         shop, customer_id = request.services.shop, session.customer
         product_id = await _product(request, data.product, published_only=False)
+        pictures = await _pictures(request, data.pictures)
+        words = reviews.Words(name=data.name, title=data.title, text=data.text, pictures=pictures)
 
         async def find(skus: Sequence[str], fresh: bool) -> Sequence[UUID]:
             if fresh:
@@ -332,7 +344,7 @@ class ReviewController(Controller):
                 product_id=product_id,
                 find=find,
                 rating=data.rating,
-                words=reviews.Words(name=data.name, title=data.title, text=data.text),
+                words=words,
                 cause=request.cause(actor_of(session), customer_id),
                 keep=keep,
             ),
@@ -371,7 +383,10 @@ class ReviewController(Controller):
     ) -> Reply[ReviewReceipt]:
         """Changes the caller's own review."""
         session = await request.customer()
-        changes = reviews.Changes(rating=data.rating, name=data.name, title=data.title, text=data.text)
+        pictures = UNSET if data.pictures is UNSET else await _pictures(request, data.pictures)
+        changes = reviews.Changes(
+            rating=data.rating, name=data.name, title=data.title, text=data.text, pictures=pictures
+        )
         after, committed = await reviews.edit(
             request.services.shop,
             review_id=review_id,
@@ -476,6 +491,19 @@ async def _product(request: Request, text: str, *, published_only: bool = True) 
     return page.product_id
 
 
+async def _pictures(request: Request, given: Sequence[str]) -> tuple[str, ...]:
+    """The pictures, each of which is there. Raises Problem (invalid_body)."""
+    media = request.services.media
+    wrong = [
+        Wrong("There is no such picture: upload it first.", pointer=f"/pictures/{n}")
+        for n, path in enumerate(given)
+        if await asyncio.to_thread(media.get, path.removeprefix("/media/")) is None
+    ]
+    if wrong:
+        raise KINDS.invalid_body(errors=wrong)
+    return tuple(dict.fromkeys(given))
+
+
 async def _all_orders(request: Request) -> None:
     """Waits until the list of orders has all up to this moment. Raises Problem (not_yet_visible)."""
     log = request.services.shop.logs["ordering"]
@@ -519,6 +547,7 @@ def _view(vault: Vault, row: ReviewRow) -> ReviewView:
         author=None if words is None else words.name or None,
         title=None if words is None else words.title,
         text=None if words is None else words.text,
+        pictures=() if words is None else words.pictures,
         written_at=row.written_at,
         edited_at=row.edited_at,
         helpful=row.helpful,
@@ -558,6 +587,7 @@ def _step(vault: Vault, review_id: UUID, at: datetime, event: Any) -> ReviewStep
                 author=None if words is None else words.name or None,
                 title=None if words is None else words.title,
                 text=None if words is None else words.text,
+                pictures=() if words is None else words.pictures,
                 status=event.status,
             )
         case ReviewWithdrawn():

@@ -262,6 +262,18 @@ async def test_the_author_edits_and_the_history_stays(house: House) -> None:
     assert await reviewed(customer, rating=5) == review_id
 
 
+async def test_pictures_are_those_that_are_there(house: House) -> None:
+    customer = await owner(house)
+    path = house.opened.media.put(b"<svg xmlns='http://www.w3.org/2000/svg'/>", "svg")
+    body = {"product": "mug", "rating": 5, "pictures": [path, "/media/none.svg"]}
+    wrong = await customer.post("/reviews", body)
+    assert [error["pointer"] for error in wrong.json()["errors"]] == ["/pictures/1"]
+    review_id = await reviewed(customer, pictures=[path, path])
+    assert (await customer.get(f"/reviews/{review_id}")).json()["pictures"] == [path]
+    await customer.call("PATCH", f"/api/v1/reviews/{review_id}", {"pictures": []})
+    assert (await customer.get(f"/reviews/{review_id}")).json()["pictures"] == []
+
+
 async def test_staff_look_at_what_is_odd_or_reported(house: House) -> None:
     support = await house.staff("support")
     customer, reader = await owner(house), await house.register()

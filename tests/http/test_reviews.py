@@ -235,6 +235,16 @@ async def test_the_same_text_from_two_at_once_is_one_persons(house: House) -> No
         other.post("/reviews", {"product": "mug", "rating": 5, "text": text.upper() + "!!"}),
     )
     assert sorted(answer.json()["status"] for answer in answers) == ["published", "waiting"]
+    # Whoever says something else, or nothing any more, leaves the text to others.
+    first = one if answers[0].json()["status"] == "published" else other
+    [mine] = (await first.get("/reviews/mine")).json()["items"]
+    third, fourth = await owner(house), await owner(house)
+    await first.call("PATCH", f"/api/v1/reviews/{mine['review_id']}", {"text": "Anything else is better than nothing."})
+    theirs = await third.post("/reviews", {"product": "mug", "rating": 5, "text": text})
+    assert theirs.json()["status"] == "published"
+    await third.call("DELETE", f"/api/v1/reviews/{theirs.json()['review_id']}")
+    again = await fourth.post("/reviews", {"product": "mug", "rating": 5, "text": text})
+    assert again.json()["status"] == "published"
 
 
 async def test_the_author_edits_and_the_history_stays(house: House) -> None:

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from emporium.application.commands import handle
-from emporium.application.ports import Claim, Idempotency, Meta, Recorded, Taken, Vault
+from emporium.application.ports import Claim, Erased, Idempotency, Meta, Recorded, Taken, Vault
 from emporium.application.shop import Shop
 from emporium.application.work import Committed, Work
 from emporium.domain.base import Command, Reason, Sealed
@@ -26,7 +27,10 @@ from emporium.domain.review import (
     PUBLISHED,
     REPEATED,
     REVIEW,
+    WITHDRAWN,
+    AnswerReview,
     EditReview,
+    RejectReview,
     ReportReview,
     ReviewState,
     WithdrawReview,
@@ -42,10 +46,13 @@ __all__ = [
     "Find",
     "Words",
     "act",
+    "answer",
     "edit",
     "first_look",
     "received",
+    "reject",
     "report",
+    "said",
     "vote",
     "withdraw",
     "words_of",
@@ -60,10 +67,13 @@ NAME_MOST: Final = 60
 TITLE_MOST: Final = 120
 TEXT_MOST: Final = 5_000
 MAX_PICTURES: Final = 5
+ANSWER_MOST: Final = 2_000
+NOTE_MOST: Final = 500
 
 NOT_RECEIVED = Reason(
     "not_received", "Only who received the product can review it; no order of yours has arrived with it."
 )
+NOTE_NEEDED = Reason("note_needed", "The reason other needs a note that says more.", "invalid")
 
 Keep = Callable[[ReviewState], Idempotency | None]
 Find = Callable[[Sequence[str], bool], Awaitable[Sequence[UUID]]]
@@ -156,6 +166,12 @@ def words_of(vault: Vault, sealed: Sealed, review_id: UUID) -> Words | None:
     """The words in clear; None where their author was erased. The key was loaded. Raises Unavailable."""
     value = vault.unseal(sealed, review_id, "words")
     return None if isinstance(value, str) else msgspec.convert(value, Words)
+
+
+def said(vault: Vault, sealed: Sealed | None, review_id: UUID, field: str) -> str | None:
+    """What the shop has said to the author; None where it said nothing, or the author was erased. As words_of."""
+    value = None if sealed is None else vault.unseal(sealed, review_id, field)
+    return value["text"] if isinstance(value, dict) else None
 
 
 # --- who may write ---------------------------------------------------------------------------------
@@ -351,13 +367,74 @@ async def act(shop: Shop, command: Any, *, cause: Meta, keep: Keep = lambda _: N
     review_id: UUID = command.review_id
 
     async def handler(work: Work) -> ReviewState:
-        review = await work.load(REVIEW, review_id)
-        if review is None:
-            raise NO_SUCH_REVIEW()
+        review = await _loaded(work, review_id)
         await handle(work, command, replace(cause, correlation=str(review.customer_id)))
         return _kept(work, review_id, keep)
 
     return await shop.run(LOG, cause, handler)
+
+
+async def reject(
+    shop: Shop,
+    *,
+    review_id: UUID,
+    edition: int,
+    reason: str,
+    note: str,
+    cause: Meta,
+    keep: Keep = lambda _: None,
+) -> tuple[ReviewState, Committed]:
+    """Does not show the review, and tells its author why; one who was erased is told nothing.
+
+    Raises `Rejected` (no_such_review, review_changed, unknown_choice, note_needed, text_length).
+    """
+    note = check_text("note", note, NOTE_MOST, least=0, lines=True)
+    if reason == "other" and not note:
+        raise NOTE_NEEDED(field="note")
+
+    async def handler(work: Work) -> ReviewState:
+        review = await _loaded(work, review_id)
+        sealed = review.note if await _said(shop, review, "note") == (note or None) else None
+        if note and sealed is None:
+            with suppress(Erased):
+                await shop.vault.key_for(review.customer_id)
+                sealed = shop.vault.seal(review.customer_id, "ReviewRejected", review_id, "note", {"text": note})
+        command = RejectReview(review_id=review_id, edition=edition, reason=reason, note=sealed)
+        work.decide(REVIEW, review_id, command, replace(cause, correlation=str(review.customer_id)))
+        return _kept(work, review_id, keep)
+
+    return await shop.run(LOG, cause, handler)
+
+
+async def answer(shop: Shop, *, review_id: UUID, text: str, cause: Meta) -> tuple[ReviewState, Committed]:
+    """Answers in the shop's name, in place of what it said before; the same again changes nothing.
+
+    Raises `Rejected` (no_such_review, text_length), Erased.
+    """
+    text = check_text("answer", text, ANSWER_MOST, lines=True)
+
+    async def handler(work: Work) -> ReviewState:
+        review = await _loaded(work, review_id)
+        if await _said(shop, review, "answer") != text or review.status == WITHDRAWN:
+            await shop.vault.key_for(review.customer_id)
+            sealed = shop.vault.seal(review.customer_id, "ReviewAnswered", review_id, "answer", {"text": text})
+            command = AnswerReview(review_id=review_id, answer=sealed)
+            work.decide(REVIEW, review_id, command, replace(cause, correlation=str(review.customer_id)))
+        return _kept(work, review_id)
+
+    return await shop.run(LOG, cause, handler)
+
+
+async def _loaded(work: Work, review_id: UUID) -> ReviewState:
+    review = await work.load(REVIEW, review_id)
+    if review is None:
+        raise NO_SUCH_REVIEW()
+    return review
+
+
+async def _said(shop: Shop, review: ReviewState, field: str) -> str | None:
+    await shop.vault.load_keys([review.customer_id])
+    return said(shop.vault, getattr(review, field), review.review_id, field)
 
 
 async def report(
@@ -371,7 +448,7 @@ async def report(
     keep: Keep = lambda _: None,
 ) -> tuple[ReviewState, Committed]:
     """Tells staff of a review, once per reader. Raises `Rejected` (no_such_review, own_review, unknown_choice)."""
-    note = check_text("note", note, 500, least=0, lines=True)
+    note = check_text("note", note, NOTE_MOST, least=0, lines=True)
     meta = replace(cause, correlation=str(reporter))
 
     async def handler(work: Work) -> ReviewState:

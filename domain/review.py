@@ -1,7 +1,7 @@
 """What a customer says of a product that arrived: its editions, what staff decide on it and what the shop answers.
 
-The words of a review are the customer's own and sealed with the customer's key: name, title, text and pictures are
-gone with the customer, the rating stays.
+The words of a review are the customer's own and sealed with the customer's key, and so are those that the shop says to
+the customer: all of them are gone with the customer, the rating stays.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,6 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from emporium.domain.base import Aggregate, Command, Event, Reason, Sealed, State, stream_id
-from emporium.domain.text import check_text
 
 PUBLISHED, WAITING, REJECTED, WITHDRAWN = "published", "waiting", "rejected", "withdrawn"
 """`waiting`: for staff to look at it."""
@@ -19,8 +18,6 @@ PUBLISHED, WAITING, REJECTED, WITHDRAWN = "published", "waiting", "rejected", "w
 LEAST_RATING: Final = 1
 MOST_RATING: Final = 5
 MAX_REPORTERS: Final = 200
-ANSWER_MOST: Final = 2_000
-NOTE_MOST: Final = 500
 
 LINK, REPEATED, MONOTONOUS = "link", "repeated_text", "monotonous"
 FLAGS: Final = (LINK, REPEATED, MONOTONOUS)
@@ -83,18 +80,23 @@ class ReviewPublished(Event, frozen=True, kw_only=True):
 
 
 class ReviewRejected(Event, frozen=True, kw_only=True):
-    """Staff have looked at it and it is not shown. `reason` is one of REJECTIONS, `note` tells the customer more."""
+    """Staff have looked at it and it is not shown.
+
+    Attributes:
+        reason: one of REJECTIONS.
+        note: tells the customer more; sealed with the customer's key.
+    """
 
     review_id: UUID
     reason: str
-    note: str = ""
+    note: Sealed | None = None
 
 
 class ReviewAnswered(Event, frozen=True, kw_only=True):
-    """The shop says something to it, in place of what it said before."""
+    """The shop says something to it, in place of what it said before; sealed with the customer's key."""
 
     review_id: UUID
-    answer: str
+    answer: Sealed
 
 
 class ReviewAnswerRemoved(Event, frozen=True, kw_only=True):
@@ -140,8 +142,8 @@ class ReviewState(State, frozen=True, kw_only=True):
     edition: int = 1
     distrusted: bool = False
     reason: str | None = None
-    note: str = ""
-    answer: str | None = None
+    note: Sealed | None = None
+    answer: Sealed | None = None
     reporters: frozenset[UUID] = frozenset()
     open_reports: int = 0
 
@@ -189,12 +191,12 @@ class RejectReview(Command, frozen=True, kw_only=True):
     review_id: UUID
     edition: int
     reason: str
-    note: str = ""
+    note: Sealed | None = None
 
 
 class AnswerReview(Command, frozen=True, kw_only=True):
     review_id: UUID
-    answer: str
+    answer: Sealed
 
 
 class RemoveAnswer(Command, frozen=True, kw_only=True):
@@ -216,7 +218,6 @@ RATING_OUT_OF_RANGE = Reason("rating_out_of_range", "A rating is from {least} to
 REVIEW_CHANGED = Reason("review_changed", "The review was edited since: this is edition {edition}, not {seen}.")
 OWN_REVIEW = Reason("own_review", "This is your own review.")
 UNKNOWN_CHOICE = Reason("unknown_choice", "{field} is one of {choices}.", "invalid")
-NOTE_NEEDED = Reason("note_needed", "The reason other needs a note that says more.", "invalid")
 
 
 # --- decide ----------------------------------------------------------------------------------------
@@ -244,8 +245,7 @@ def decide(command: Command, review: ReviewState | None) -> Sequence[Event]:
         case RejectReview():
             return _reject(command, review)
         case AnswerReview():
-            answer = check_text("answer", command.answer, ANSWER_MOST, lines=True)
-            return [] if answer == review.answer else [ReviewAnswered(review_id=review.review_id, answer=answer)]
+            return [ReviewAnswered(review_id=review.review_id, answer=command.answer)]
         case RemoveAnswer():
             return [] if review.answer is None else [ReviewAnswerRemoved(review_id=review.review_id)]
         case ReportReview():
@@ -295,12 +295,9 @@ def _reject(command: RejectReview, review: ReviewState) -> Sequence[Event]:
     _check_edition(command.edition, review)
     if command.reason not in REJECTIONS:
         raise UNKNOWN_CHOICE(field="reason", choices=", ".join(REJECTIONS))
-    note = check_text("note", command.note, NOTE_MOST, least=0, lines=True)
-    if command.reason == "other" and not note:
-        raise NOTE_NEEDED(field="note")
-    if review.status == REJECTED and (review.reason, review.note) == (command.reason, note):
+    if review.status == REJECTED and (review.reason, review.note) == (command.reason, command.note):
         return []
-    return [ReviewRejected(review_id=review.review_id, reason=command.reason, note=note)]
+    return [ReviewRejected(review_id=review.review_id, reason=command.reason, note=command.note)]
 
 
 def _report(command: ReportReview, review: ReviewState) -> Sequence[Event]:
@@ -370,14 +367,14 @@ def evolve(review: ReviewState | None, event: Event) -> ReviewState:
                 status=event.status,
                 edition=review.edition + 1,
                 reason=None,
-                note="",
+                note=None,
                 reporters=frozenset(),
                 open_reports=0,
             )
         case ReviewWithdrawn():
             return replace(review, status=WITHDRAWN, open_reports=0)
         case ReviewPublished():
-            return replace(review, status=PUBLISHED, distrusted=False, reason=None, note="", open_reports=0)
+            return replace(review, status=PUBLISHED, distrusted=False, reason=None, note=None, open_reports=0)
         case ReviewRejected():
             return replace(
                 review, status=REJECTED, distrusted=True, reason=event.reason, note=event.note, open_reports=0

@@ -16,14 +16,11 @@ from emporium.application.ports import Vault
 from emporium.domain.base import Command
 from emporium.domain.order_number import parse_order_number
 from emporium.domain.review import (
-    ANSWER_MOST,
     NO_SUCH_REVIEW,
     PUBLISHED,
     REVIEW,
     WITHDRAWN,
-    AnswerReview,
     PublishReview,
-    RejectReview,
     RemoveAnswer,
     ReviewAnswered,
     ReviewAnswerRemoved,
@@ -71,7 +68,7 @@ Picture = Annotated[
 ]
 Pictures = Annotated[list[Picture], Meta(max_length=reviews.MAX_PICTURES)]
 Reasons = Literal["spam", "offensive", "off_topic", "personal_data", "not_genuine", "other"]
-Note = Annotated[str, Meta(max_length=500, pattern=_NO_CONTROLS)]
+Note = Annotated[str, Meta(max_length=reviews.NOTE_MOST, pattern=_NO_CONTROLS)]
 
 
 class NewReview(Body, frozen=True, kw_only=True):
@@ -120,7 +117,7 @@ class Decision(Body, frozen=True, kw_only=True):
 class ShopAnswer(Body, frozen=True, kw_only=True):
     """What the shop says to it."""
 
-    answer: Annotated[str, Meta(min_length=1, max_length=ANSWER_MOST, pattern=_NO_CONTROLS)]
+    answer: Annotated[str, Meta(min_length=1, max_length=reviews.ANSWER_MOST, pattern=_NO_CONTROLS)]
 
 
 class ReviewReceipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -454,13 +451,32 @@ class ReviewController(Controller):
             return await _by_staff(request, PublishReview(review_id=review_id, edition=data.edition))
         if data.reason is None:
             raise KINDS.invalid_body(errors=[Wrong("A rejection needs its reason.", pointer="/reason")])
-        reject = RejectReview(review_id=review_id, edition=data.edition, reason=data.reason, note=data.note)
-        return await _by_staff(request, reject)
+        session, reason = await request.customer(), data.reason
+        return await once(
+            request,
+            reviews.LOG,
+            actor_of(session),
+            _answer,
+            lambda keep: reviews.reject(
+                request.services.shop,
+                review_id=review_id,
+                edition=data.edition,
+                reason=reason,
+                note=data.note,
+                cause=request.cause(actor_of(session), ""),
+                keep=keep,
+            ),
+        )
 
     @put("/{review_id:uuid}/answer", guards=[staff(*MODERATORS)])
     async def answer(self, request: Request, review_id: ReviewId, data: JSONBody[ShopAnswer]) -> Reply[ReviewReceipt]:
         """Answers a review in the shop's name, in place of an earlier answer."""
-        return await _by_staff(request, AnswerReview(review_id=review_id, answer=data.answer))
+        session = await request.customer()
+        cause = request.cause(actor_of(session), "")
+        after, committed = await reviews.answer(
+            request.services.shop, review_id=review_id, text=data.answer, cause=cause
+        )
+        return dressed(request, _answer(after), reviews.LOG, committed.position)
 
     @delete("/{review_id:uuid}/answer", status_code=200, guards=[staff(*MODERATORS)])
     async def remove_answer(self, request: Request, review_id: ReviewId) -> Reply[ReviewReceipt]:
@@ -552,10 +568,10 @@ def _view(vault: Vault, row: ReviewRow) -> ReviewView:
         edited_at=row.edited_at,
         helpful=row.helpful,
         unhelpful=row.unhelpful,
-        answer=state.answer,
+        answer=reviews.said(vault, state.answer, state.review_id, "answer"),
         answered_at=row.answered_at,
         reason=state.reason,
-        note=state.note or None,
+        note=reviews.said(vault, state.note, state.review_id, "note"),
     )
 
 
@@ -595,9 +611,10 @@ def _step(vault: Vault, review_id: UUID, at: datetime, event: Any) -> ReviewStep
         case ReviewPublished():
             return ReviewStep(at=at, what="published")
         case ReviewRejected():
-            return ReviewStep(at=at, what="rejected", reason=event.reason, note=event.note or None)
+            note = reviews.said(vault, event.note, review_id, "note")
+            return ReviewStep(at=at, what="rejected", reason=event.reason, note=note)
         case ReviewAnswered():
-            return ReviewStep(at=at, what="answered", answer=event.answer)
+            return ReviewStep(at=at, what="answered", answer=reviews.said(vault, event.answer, review_id, "answer"))
         case ReviewAnswerRemoved():
             return ReviewStep(at=at, what="answer_removed")
     return None  # who reported it is nobody's business

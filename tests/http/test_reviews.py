@@ -24,7 +24,7 @@ from emporium.domain.product import (
     product_id_of,
 )
 from emporium.domain.reservation import Allocation
-from emporium.domain.review import ReviewWritten
+from emporium.domain.review import ReviewAnswered, ReviewWritten
 from emporium.domain.shipment import PrepareShipment, RecordDelivery, RecordLabel, RecordLoss, ShipParcel
 from emporium.infra.settings import Settings
 from tests import servers
@@ -322,6 +322,12 @@ async def test_staff_look_at_what_is_odd_or_reported(house: House) -> None:
     answered = await support.call("PUT", f"/api/v1{path}/answer", {"answer": "Thank you!"})
     assert answered.status_code == 200, answered.text
     assert (await support.get(path)).json()["answer"] == "Thank you!"
+    written = len(await house.events("reviews", ReviewAnswered))
+    await support.call("PUT", f"/api/v1{path}/answer", {"answer": " Thank you! "})
+    assert len(await house.events("reviews", ReviewAnswered)) == written
+    await support.call("PUT", f"/api/v1{path}/answer", {"answer": "Thank you, Grace!"})
+    told = [one for one in (await customer.get(f"{path}/history")).json()["items"] if one["what"] == "answered"]
+    assert [one["answer"] for one in told] == ["Thank you!", "Thank you, Grace!"]
     await support.call("DELETE", f"/api/v1{path}/answer")
     assert (await support.get(path)).json()["answer"] is None
 
@@ -363,14 +369,21 @@ async def test_erasure_leaves_the_stars_and_the_export_holds_the_words(house: Ho
     review_id = await reviewed(customer, rating=3, name="Grace", text="Grace was here and drank her tea.")
     reader = await house.register()
     await reader.post(f"/reviews/{review_id}/reports", {"reason": "other", "note": "Why tea?"})
+    support = await house.staff("support")
+    await support.call("PUT", f"/api/v1/reviews/{review_id}/answer", {"answer": "Dear Grace, thank you."})
     held = (await customer.get("/account/export")).json()["reviews"]
-    assert [(one["name"], one["facts"].get("words", {}).get("text")) for one in held] == [
-        ("ReviewWritten", "Grace was here and drank her tea.")
-    ]
+    assert [one["name"] for one in held] == ["ReviewWritten", "ReviewAnswered"]
+    assert held[0]["facts"]["words"]["text"] == "Grace was here and drank her tea."
+    assert held[1]["facts"]["answer"]["text"] == "Dear Grace, thank you."
     reported = (await reader.get("/account/export")).json()["reviews"]
     assert [one["facts"]["note"] for one in reported] == ["Why tea?"]
     await house.shop.vault.erase(await house.customer_id(customer))
     shown = (await house.guest().get(f"/reviews/{review_id}")).json()
     assert (shown["rating"], shown["author"], shown["title"], shown["text"]) == (3, None, None, None)
+    assert shown["answer"] is None
+    late = await support.call("PUT", f"/api/v1/reviews/{review_id}/answer", {"answer": "Still there?"})
+    assert late.status_code < 500 and late.json()["type"] == "/problems/customer_erased"
+    odd = {"edition": 1, "publish": False, "reason": "other", "note": "Nobody reads this."}
+    assert (await support.post(f"/reviews/{review_id}/decision", odd)).json()["status"] == "rejected"
     events, _ = await house.shop.logs["reviews"].read(0, 10_000)
     assert not any(b"Grace" in msgspec.json.encode(one.event) for one in events)

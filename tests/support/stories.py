@@ -420,13 +420,13 @@ def opinions(number: int) -> Iterator[Happening]:
         (key, review.ReviewReported(review_id=key, reporter=reader, reason="spam")),
         (vote, helpful_vote.HelpfulVoteCast(review_id=key, voter=reader, helpful=False, previous=True)),
         (key, review.ReviewPublished(review_id=key)),
-        (key, review.ReviewAnswered(review_id=key, answer="Thank you.")),
+        (key, review.ReviewAnswered(review_id=key, answer=Sealed(author, "ReviewAnswered", b"thanks"))),
     ]
     if number % 3 == 0:
         note = Sealed(reader, "ReviewReported", b"note")
         events += [
             (key, review.ReviewReported(review_id=key, reporter=reader, reason="other", note=note)),
-            (key, review.ReviewRejected(review_id=key, reason="spam", note="An advertisement.")),
+            (key, review.ReviewRejected(review_id=key, reason="spam", note=Sealed(author, "ReviewRejected", b"why"))),
             (key, review.ReviewAnswerRemoved(review_id=key)),
             (key, review.ReviewWithdrawn(review_id=key)),
             (key, written),

@@ -383,6 +383,8 @@ async def test_erasure_leaves_the_stars_and_the_export_holds_the_words(house: Ho
     assert shown["answer"] is None
     late = await support.call("PUT", f"/api/v1/reviews/{review_id}/answer", {"answer": "Still there?"})
     assert late.status_code < 500 and late.json()["type"] == "/problems/customer_erased"
+    gone = await customer.call("PATCH", f"/api/v1/reviews/{review_id}", {"text": "It is me."})
+    assert gone.json()["type"] == "/problems/customer_erased"
     odd = {"edition": 1, "publish": False, "reason": "other", "note": "Nobody reads this."}
     assert (await support.post(f"/reviews/{review_id}/decision", odd)).json()["status"] == "rejected"
     events, _ = await house.shop.logs["reviews"].read(0, 10_000)

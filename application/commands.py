@@ -16,6 +16,7 @@ from emporium.domain import (
     cart,
     category,
     customer,
+    helpful_vote,
     invitation,
     notification,
     order,
@@ -24,6 +25,7 @@ from emporium.domain import (
     promotion,
     quote,
     returns,
+    review,
     shipment,
     shop_settings,
     stock,
@@ -39,6 +41,7 @@ from emporium.domain.cart import CART, CartItem
 from emporium.domain.category import CATEGORIES, categories_id
 from emporium.domain.customer import CUSTOMER
 from emporium.domain.geography import distance
+from emporium.domain.helpful_vote import HELPFUL_VOTE, helpful_vote_id_of
 from emporium.domain.invitation import INVITATION
 from emporium.domain.invoice import (
     NUMBERS,
@@ -64,6 +67,7 @@ from emporium.domain.reservation import (
     ShipReservation,
     reservation_id_of,
 )
+from emporium.domain.review import REVIEW
 from emporium.domain.shipment import SHIPMENT, shipment_id_of
 from emporium.domain.shop_settings import SHOP_SETTINGS, ShopSettings, in_force, shop_settings_id
 from emporium.domain.stock import STOCK, ReleaseUnits, ReserveUnits, ShipUnits, TakeBackUnits, stock_id_of
@@ -197,6 +201,14 @@ def _notification(command: Any) -> UUID:
     return command.notification_id  # type: ignore[no-any-return]
 
 
+def _review(command: Any) -> UUID:
+    return command.review_id  # type: ignore[no-any-return]
+
+
+def _vote(command: Any) -> UUID:
+    return helpful_vote_id_of(command.review_id, command.voter)
+
+
 def _subscriptions(_: Any) -> UUID:
     return subscriptions_id()
 
@@ -271,6 +283,15 @@ ROUTES: Final[dict[type[Command], Route]] = {
     promotion.ChangePromotion: (PROMOTIONS, _promotions),
     promotion.EndPromotion: (PROMOTIONS, _promotions),
     quote.MakeQuote: (QUOTE, _quote),
+    review.WriteReview: (REVIEW, _review),
+    review.EditReview: (REVIEW, _review),
+    review.WithdrawReview: (REVIEW, _review),
+    review.PublishReview: (REVIEW, _review),
+    review.RejectReview: (REVIEW, _review),
+    review.AnswerReview: (REVIEW, _review),
+    review.RemoveAnswer: (REVIEW, _review),
+    review.ReportReview: (REVIEW, _review),
+    helpful_vote.CastHelpfulVote: (HELPFUL_VOTE, _vote),
     order.PlaceOrder: (ORDER, _by_order),
     order.RecordPayment: (ORDER, _by_order),
     order.RecordReservation: (ORDER, _by_order),

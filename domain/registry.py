@@ -8,6 +8,7 @@ from emporium.domain.base import Aggregate, Event
 from emporium.domain.cart import CART
 from emporium.domain.category import CATEGORIES
 from emporium.domain.customer import CUSTOMER
+from emporium.domain.helpful_vote import HELPFUL_VOTE
 from emporium.domain.invitation import INVITATION
 from emporium.domain.invoice import NUMBERS
 from emporium.domain.notification import NOTIFICATION
@@ -17,6 +18,7 @@ from emporium.domain.product import PRODUCT
 from emporium.domain.promotion import PROMOTIONS
 from emporium.domain.quote import QUOTE
 from emporium.domain.reservation import RESERVATION
+from emporium.domain.review import REVIEW
 from emporium.domain.shipment import SHIPMENT
 from emporium.domain.shop_settings import SHOP_SETTINGS
 from emporium.domain.stock import STOCK
@@ -60,6 +62,8 @@ AGGREGATES: Final[tuple[Aggregate[Any], ...]] = (
     INVITATION,
     API_KEY,
     WATCHES,
+    REVIEW,
+    HELPFUL_VOTE,
 )
 
 SCHEMAS: Final[dict[type[Event], int]] = {}

@@ -77,6 +77,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     cart: list[HeldEvent]
     orders: list[HeldOrder]
     notifications: list[HeldEvent]
+    reviews: list[HeldEvent]
 
 
 class Erase(Body, frozen=True, kw_only=True):
@@ -121,7 +122,10 @@ class DataController(Controller):
                 HeldOrder(order_number=number, status=status, history=await _story(request, order_id))
                 for order_id, number, status in orders
             ],
-            notifications=await _notifications(request, [customer_id, *(order_id for order_id, _, _ in orders)]),
+            notifications=await _about(
+                request, "notifications", [customer_id, *(order_id for order_id, _, _ in orders)]
+            ),
+            reviews=await _about(request, "reviews", [customer_id]),
         )
         headers = [
             (b"cache-control", b"no-store"),
@@ -174,10 +178,10 @@ async def _orders(request: Request, customer_id: UUID) -> list[tuple[UUID, str, 
         cursor = page.next
 
 
-async def _notifications(request: Request, subjects: Sequence[UUID]) -> list[HeldEvent]:
-    """The messages that were sent, which their context keeps under the account or the order that they are about."""
-    log, vault = request.services.shop.logs["notifications"], request.services.shop.vault
-    return [await _clear(vault, one) for subject in subjects for one in await log.by_correlation(str(subject))]
+async def _about(request: Request, log: str, subjects: Sequence[UUID]) -> list[HeldEvent]:
+    """What a context keeps under the account or the order that it is about: messages that were sent; reviews, votes."""
+    events, vault = request.services.shop.logs[log], request.services.shop.vault
+    return [await _clear(vault, one) for subject in subjects for one in await events.by_correlation(str(subject))]
 
 
 async def _story(request: Request, order_id: UUID) -> list[HeldEvent]:

@@ -34,6 +34,7 @@ from emporium.http.problems import answer_to
 from emporium.http.products import ProductController
 from emporium.http.promotions import PromotionController
 from emporium.http.request import Request, refuse_unknown_parameters
+from emporium.http.reviews import ReviewController
 from emporium.http.search import SearchController
 from emporium.http.services import Services
 from emporium.http.shipments import CarrierController, RefusedController, ShipmentController
@@ -59,6 +60,7 @@ _API: Final = (
             StaffController,
             ProductController,
             SearchController,
+            ReviewController,
             CartController,
             CheckoutController,
             OrderController,

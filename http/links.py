@@ -137,6 +137,23 @@ _CART: Final = Page(
         "de": ("Ihr Warenkorb", "Er wartet, wo Sie ihn gefüllt haben: Öffnen Sie dort den Shop.", "", ""),
     },
 )
+_REVIEW: Final = Page(
+    call=None,
+    words={
+        "en": (
+            "Write a review",
+            "Log in where you shop: what has arrived and waits for your word is listed there.",
+            "",
+            "",
+        ),
+        "de": (
+            "Bewertung schreiben",
+            "Melden Sie sich im Shop an: Dort steht, was angekommen ist und bewertet werden kann.",
+            "",
+            "",
+        ),
+    },
+)
 _FAILED: Final = {"en": "That did not work. Please try again.", "de": "Das hat nicht geklappt. Bitte noch einmal."}
 
 _SCRIPT: Final = """
@@ -224,6 +241,11 @@ class LinkController(Controller):
     async def cart(self, request: Request) -> Reply[Any]:
         """There is no cart without the shop's own pages."""
         return _shown(request, _CART, None)
+
+    @get("/reviews/new")
+    async def review(self, request: Request, order: FromQuery[str | None] = None) -> Reply[Any]:
+        """Where invitations to review lead: a shop's own page asks `/api/v1/reviews/due?order=` what can be said."""
+        return _shown(request, _REVIEW, None)
 
 
 def _shown(request: Request, page: Page, call: str | None, **values: str) -> Reply[Any]:

@@ -16,8 +16,9 @@ from emporium.http.paging import Cursor, Limit, Listing, listing
 from emporium.http.problems import KINDS
 from emporium.http.reply import Reply
 from emporium.http.request import Request
-from emporium.projections import catalog_pages
+from emporium.projections import catalog_pages, reviews
 from emporium.projections.catalog_pages import CATALOG_PAGES, CategoryRow, Listed, ProductPage, Sort
+from emporium.projections.reviews import NOTHING, REVIEWS, Rating
 
 __all__ = ["CurrencyParameter", "ProductController", "ProductSummary", "category_of", "summary"]
 
@@ -27,7 +28,10 @@ CurrencyParameter = Annotated[
 
 
 class ProductSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """A product in a list; its variants cost `lowest` to `highest`; `available` units of all of them together."""
+    """A product in a list; its variants cost `lowest` to `highest`; `available` units of all of them together.
+
+    `rating` is from 1 to 5, fair to few votes; null without `reviews`.
+    """
 
     product_id: UUID
     slug: str
@@ -38,6 +42,8 @@ class ProductSummary(msgspec.Struct, frozen=True, kw_only=True):
     highest: Money
     image: Image | None
     available: int
+    rating: float | None
+    reviews: int
 
 
 class VariantDetail(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +69,7 @@ class ProductDetail(msgspec.Struct, frozen=True, kw_only=True):
     images: tuple[Image, ...]
     variants: list[VariantDetail]
     published_at: datetime | None
+    rating: Rating
 
 
 class Categories(msgspec.Struct, frozen=True):
@@ -77,7 +84,7 @@ class ProductController(Controller):
     path = "/products"
     tags = ["products"]
 
-    @get("/", opt={"tagged": True, "models": ("catalog_pages",)})
+    @get("/", opt={"tagged": True, "models": ("catalog_pages", "reviews")})
     async def list_products(
         self,
         request: Request,
@@ -88,7 +95,7 @@ class ProductController(Controller):
         cursor: Cursor = None,
     ) -> Reply[Listing[ProductSummary]]:
         """What is for sale, in a category and all below it."""
-        await includes(request, CATALOG_PAGES.name)
+        await includes(request, CATALOG_PAGES.name, REVIEWS.name)
         reads = request.services.reads
         category_id = None if category is None else await category_of(request, category)
         page = await reads.run(
@@ -101,7 +108,10 @@ class ProductController(Controller):
                 cursor=cursor,
             )
         )
-        return tagged(request, listing(request, page, summary), cache=PUBLIC)
+        rated = await reads.run(lambda connection: reviews.ratings(connection, [row.product_id for row in page.items]))
+        return tagged(
+            request, listing(request, page, lambda row: summary(row, rated.get(row.product_id, NOTHING))), cache=PUBLIC
+        )
 
     @get("/categories", opt={"tagged": True, "models": ("catalog_pages",)})
     async def list_categories(self, request: Request) -> Reply[Categories]:
@@ -109,21 +119,24 @@ class ProductController(Controller):
         await includes(request, CATALOG_PAGES.name)
         return tagged(request, Categories(await request.services.reads.run(catalog_pages.categories)), cache=PUBLIC)
 
-    @get("/{product:str}", opt={"tagged": True, "models": ("catalog_pages",)})
+    @get("/{product:str}", opt={"tagged": True, "models": ("catalog_pages", "reviews")})
     async def detail(
         self,
         request: Request,
         product: Annotated[str, PathParameter(max_length=120, description="Id or slug of a product.")],
         currency: CurrencyParameter = None,
     ) -> Reply[ProductDetail]:
-        """A product with its variants, their prices and how many can be had."""
-        await includes(request, CATALOG_PAGES.name)
+        """A product with its variants, their prices, how many can be had, and how it is rated."""
+        await includes(request, CATALOG_PAGES.name, REVIEWS.name)
         page = await request.services.reads.run(
             lambda connection: catalog_pages.product_page(connection, _id_or_slug(product))
         )
         if page is None:
             raise KINDS.not_found("There is no such product.")
-        return tagged(request, _detail(page, currency or request.services.shop.currency), cache=PUBLIC)
+        product_id = page.product_id
+        rated = await request.services.reads.run(lambda connection: reviews.ratings(connection, [product_id]))
+        content = _detail(page, currency or request.services.shop.currency, rated.get(product_id, NOTHING))
+        return tagged(request, content, cache=PUBLIC)
 
 
 def _id_or_slug(text: str) -> UUID | str:
@@ -142,7 +155,7 @@ async def category_of(request: Request, text: str) -> UUID:
     raise KINDS.not_found("There is no such category.")
 
 
-def summary(row: Listed) -> ProductSummary:
+def summary(row: Listed, rating: Rating = NOTHING) -> ProductSummary:
     """A product as lists show it."""
     return ProductSummary(
         product_id=row.product_id,
@@ -154,10 +167,12 @@ def summary(row: Listed) -> ProductSummary:
         highest=Money(row.highest, row.currency),
         image=None if row.image is None else msgspec.convert(row.image, Image),
         available=row.available,
+        rating=rating.rating,
+        reviews=rating.reviews,
     )
 
 
-def _detail(page: ProductPage, currency: str) -> ProductDetail:
+def _detail(page: ProductPage, currency: str, rating: Rating) -> ProductDetail:
     return ProductDetail(
         product_id=page.product_id,
         slug=page.slug,
@@ -173,4 +188,5 @@ def _detail(page: ProductPage, currency: str) -> ProductDetail:
             for one in page.variants
         ],
         published_at=page.published_at,
+        rating=rating,
     )

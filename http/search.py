@@ -25,7 +25,7 @@ from emporium.http.problems import KINDS, Problem
 from emporium.http.products import CurrencyParameter, ProductSummary, category_of, summary
 from emporium.http.reply import Reply
 from emporium.http.request import Request
-from emporium.projections import catalog_pages
+from emporium.projections import catalog_pages, reviews
 
 __all__ = ["SearchController"]
 
@@ -159,9 +159,14 @@ def _away() -> Problem:
 async def _shown(request: Request, hits: Sequence[Hit], currency: str) -> Mapping[UUID, FoundProduct]:
     """The products as they are now: an index may be a moment behind."""
     titles = {hit.product_id: hit.title for hit in hits}
-    rows = await request.services.reads.run(lambda connection: catalog_pages.listed(connection, list(titles), currency))
+    reads = request.services.reads
+    rows = await reads.run(lambda connection: catalog_pages.listed(connection, list(titles), currency))
+    rated = await reads.run(lambda connection: reviews.ratings(connection, list(titles)))
     return {
-        key: FoundProduct(**msgspec.structs.asdict(summary(row)), title_html=titles[key]) for key, row in rows.items()
+        key: FoundProduct(
+            **msgspec.structs.asdict(summary(row, rated.get(key, reviews.NOTHING))), title_html=titles[key]
+        )
+        for key, row in rows.items()
     }
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "PaymentRow",
     "PaymentView",
     "RefundTotals",
+    "arrived",
     "movements",
     "NoteRow",
     "RefundView",
@@ -41,6 +42,7 @@ __all__ = [
     "order_totals",
     "orders_for_admin",
     "orders_of_customer",
+    "orders_with",
     "payments",
     "queues",
     "refund_totals",
@@ -841,6 +843,34 @@ async def orders_of_customer(
 ) -> Page[OrderRow]:
     """A customer's orders, newest first. Raises BadCursor."""
     return await search_orders(connection, Search(customer_id=customer_id, status=status), limit=limit, cursor=cursor)
+
+
+async def orders_with(connection: Connection, customer_id: UUID, skus: Sequence[str], limit: int = 20) -> list[UUID]:
+    """A customer's orders that hold one of the SKUs: the fulfilled ones first, then the newest."""
+    found = await connection.execute(
+        "SELECT o.order_id FROM rm_order_history.orders o JOIN rm_order_history.contents c USING (order_id)"
+        " WHERE o.customer_id = %s AND EXISTS ("
+        "SELECT FROM jsonb_array_elements(c.lines) x WHERE x ->> 'sku' = ANY(%s))"
+        " ORDER BY o.status = 'fulfilled' DESC, o.placed_at DESC, o.order_id LIMIT %s",
+        [customer_id, list(skus), limit],
+    )
+    return [order_id for (order_id,) in await found.fetchall()]
+
+
+async def arrived(
+    connection: Connection, customer_id: UUID, number: str | None = None, limit: int = 50
+) -> list[tuple[str, str]]:
+    """Number and SKU of every line of a customer's last fulfilled orders, or of the one of this number."""
+    found = await connection.execute(
+        "SELECT o.number, x ->> 'sku' FROM ("
+        "SELECT order_id, number, placed_at FROM rm_order_history.orders WHERE customer_id = %(customer)s"
+        " AND status = 'fulfilled' AND (%(number)s::text IS NULL OR number = %(number)s)"
+        " ORDER BY placed_at DESC, order_id DESC LIMIT %(limit)s) o"
+        " JOIN rm_order_history.contents c USING (order_id), jsonb_array_elements(c.lines) x"
+        " ORDER BY o.placed_at DESC, o.order_id, (x ->> 'line')::bigint",
+        {"customer": customer_id, "number": number, "limit": limit},
+    )
+    return [(order, sku) for order, sku in await found.fetchall()]
 
 
 async def orders_for_admin(

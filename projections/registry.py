@@ -8,6 +8,7 @@ from emporium.projections.deliveries import DELIVERIES
 from emporium.projections.messages import MESSAGES
 from emporium.projections.model import ReadModel
 from emporium.projections.order_history import ORDER_HISTORY
+from emporium.projections.reviews import REVIEWS
 from emporium.projections.saga_monitor import SAGA_MONITOR
 from emporium.projections.stock_levels import STOCK_LEVELS
 
@@ -21,4 +22,5 @@ MODELS: Final[tuple[ReadModel, ...]] = (
     ACCOUNTS,
     MESSAGES,
     DELIVERIES,
+    REVIEWS,
 )

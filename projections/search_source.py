@@ -9,8 +9,10 @@ import msgspec
 from emporium.application.search import Document, Price
 from emporium.domain import product as p
 from emporium.domain.category import MAX_DEPTH
+from emporium.projections import reviews
 from emporium.projections.generations import LIVE
 from emporium.projections.model import Connection
+from emporium.projections.reviews import NOTHING, REVIEWS, Rating
 
 __all__ = ["FIRST", "Changes", "Standing", "changes", "count", "currencies", "documents", "standing"]
 
@@ -52,6 +54,12 @@ UNION
 SELECT product_id FROM rm_catalog_pages.listing WHERE category_id IN (SELECT category_id FROM moved)
 """
 
+# Every rating leans on the prior: where that has moved, all have.
+_RATED: Final = """
+SELECT product_id FROM rm_reviews.ratings WHERE position > %(reviews)s
+    OR EXISTS (SELECT FROM rm_reviews.shop WHERE position > %(reviews)s)
+"""
+
 _STOCKED: Final = """
 WITH touched AS (
     SELECT DISTINCT v.product_id FROM rm_catalog_pages.stock s JOIN rm_catalog_pages.variants v USING (sku)
@@ -70,12 +78,13 @@ FROM rm_catalog_pages.products t WHERE t.status = 'published' AND """
 
 
 async def standing(connection: Connection) -> Standing:
-    """How far the documents are that can be read now. Empty before the read model first ran."""
+    """How far the documents are that can be read now. Empty before the read models first ran."""
     found = await connection.execute(
-        "SELECT log, position, incarnation FROM emporium_projection_tracking WHERE model = %s AND generation = %s",
-        [MODEL, LIVE],
+        "SELECT log, position, incarnation FROM emporium_projection_tracking WHERE model = ANY(%s) AND generation = %s",
+        [[MODEL, REVIEWS.name], LIVE],
     )
-    return Standing({log: (position, life) for log, position, life in await found.fetchall()})
+    positions = {log: (position, life) for log, position, life in await found.fetchall()}
+    return Standing(positions if {"catalog", "reviews"} <= positions.keys() else {})
 
 
 async def changes(connection: Connection, since: Standing, most: int) -> Changes:
@@ -96,6 +105,11 @@ async def changes(connection: Connection, since: Standing, most: int) -> Changes
     upto = last if over is None else min(last, over[0])
     found = await connection.execute(_CHANGED, {"catalog": catalog, "upto": upto})
     changed = [product_id for (product_id,) in await found.fetchall()]
+    # An index that was made before there were reviews has seen none of them.
+    rated = since.positions.get("reviews", (0, None))[0]
+    if now.positions["reviews"][0] > rated:
+        found = await connection.execute(_RATED, {"reviews": rated})
+        changed = list(dict.fromkeys([*changed, *(product_id for (product_id,) in await found.fetchall())]))
     stocked: dict[UUID, bool] = {}
     if now.positions["inventory"][0] > inventory:
         found = await connection.execute(_STOCKED, {"inventory": inventory})
@@ -127,7 +141,11 @@ async def documents(
     rows = await found.fetchall()
     states = [(at, msgspec.json.decode(text, type=p.ProductState), available) for at, text, available in rows]
     paths = await _paths(connection, {state.category_id for _, state, _ in states if state.category_id is not None})
-    return [_document(state, at, available, paths.get(state.category_id, ())) for at, state, available in states]
+    rated = await reviews.ratings(connection, [state.product_id for _, state, _ in states])
+    return [
+        _document(state, at, available, paths.get(state.category_id, ()), rated.get(state.product_id, NOTHING))
+        for at, state, available in states
+    ]
 
 
 async def _paths(connection: Connection, ids: set[UUID]) -> dict[UUID | None, tuple[tuple[UUID, str], ...]]:
@@ -149,7 +167,9 @@ async def _paths(connection: Connection, ids: set[UUID]) -> dict[UUID | None, tu
     return paths
 
 
-def _document(state: p.ProductState, at: Any, available: bool, path: tuple[tuple[UUID, str], ...]) -> Document:
+def _document(
+    state: p.ProductState, at: Any, available: bool, path: tuple[tuple[UUID, str], ...], rating: Rating
+) -> Document:
     amounts: dict[str, list[int]] = {}
     for variant in state.variants.values():
         for currency, price in variant.prices.items():
@@ -176,6 +196,8 @@ def _document(state: p.ProductState, at: Any, available: bool, path: tuple[tuple
         },
         prices={currency: Price(lowest=min(these), highest=max(these)) for currency, these in amounts.items()},
         available=available,
+        rating=rating.rating,
+        reviews=rating.reviews,
         published_at=at,
     )
 

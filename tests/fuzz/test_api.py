@@ -110,6 +110,13 @@ SENSIBLE: Final[tuple[tuple[str, str, Any, str | None], ...]] = (
     ("warehouse", "POST /api/v1/shipments/{number}/parcels/{parcel}/deliver", {}, None),
     ("warehouse", "POST /api/v1/shipments/{number}/parcels/{parcel}/lose", {}, None),
     ("warehouse", "POST /api/v1/shipments/{number}/parcels/{parcel}/return", {}, None),
+    ("customer", "POST /api/v1/reviews", {"product": "mug", "rating": 4, "text": "Keeps warm."}, "review_id"),
+    ("customer", "PATCH /api/v1/reviews/{review_id}", {"rating": 5}, None),
+    ("admin", "POST /api/v1/reviews/{review_id}/helpful", {"helpful": True}, None),
+    ("admin", "POST /api/v1/reviews/{review_id}/reports", {"reason": "spam"}, None),
+    ("admin", "POST /api/v1/reviews/{review_id}/decision", {"edition": 2, "publish": True}, None),
+    ("admin", "PUT /api/v1/reviews/{review_id}/answer", {"answer": "Thank you!"}, None),
+    ("customer", "GET /api/v1/reviews/{review_id}/history", None, None),
     ("admin", "PUT /api/v1/notifications/subscriptions", {"channels": ["email"]}, None),
     ("customer", "POST /api/v1/account/password/reset/request", {"email": "fuzz@example.org"}, None),
 )  # fmt: skip

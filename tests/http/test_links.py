@@ -59,4 +59,5 @@ async def test_an_order_is_shown_to_who_has_its_code(shared: House) -> None:
 
 async def test_there_is_a_page_for_a_cart_that_was_left_and_none_for_nothing(shared: House) -> None:
     assert "waits where you filled it" in await page(shared, "/cart")
+    assert "what has arrived" in await page(shared, "/reviews/new?order=K7QM-3XWD-9D0Z")
     assert (await shared.client.get("/account/nothing")).status_code == 404

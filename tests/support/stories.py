@@ -11,6 +11,7 @@ from emporium.domain import (
     cart,
     category,
     customer,
+    helpful_vote,
     invitation,
     invoice,
     notification,
@@ -18,6 +19,7 @@ from emporium.domain import (
     payment,
     product,
     reservation,
+    review,
     shipment,
     stock,
     watch,
@@ -394,6 +396,47 @@ def members(number: int) -> Iterator[Happening]:
         yield "accounts", stream, event, at + timedelta(seconds=step), str(stream)
 
 
+def opinions(number: int) -> Iterator[Happening]:
+    """A review that is changed, voted on, answered, reported and looked at; every third is withdrawn and rewritten."""
+    product_id, author = uuid5(SPACE, f"product {number % 10}"), uuid5(SPACE, f"customer {number}")
+    key, at = review.review_id_of(product_id, author), START + timedelta(minutes=number)
+    reader = uuid5(SPACE, f"reader {number}")
+    vote = helpful_vote.helpful_vote_id_of(key, reader)
+    words = Sealed(author, "ReviewWritten", b"words")
+    written = review.ReviewWritten(
+        review_id=key,
+        product_id=product_id,
+        customer_id=author,
+        order_id=uuid5(SPACE, f"order {number}"),
+        rating=1 + number % 5,
+        words=words,
+        flags=("link",) if number % 4 == 0 else (),
+        status=review.WAITING if number % 4 == 0 else review.PUBLISHED,
+    )
+    events: list[tuple[UUID, Event]] = [
+        (key, written),
+        (vote, helpful_vote.HelpfulVoteCast(review_id=key, voter=reader, helpful=True)),
+        (key, review.ReviewEdited(review_id=key, rating=5 - number % 5, status=written.status)),
+        (key, review.ReviewReported(review_id=key, reporter=reader, reason="spam")),
+        (vote, helpful_vote.HelpfulVoteCast(review_id=key, voter=reader, helpful=False, previous=True)),
+        (key, review.ReviewPublished(review_id=key)),
+        (key, review.ReviewAnswered(review_id=key, answer=Sealed(author, "ReviewAnswered", b"thanks"))),
+    ]
+    if number % 3 == 0:
+        note = Sealed(reader, "ReviewReported", b"note")
+        events += [
+            (key, review.ReviewReported(review_id=key, reporter=reader, reason="other", note=note)),
+            (key, review.ReviewRejected(review_id=key, reason="spam", note=Sealed(author, "ReviewRejected", b"why"))),
+            (key, review.ReviewAnswerRemoved(review_id=key)),
+            (key, review.ReviewWithdrawn(review_id=key)),
+            (key, written),
+        ]
+    if number % 3 == 1:
+        events.append((key, review.ReviewWithdrawn(review_id=key)))
+    for step, (stream, event) in enumerate(events):
+        yield "reviews", stream, event, at + timedelta(seconds=step), str(author)
+
+
 def shelves() -> Iterator[Happening]:
     """Categories, products with variants and prices, and units of all of them."""
     home, garden, tools = (category.category_id_of(slug) for slug in ("home", "garden", "tools"))
@@ -459,6 +502,7 @@ def year(orders: int, *, seed: int = 1, customers: int = 5) -> list[Happening]:
     people = [uuid5(SPACE, f"customer {n}") for n in range(customers)]
     stories: list[list[Happening]] = [list(visitors(n)) for n in range(orders // 4 + 1)]
     stories += [list(members(n)) for n in range(orders // 4 + 1)]
+    stories += [list(opinions(n)) for n in range(orders // 4 + 1)]
     for n in range(orders):
         ending = ENDINGS[n % len(ENDINGS)]
         stories.append(list(Order(n, ending, customer=people[n % customers] if n % 4 else None).happenings()))

@@ -7,6 +7,7 @@ import signal
 import uvloop
 
 from emporium.application.bootstrap import (
+    catalog_keeper,
     housekeeping,
     indexer,
     notifier,
@@ -56,6 +57,7 @@ async def _work(settings: Settings) -> None:
             projections(opened, name=owner()).run(),
             indexer(opened, name=owner()).run(),
             telling.run(),
+            catalog_keeper(opened, name=owner()).run(),
             calling.run(),
             *(manager.run() for manager in managers),
         )

@@ -9,18 +9,31 @@ import msgspec
 
 from emporium.application.ports import Meta, NewEvent, Task
 from emporium.application.work import Schedule
-from emporium.domain import cart, notification, order, payment, product, shipment, webhook, webhook_delivery
+from emporium.domain import cart, notification, order, payment, picture, product, shipment, webhook, webhook_delivery
 from emporium.domain.base import State, stream_id
 from emporium.domain.notification import About, notification_id_of
 from emporium.domain.webhook_delivery import Delivery, delivery_id_of
 
-__all__ = ["ASKING", "MESSAGE", "REPLAY", "WEBHOOK", "TimeLimits", "delivery_task", "message_task", "scheduler"]
+__all__ = [
+    "ASKING",
+    "MESSAGE",
+    "RENDER",
+    "REPLAY",
+    "WEBHOOK",
+    "TimeLimits",
+    "delivery_task",
+    "message_task",
+    "scheduler",
+]
 
 MESSAGE: Final = "effect.message"
 """The kind of the tasks that send a message."""
 
 WEBHOOK: Final = "effect.webhook"
 """The kind of the tasks that deliver a webhook."""
+
+RENDER: Final = "effect.render"
+"""The kind of the tasks that make a picture's smaller forms."""
 
 REPLAY: Final = "effect.webhook_replay"
 """The kind of the tasks that make deliveries of a log's past."""
@@ -125,6 +138,9 @@ def scheduler(limits: TimeLimits, cart_limit: Callable[[], timedelta] | None = N
         if not isinstance(before, cart.CartState) or not before.items:
             yield _task(new, "timer.cart_expiry", new.stream, cart_left())
 
+    def render(new: NewEvent, event: picture.PictureUploaded, _: State | None) -> Iterable[Task]:
+        yield _task(new, RENDER, new.stream, now)
+
     def prices(new: NewEvent, event: product.PriceScheduled, _: State | None) -> Iterable[Task]:
         data = {"product_id": str(event.product_id), "schedule_id": str(event.schedule_id)}
         yield _task(new, "timer.price_begins", new.stream, event.starts_at - new.at, event.schedule_id, **data)
@@ -149,6 +165,7 @@ def scheduler(limits: TimeLimits, cart_limit: Callable[[], timedelta] | None = N
 
     table: Final[dict[type, Callable[[NewEvent, Any, State | None], Iterable[Task]]]] = {
         product.PriceScheduled: prices,
+        picture.PictureUploaded: render,
         payment.PaymentRequested: charge,
         payment.PaymentActionRequired: act,
         payment.CaptureRequested: capture,

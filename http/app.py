@@ -28,6 +28,7 @@ from emporium.http.notifications import NotificationController
 from emporium.http.orders import OrderController
 from emporium.http.pages import Documents, PageController
 from emporium.http.payments import PaymentController
+from emporium.http.pictures import PictureController
 from emporium.http.problems import answer_to
 from emporium.http.products import ProductController
 from emporium.http.promotions import PromotionController
@@ -56,6 +57,7 @@ _API: Final = (
             ProductController,
             CatalogController,
             CategoryController,
+            PictureController,
             SearchController,
             CartController,
             CheckoutController,

@@ -8,14 +8,14 @@ from uuid import UUID
 import msgspec
 
 from emporium.application.notifications import Composer
-from emporium.application.ports import Webhooks
+from emporium.application.ports import Media, Pictures, Webhooks
 from emporium.application.search import SearchEngine
 from emporium.application.shop import Offers, Shop
 from emporium.http.limits import Limiter, Networks
 from emporium.projections.consistency import Waiter
 from emporium.projections.model import Connection
 
-__all__ = ["Attempts", "Cares", "Media", "MediaFile", "Reads", "Services", "Session", "Sessions", "Tokens"]
+__all__ = ["Attempts", "Cares", "Reads", "Services", "Session", "Sessions", "Tokens"]
 
 T = TypeVar("T")
 
@@ -114,24 +114,6 @@ class Reads(Protocol):
         ...
 
 
-class MediaFile(Protocol):
-    """A file that pages show."""
-
-    @property
-    def content(self) -> bytes: ...
-
-    @property
-    def headers(self) -> Mapping[str, str]: ...
-
-
-class Media(Protocol):
-    """The pictures; does file work, so not for the event loop."""
-
-    def get(self, name: str) -> MediaFile | None:
-        """The file of a name; None where there is none, whatever the name holds."""
-        ...
-
-
 class Cares(msgspec.Struct, frozen=True, kw_only=True):
     """How the edge treats its callers.
 
@@ -157,6 +139,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
         limiter: admits callers, or refuses them for a while.
         staff_two_factor: whether staff are no more than customers without a second factor.
         search: finds products.
+        media: keeps files; pictures: looks at those from people.
         composer: puts messages into words; webhooks: knows which addresses may be called.
         ready: what stands in the way of being ready, by name; empty where nothing does.
     """
@@ -171,6 +154,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     order_tokens: Tokens
     secret: bytes
     media: Media
+    pictures: Pictures
     search: SearchEngine
     composer: Composer
     webhooks: Webhooks

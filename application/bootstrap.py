@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import psycopg
 
-from emporium.application import catalog, erasure, pictures, webhooks
+from emporium.application import catalog, catalog_bulk, erasure, pictures, webhooks
 from emporium.application.effects import Effects
 from emporium.application.housekeeping import Chore, Housekeeping
 from emporium.application.notifications import NAME as NOTIFICATIONS
 from emporium.application.notifications import UPSTREAMS, Composer, NoticeFollower, performers
 from emporium.application.policies import POLICIES
-from emporium.application.ports import Clock, Media, Notices, Pictures, ProviderRecord, Sender
+from emporium.application.ports import Clock, Notices, Pictures, ProviderRecord, Sender
 from emporium.application.runner import BATCH, Follower, ProcessManager, TaskRunner
 from emporium.application.schedules import TimeLimits, scheduler
 from emporium.application.search import SearchEngine
@@ -139,7 +139,7 @@ def limits_of(settings: Settings) -> TimeLimits:
     )
 
 
-def _media(settings: Settings) -> Media:
+def _media(settings: Settings) -> MediaFolder | MediaStore:
     return MediaFolder(settings.data_dir) if settings.media_url is None else MediaStore(settings.media_url)
 
 
@@ -191,7 +191,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     shop: Shop
     store: EventStore
     reads: Database
-    media: Media
+    media: MediaFolder | MediaStore
     pictures: Pictures
     search: SearchEngine
 
@@ -427,10 +427,14 @@ async def webhook_caller(opened: Opened, *, name: str, ttl: float = 5.0) -> Asyn
 
 
 def catalog_keeper(opened: Opened, *, name: str, ttl: float = 5.0) -> ProcessManager:
-    """What lets prices change at their time and makes pictures smaller; `name` is this process in the leases."""
+    """What lets prices change at their time, makes pictures smaller, and writes files of products.
+
+    `name` is this process in the leases.
+    """
     shop = opened.shop
     log = shop.logs[catalog.LOG]
     performing = catalog.performers(shop.clock) | pictures.performers(log, opened.pictures, opened.media)
+    performing |= catalog_bulk.performers(shop, opened.media)
     tasks = TaskRunner(log, performing, shop.clock, shop.schedule, shop.traces)
     return ProcessManager(catalog.NAME, [], tasks, shop.leases[catalog.LOG], name, ttl)
 
@@ -487,7 +491,7 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
     cart_tokens: CartTokens
     order_tokens: CartTokens
     secret: bytes
-    media: Media
+    media: MediaFolder | MediaStore
     pictures: Pictures
     rates: SharedRates
     listen: str

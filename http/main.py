@@ -44,6 +44,7 @@ async def open_services(opened: Opened, doors: Doors) -> AsyncIterator[Services]
             order_tokens=doors.order_tokens,
             secret=doors.secret,
             media=doors.media,
+            files=doors.media,
             pictures=doors.pictures,
             staff_two_factor=opened.settings.staff_two_factor,
             search=opened.search,

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from emporium.application.notifications import Composer
-from emporium.application.ports import Media, Pictures, Webhooks
+from emporium.application.ports import Files, Media, Pictures, Webhooks
 from emporium.application.search import SearchEngine
 from emporium.application.shop import Offers, Shop
 from emporium.http.limits import Limiter, Networks
@@ -139,7 +139,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
         limiter: admits callers, or refuses them for a while.
         staff_two_factor: whether staff are no more than customers without a second factor.
         search: finds products.
-        media: keeps files; pictures: looks at those from people.
+        media: keeps what pages show, files: what nobody else sees; pictures: looks at those from people.
         composer: puts messages into words; webhooks: knows which addresses may be called.
         ready: what stands in the way of being ready, by name; empty where nothing does.
     """
@@ -154,6 +154,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     order_tokens: Tokens
     secret: bytes
     media: Media
+    files: Files
     pictures: Pictures
     search: SearchEngine
     composer: Composer

@@ -14,6 +14,7 @@ from emporium.application.work import Work
 from emporium.domain import (
     api_key,
     cart,
+    catalog_import,
     category,
     customer,
     helpful_vote,
@@ -21,6 +22,7 @@ from emporium.domain import (
     notification,
     order,
     payment,
+    picture,
     product,
     promotion,
     quote,
@@ -38,6 +40,7 @@ from emporium.domain import (
 from emporium.domain.api_key import API_KEY
 from emporium.domain.base import Aggregate, Command
 from emporium.domain.cart import CART, CartItem
+from emporium.domain.catalog_import import CATALOG_IMPORT
 from emporium.domain.category import CATEGORIES, categories_id
 from emporium.domain.customer import CUSTOMER
 from emporium.domain.geography import distance
@@ -54,6 +57,7 @@ from emporium.domain.invoice import (
 from emporium.domain.notification import NOTIFICATION, About, notification_id_of
 from emporium.domain.order import ORDER
 from emporium.domain.payment import PAYMENT, payment_id_of
+from emporium.domain.picture import PICTURE
 from emporium.domain.product import PRODUCT
 from emporium.domain.promotion import PROMOTIONS, promotions_id
 from emporium.domain.quote import QUOTE
@@ -177,6 +181,14 @@ def _api_key(command: Any) -> UUID:
     return command.key_id  # type: ignore[no-any-return]
 
 
+def _picture(command: Any) -> UUID:
+    return command.picture_id  # type: ignore[no-any-return]
+
+
+def _import(command: Any) -> UUID:
+    return command.import_id  # type: ignore[no-any-return]
+
+
 def _categories(_: Any) -> UUID:
     return categories_id()
 
@@ -227,11 +239,26 @@ ROUTES: Final[dict[type[Command], Route]] = {
     product.AddVariant: (PRODUCT, _product),
     product.RemoveVariant: (PRODUCT, _product),
     product.ChangePrice: (PRODUCT, _product),
+    product.SchedulePrice: (PRODUCT, _product),
+    product.CancelPriceSchedule: (PRODUCT, _product),
+    product.BeginPriceSchedule: (PRODUCT, _product),
+    product.EndPriceSchedule: (PRODUCT, _product),
     product.PublishProduct: (PRODUCT, _product),
     product.ArchiveProduct: (PRODUCT, _product),
+    picture.UploadPicture: (PICTURE, _picture),
+    picture.RecordRenditions: (PICTURE, _picture),
+    catalog_import.RequestImport: (CATALOG_IMPORT, _import),
+    catalog_import.AdvanceImport: (CATALOG_IMPORT, _import),
+    catalog_import.FinishImport: (CATALOG_IMPORT, _import),
+    catalog_import.FailImport: (CATALOG_IMPORT, _import),
+    catalog_import.RequestUndo: (CATALOG_IMPORT, _import),
+    catalog_import.AdvanceUndo: (CATALOG_IMPORT, _import),
+    catalog_import.FinishUndo: (CATALOG_IMPORT, _import),
     category.CreateCategory: (CATEGORIES, _categories),
     category.RenameCategory: (CATEGORIES, _categories),
     category.MoveCategory: (CATEGORIES, _categories),
+    category.DefineAttribute: (CATEGORIES, _categories),
+    category.RemoveAttribute: (CATEGORIES, _categories),
     warehouse.OpenWarehouse: (WAREHOUSES, _warehouses),
     warehouse.CloseWarehouse: (WAREHOUSES, _warehouses),
     customer.RegisterCustomer: (CUSTOMER, _customer),

@@ -16,16 +16,19 @@ from emporium.domain.invoice import Seller, TaxPart
 
 __all__ = [
     "BadNotice",
+    "BadPicture",
     "Booked",
     "Carrier",
     "Cause",
     "Claim",
+    "CleanPicture",
     "Clock",
     "Conflict",
     "Counter",
     "Done",
     "Erased",
     "EventLog",
+    "Files",
     "Idempotency",
     "IdempotencyReplay",
     "Label",
@@ -42,6 +45,7 @@ __all__ = [
     "Notice",
     "Notices",
     "Outcome",
+    "Pictures",
     "Overloaded",
     "ParcelNotice",
     "ParcelNotices",
@@ -365,6 +369,10 @@ class EventLog(Protocol):
         """Who holds the claim at present."""
         ...
 
+    async def claim_owners(self, scope: str, values: Sequence[bytes]) -> dict[bytes, UUID]:
+        """As `claimed`, with one query for all; those that nobody holds are left out."""
+        ...
+
     async def claims(self, scope: str) -> list[UUID]:
         """Who holds the claims of a scope at present, in no order."""
         ...
@@ -538,6 +546,43 @@ class Media(Protocol):
 
     def get(self, name: str) -> MediaFile | None:
         """The file of this name; None where there is none, whatever the name holds."""
+        ...
+
+
+class Files(Protocol):
+    """Files that the shop works with and nobody else sees. Off the event loop: both do file work."""
+
+    def keep(self, content: bytes) -> str:
+        """Stores the content, durably, and names it. Raises OSError where it cannot be written."""
+        ...
+
+    def kept(self, name: str) -> bytes | None:
+        """The content of a name; None where there is none."""
+        ...
+
+
+class BadPicture(Exception):  # noqa: N818
+    """What was taken for a picture is none that the shop can take; the text says why."""
+
+
+class CleanPicture(msgspec.Struct, frozen=True):
+    """A picture of which only what is seen is left: its bytes, its kind as in `Media.put`, its size in pixels."""
+
+    content: bytes
+    kind: str
+    width: int
+    height: int
+
+
+class Pictures(Protocol):
+    """Looks at pictures from people, bounded in memory and off the event loop."""
+
+    async def clean(self, content: bytes) -> CleanPicture:
+        """The picture made anew from its pixels. Raises BadPicture."""
+        ...
+
+    async def smaller(self, content: bytes, width: int) -> CleanPicture | None:
+        """The picture in this width, in pixels; None where it is smaller itself. Raises BadPicture."""
         ...
 
 

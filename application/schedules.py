@@ -6,15 +6,41 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from emporium.application.ports import Meta, NewEvent, Task
 from emporium.application.work import Schedule
-from emporium.domain import cart, notification, order, payment, shipment, watch, webhook, webhook_delivery
+from emporium.domain import (
+    cart,
+    catalog_import,
+    notification,
+    order,
+    payment,
+    picture,
+    product,
+    shipment,
+    watch,
+    webhook,
+    webhook_delivery,
+)
 from emporium.domain.base import State, stream_id
 from emporium.domain.notification import About, notification_id_of
 from emporium.domain.webhook_delivery import Delivery, delivery_id_of
 
-__all__ = ["ASKING", "LOOK", "MESSAGE", "REPLAY", "WEBHOOK", "TimeLimits", "delivery_task", "message_task", "scheduler"]
+__all__ = [
+    "ASKING",
+    "IMPORT",
+    "LOOK",
+    "MESSAGE",
+    "RENDER",
+    "REPLAY",
+    "UNDO",
+    "WEBHOOK",
+    "TimeLimits",
+    "delivery_task",
+    "message_task",
+    "scheduler",
+]
 
 MESSAGE: Final = "effect.message"
 """The kind of the tasks that send a message."""
@@ -24,6 +50,15 @@ WEBHOOK: Final = "effect.webhook"
 
 LOOK: Final = "timer.watch"
 """The kind of the tasks that look once more after a watch was set."""
+
+IMPORT: Final = "effect.import"
+"""The kind of the tasks that write a file of products."""
+
+UNDO: Final = "effect.import_undo"
+"""The kind of the tasks that put back what an import changed."""
+
+RENDER: Final = "effect.render"
+"""The kind of the tasks that make a picture's smaller forms."""
 
 REPLAY: Final = "effect.webhook_replay"
 """The kind of the tasks that make deliveries of a log's past."""
@@ -65,6 +100,11 @@ def _task(new: NewEvent, kind: str, stream: UUID, after: timedelta, part: object
     """A task with an id of its own stream, kind and part: scheduling it again while it stands changes nothing."""
     cause = Meta(new.meta.correlation, f"event:{new.id}", f"system:{kind}", new.meta.request)
     return Task(stream_id("task", kind, stream, part), kind, new.at + after, stream, data, cause)
+
+
+def _by_staff(new: NewEvent, task: Task) -> Task:
+    """The task as work of whoever asked for it: what it changes is that person's change."""
+    return replace(task, cause=replace(task.cause, actor=new.meta.actor))
 
 
 def message_task(about: About, due: datetime, cause: Meta, part: object = 0) -> Task:
@@ -172,6 +212,21 @@ def scheduler(
             filling -= bool(before.items)
             yield _task(new, "timer.cart_left", new.stream, after, new.version, filling=filling)
 
+    def bulk(new: NewEvent, event: catalog_import.ImportRequested, _: State | None) -> Iterable[Task]:
+        yield _by_staff(new, _task(new, IMPORT, new.stream, now))
+
+    def bulk_undo(new: NewEvent, event: catalog_import.ImportUndoRequested, _: State | None) -> Iterable[Task]:
+        yield _by_staff(new, _task(new, UNDO, new.stream, now))
+
+    def render(new: NewEvent, event: picture.PictureUploaded, _: State | None) -> Iterable[Task]:
+        yield _task(new, RENDER, new.stream, now)
+
+    def prices(new: NewEvent, event: product.PriceScheduled, _: State | None) -> Iterable[Task]:
+        data = {"product_id": str(event.product_id), "schedule_id": str(event.schedule_id)}
+        yield _task(new, "timer.price_begins", new.stream, event.starts_at - new.at, event.schedule_id, **data)
+        if event.ends_at is not None:
+            yield _task(new, "timer.price_ends", new.stream, event.ends_at - new.at, event.schedule_id, **data)
+
     def message(new: NewEvent, event: Any, _: State | None) -> Iterable[Task]:
         due = event.again_at if isinstance(event, notification.NotificationFailed) else new.at
         cause = Meta(new.meta.correlation, f"event:{new.id}", f"system:{MESSAGE}", new.meta.request)
@@ -193,6 +248,10 @@ def scheduler(
         yield _task(new, LOOK, new.stream, LOOKING, new.version, sku=event.sku, watched=event.kind, **data)
 
     table: Final[dict[type, Callable[[NewEvent, Any, State | None], Iterable[Task]]]] = {
+        product.PriceScheduled: prices,
+        picture.PictureUploaded: render,
+        catalog_import.ImportRequested: bulk,
+        catalog_import.ImportUndoRequested: bulk_undo,
         payment.PaymentRequested: charge,
         payment.PaymentActionRequired: act,
         payment.CaptureRequested: capture,

@@ -6,6 +6,7 @@ from typing import Any, Final
 from emporium.domain.api_key import API_KEY
 from emporium.domain.base import Aggregate, Event
 from emporium.domain.cart import CART
+from emporium.domain.catalog_import import CATALOG_IMPORT
 from emporium.domain.category import CATEGORIES
 from emporium.domain.customer import CUSTOMER
 from emporium.domain.helpful_vote import HELPFUL_VOTE
@@ -14,6 +15,7 @@ from emporium.domain.invoice import NUMBERS
 from emporium.domain.notification import NOTIFICATION
 from emporium.domain.order import ORDER
 from emporium.domain.payment import PAYMENT
+from emporium.domain.picture import PICTURE
 from emporium.domain.product import PRODUCT
 from emporium.domain.promotion import PROMOTIONS
 from emporium.domain.quote import QUOTE
@@ -43,6 +45,8 @@ LOGS: Final = (
 AGGREGATES: Final[tuple[Aggregate[Any], ...]] = (
     PRODUCT,
     CATEGORIES,
+    PICTURE,
+    CATALOG_IMPORT,
     WAREHOUSES,
     STOCK,
     RESERVATION,

@@ -17,6 +17,9 @@ from emporium.http.account_book import BookController
 from emporium.http.account_data import DataController
 from emporium.http.account_security import SecurityController
 from emporium.http.cart import CartController
+from emporium.http.catalog import CatalogController
+from emporium.http.catalog_bulk import BulkController
+from emporium.http.categories import CategoryController
 from emporium.http.checkout import CheckoutController
 from emporium.http.documents import DocumentController, SlipController
 from emporium.http.edge import Edge, RequestLog
@@ -30,6 +33,7 @@ from emporium.http.order_events import OrderEventsController
 from emporium.http.orders import OrderController
 from emporium.http.pages import Documents, PageController
 from emporium.http.payments import PaymentController
+from emporium.http.pictures import PictureController
 from emporium.http.problems import answer_to
 from emporium.http.products import ProductController
 from emporium.http.promotions import PromotionController
@@ -59,6 +63,10 @@ _API: Final = (
             DataController,
             StaffController,
             ProductController,
+            CatalogController,
+            BulkController,
+            CategoryController,
+            PictureController,
             SearchController,
             ReviewController,
             CartController,
@@ -85,8 +93,8 @@ _API: Final = (
 
 
 _ASKED: Final = [
-    "authorization", "cart-token", "consistency-token", "content-type", "idempotency-key", "if-none-match",
-    "last-event-id", "order-token", "x-request-id",
+    "authorization", "cart-token", "consistency-token", "content-type", "idempotency-key", "if-match",
+    "if-none-match", "last-event-id", "order-token", "x-request-id",
 ]  # fmt: skip
 _TOLD: Final = [
     "cart-token", "consistency-token", "content-disposition", "etag", "idempotency-replayed", "location",

@@ -56,6 +56,13 @@ _IF_NONE_MATCH: Final = {
     "description": "The ETag of an earlier answer; 304 where it still holds.",
     "schema": _TEXT,
 }
+_IF_MATCH: Final = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "description": "The ETag of what was looked at; 412 where it was changed since.",
+    "schema": _TEXT,
+}
 _CART_TOKEN: Final = {
     "name": "Cart-Token",
     "in": "header",
@@ -97,9 +104,11 @@ _PROBLEMS: Final = {
     "403": "The caller may not do this.",
     "404": "There is no such thing, or not for this caller.",
     "409": "The present state forbids it, or others are at it at the same time.",
+    "412": "It was changed since it was looked at.",
     "413": "The body is too large.",
     "415": "The body is not JSON.",
     "422": "The body's fields are wrong, or the key was used for another request.",
+    "428": "If-Match is needed.",
     "429": "The caller asks too often: try again after the stated time.",
     "503": "Not at present: try again after the stated time.",
 }
@@ -152,11 +161,15 @@ def _complete(operation: dict[str, Any], handler: HTTPRouteHandler) -> None:
         ("order", _ORDER_TOKEN),
         ("models", _CONSISTENCY),
         ("tagged", _IF_NONE_MATCH),
+        ("versioned", _IF_MATCH),
     ):
         if name in opt:
             parameters.append(parameter)
     if not parameters:
         del operation["parameters"]
+    if "upload" in opt:
+        content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in opt["upload"].split()}
+        operation["requestBody"] = {"required": True, "content": content}
     _complete_answers(operation, handler, needs)
 
 
@@ -166,7 +179,7 @@ def _complete_answers(operation: dict[str, Any], handler: HTTPRouteHandler, need
         (status, answer) for status, answer in operation["responses"].items() if status.startswith("2")
     ]
     names = ["X-Request-Id"]
-    if "tagged" in opt:
+    if opt.keys() & {"tagged", "versioned"}:
         names.append("ETag")
     if "idempotent" in opt:
         names += ["Location", "Idempotency-Replayed"]
@@ -174,6 +187,8 @@ def _complete_answers(operation: dict[str, Any], handler: HTTPRouteHandler, need
         names.append("Consistency-Token")
     answer["headers"] = {name: _HEADERS[name] for name in names}
     answer["description"] = operation["summary"] + "."
+    if "file" in opt:
+        answer["content"] = {kind: {"schema": _TEXT} for kind in opt["file"].split()}
     if status == "204":
         answer.pop("content", None)
     # Any request may bring a token that is none, a parameter that is not known, or come too often.
@@ -187,14 +202,21 @@ def _complete_answers(operation: dict[str, Any], handler: HTTPRouteHandler, need
         statuses.add("403")
     if "GET" not in handler.http_methods:
         statuses |= {"404", "409", "422"}
+    if "versioned" in opt:
+        statuses |= {"412", "428"}
     if "requestBody" in operation:
         operation["requestBody"]["required"] = "bodiless" not in opt
         statuses |= {"413", "415"}
     places = {one["in"] for one in operation.get("parameters", ())}
     if places & {"path", "query"}:
         statuses |= {"404", "422"}
+    if "moved" in opt:
+        operation["responses"]["301"] = {
+            "description": "It has another slug now: see Location.",
+            "headers": {"Location": _HEADERS["Location"]},
+        }
     operation["responses"] = {status: answer} | {
-        code: one for code, one in operation["responses"].items() if code in ("204", "304")
+        code: one for code, one in operation["responses"].items() if code in ("204", "301", "304")
     }
     for code in sorted(statuses):
         operation["responses"][code] = {

@@ -1,7 +1,6 @@
 """/api/v1/search: finds products by words, narrows by facets, completes what is being typed."""
 
-from collections.abc import Collection, Mapping, Sequence
-from math import isfinite
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 from uuid import UUID
 
@@ -22,7 +21,18 @@ from emporium.application.search import (
 )
 from emporium.http.caching import PUBLIC, tagged
 from emporium.http.problems import KINDS, Problem
-from emporium.http.products import CurrencyParameter, ProductSummary, category_of, summary
+from emporium.http.products import (
+    AttributeFilter,
+    CurrencyParameter,
+    PriceBound,
+    ProductSummary,
+    RangeFilter,
+    attributes_of,
+    category_of,
+    few,
+    ranges_of,
+    summary,
+)
 from emporium.http.reply import Reply
 from emporium.http.request import Request
 from emporium.projections import catalog_pages, reviews
@@ -30,10 +40,8 @@ from emporium.projections import catalog_pages, reviews
 __all__ = ["SearchController"]
 
 _INSTEAD = 8
-_MOST_VALUES, _MOST_NAMES = 100, 10
 
 Words = Annotated[str, QueryParameter(max_length=200, description="What is looked for, as it was typed.")]
-Amount = Annotated[int | None, QueryParameter(ge=0, le=10**12, description="Minor units.")]
 
 
 class FoundProduct(ProductSummary, frozen=True, kw_only=True):
@@ -77,16 +85,10 @@ class SearchController(Controller):
         q: Words = "",
         brand: FromQuery[list[str] | None] = None,
         category: Annotated[str | None, QueryParameter(max_length=120, description="Id or slug of a category.")] = None,
-        attribute: Annotated[
-            list[str] | None,
-            QueryParameter(description="`name:value`; several of one name are alternatives."),
-        ] = None,
-        between: Annotated[
-            list[str] | None,
-            QueryParameter(description="`name:least..most` of an attribute that is a number."),
-        ] = None,
-        price_from: Amount = None,
-        price_to: Amount = None,
+        attribute: AttributeFilter = None,
+        between: RangeFilter = None,
+        price_from: PriceBound = None,
+        price_to: PriceBound = None,
         rating_from: Annotated[float | None, QueryParameter(ge=0, le=5, description="Least rating.")] = None,
         available: FromQuery[bool | None] = None,
         sort: FromQuery[SearchSort] = "relevance",
@@ -95,7 +97,7 @@ class SearchController(Controller):
         offset: Annotated[int, QueryParameter(ge=0, le=MOST_HITS, description="Where to go on: `next` of a page.")] = 0,
     ) -> Reply[SearchAnswer]:
         """Products by words (typing errors are forgiven), with the facets that would narrow the answer."""
-        _few("brand", brand or ())
+        few("brand", brand or ())
         query = Query(
             words=q,
             currency=currency or request.services.shop.currency,
@@ -103,8 +105,8 @@ class SearchController(Controller):
             category=None if category is None else await category_of(request, category),
             price_from=price_from,
             price_to=price_to,
-            attributes=_attributes(attribute or ()),
-            ranges=_ranges(between or ()),
+            attributes=attributes_of(attribute or ()),
+            ranges=ranges_of(between or ()),
             rating_from=rating_from,
             available=available,
             sort=sort,
@@ -168,44 +170,3 @@ async def _shown(request: Request, hits: Sequence[Hit], currency: str) -> Mappin
         )
         for key, row in rows.items()
     }
-
-
-def _attributes(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    _few("attribute", given)
-    wanted: dict[str, tuple[str, ...]] = {}
-    for one in given:
-        name, colon, value = one.partition(":")
-        if not (name and colon and value):
-            raise KINDS.invalid_parameter(f"attribute: {one!r} is not name:value")
-        wanted[name] = (*wanted.get(name, ()), value)
-    _few("attribute", wanted, _MOST_NAMES)
-    return wanted
-
-
-def _ranges(given: Sequence[str]) -> dict[str, tuple[float | None, float | None]]:
-    _few("between", given, _MOST_NAMES)
-    wanted = {}
-    for one in given:
-        name, colon, bounds = one.rpartition(":")
-        least, dots, most = bounds.partition("..")
-        try:
-            if not (name and colon and dots):
-                raise ValueError
-            wanted[name] = (_number(least), _number(most))
-        except ValueError:
-            raise KINDS.invalid_parameter(f"between: {one!r} is not name:least..most") from None
-    return wanted
-
-
-def _number(text: str) -> float | None:
-    """A bound of a range, None where it is left open. Raises ValueError for what is none."""
-    number = float(text) if text else None
-    if number is not None and not isfinite(number):
-        raise ValueError
-    return number
-
-
-def _few(parameter: str, given: Collection[str], most: int = _MOST_VALUES) -> None:
-    """Every filter costs whoever searches, and every attribute's name one more count of the whole index."""
-    if len(given) > most:
-        raise KINDS.invalid_parameter(f"{parameter}: at most {most} of it, not {len(given)}")

@@ -10,7 +10,7 @@ import msgspec
 from emporium.application.live import Live
 from emporium.application.notifications import Composer
 from emporium.application.ports import Papers, Webhooks
-from emporium.application.search import SearchEngine
+from emporium.application.search import Search
 from emporium.application.shop import Offers, Shop
 from emporium.http.limits import Limiter, Networks
 from emporium.projections.consistency import Waiter
@@ -173,7 +173,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     order_tokens: Tokens
     secret: bytes
     media: Media
-    search: SearchEngine
+    search: Search
     live: Live
     composer: Composer
     papers: Papers

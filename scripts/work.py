@@ -8,7 +8,7 @@ import uvloop
 
 from emporium.application.bootstrap import (
     housekeeping,
-    indexer,
+    indexers,
     notifier,
     open_shop,
     owner,
@@ -55,7 +55,7 @@ async def _work(settings: Settings) -> None:
             opened.store.watch(),
             housekeeping(opened, name=owner()).run(),
             projections(opened, name=owner()).run(),
-            indexer(opened, name=owner()).run(),
+            *(one.run() for one in indexers(opened, name=owner())),
             telling.run(),
             calling.run(),
             watcher(opened.shop, name=owner()).run(),

@@ -24,6 +24,7 @@ from emporium.domain import (
     promotion,
     quote,
     returns,
+    search_rules,
     shipment,
     shop_settings,
     stock,
@@ -64,6 +65,7 @@ from emporium.domain.reservation import (
     ShipReservation,
     reservation_id_of,
 )
+from emporium.domain.search_rules import SEARCH_RULES, search_rules_id
 from emporium.domain.shipment import SHIPMENT, shipment_id_of
 from emporium.domain.shop_settings import SHOP_SETTINGS, ShopSettings, in_force, shop_settings_id
 from emporium.domain.stock import STOCK, ReleaseUnits, ReserveUnits, ShipUnits, TakeBackUnits, stock_id_of
@@ -177,6 +179,10 @@ def _categories(_: Any) -> UUID:
     return categories_id()
 
 
+def _search_rules(_: Any) -> UUID:
+    return search_rules_id()
+
+
 def _warehouses(_: Any) -> UUID:
     return warehouses_id()
 
@@ -220,6 +226,10 @@ ROUTES: Final[dict[type[Command], Route]] = {
     category.CreateCategory: (CATEGORIES, _categories),
     category.RenameCategory: (CATEGORIES, _categories),
     category.MoveCategory: (CATEGORIES, _categories),
+    search_rules.SetSynonyms: (SEARCH_RULES, _search_rules),
+    search_rules.RemoveSynonyms: (SEARCH_RULES, _search_rules),
+    search_rules.SetPlacement: (SEARCH_RULES, _search_rules),
+    search_rules.RemovePlacement: (SEARCH_RULES, _search_rules),
     warehouse.OpenWarehouse: (WAREHOUSES, _warehouses),
     warehouse.CloseWarehouse: (WAREHOUSES, _warehouses),
     customer.RegisterCustomer: (CUSTOMER, _customer),

@@ -17,6 +17,7 @@ from emporium.domain.product import PRODUCT
 from emporium.domain.promotion import PROMOTIONS
 from emporium.domain.quote import QUOTE
 from emporium.domain.reservation import RESERVATION
+from emporium.domain.search_rules import SEARCH_RULES
 from emporium.domain.shipment import SHIPMENT
 from emporium.domain.shop_settings import SHOP_SETTINGS
 from emporium.domain.stock import STOCK
@@ -41,6 +42,7 @@ LOGS: Final = (
 AGGREGATES: Final[tuple[Aggregate[Any], ...]] = (
     PRODUCT,
     CATEGORIES,
+    SEARCH_RULES,
     WAREHOUSES,
     STOCK,
     RESERVATION,

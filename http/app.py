@@ -35,6 +35,7 @@ from emporium.http.products import ProductController
 from emporium.http.promotions import PromotionController
 from emporium.http.request import Request, refuse_unknown_parameters
 from emporium.http.search import SearchController
+from emporium.http.search_rules import SearchRulesController
 from emporium.http.services import Services
 from emporium.http.shipments import CarrierController, RefusedController, ShipmentController
 from emporium.http.shop_settings import ShopSettingsController
@@ -59,6 +60,7 @@ _API: Final = (
             StaffController,
             ProductController,
             SearchController,
+            SearchRulesController,
             CartController,
             CheckoutController,
             OrderController,

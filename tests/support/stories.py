@@ -18,6 +18,7 @@ from emporium.domain import (
     payment,
     product,
     reservation,
+    search_rules,
     shipment,
     stock,
     watch,
@@ -406,6 +407,15 @@ def shelves() -> Iterator[Happening]:
         category.CategoryMoved(category_id=tools, parent=garden),
     ):
         yield "catalog", tree, event, START, str(tree)
+    rules, lamp = search_rules.search_rules_id(), uuid5(SPACE, "product 1")
+    pinned = search_rules.Placement(query="lamp", pins=(lamp,), boosts={lamp: 2.0}, ends_at=START)
+    for event in (
+        search_rules.SynonymsSet(group="lights", words=("lamp", "light"), at=START),
+        search_rules.SynonymsRemoved(group="lights", at=START),
+        search_rules.PlacementSet(code="lamps", placement=pinned, at=START),
+        search_rules.PlacementRemoved(code="lamps", at=START),
+    ):
+        yield "catalog", rules, event, START, str(rules)
     for n in range(10):
         key = uuid5(SPACE, f"product {n}")
         skus = SKUS[3 * n : 3 * n + 3]

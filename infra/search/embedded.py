@@ -2,57 +2,58 @@
 
 import asyncio
 import difflib
+import hashlib
 import itertools
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from uuid import UUID, uuid4
 
+import msgspec
 import tantivy
 from tantivy import FieldType, Occur
 from tantivy import Query as Condition
 
-from emporium.application.search import (
-    Answer,
-    Bucket,
-    Document,
-    EngineDown,
-    Facet,
-    Hit,
-    Misfit,
-    Query,
-    Rules,
-    Suggestion,
+from emporium.application.search import Answer, Document, EngineDown, Hit, Misfit, Query, Rules, Suggestion
+from emporium.infra.search import plan
+from emporium.infra.search.facets import (
+    ATTRIBUTE,
+    MOST_BUCKETS,
+    PLAIN,
+    RATINGS,
+    Counts,
+    attribute_key,
+    facets,
+    tie_of,
 )
-from emporium.infra.search.words import (
-    MOST_WORDS,
-    alternatives,
-    analyzer,
-    folded,
-    highlighted,
-    stems,
-    typos,
-)
+from emporium.infra.search.words import MOST_WORDS, analyzer, folded, highlighter, stems, typos
 
 __all__ = ["LAYOUT", "EmbeddedSearch"]
 
 T = TypeVar("T")
 
-LAYOUT: Final = 1
+LAYOUT: Final = 3
 """Raised with every change of the fields: an index of another layout is made anew."""
 
 _HEAP: Final = 32_000_000
 _THREADS: Final = 2
-_BUCKETS: Final = 100
-_RATINGS: Final = (1.0, 2.0, 3.0, 4.0)
+_TOGETHER: Final = 8
+_FEW: Final = 256
+"""So many products are counted and filtered by us, in less time than the library needs for its aggregations."""
 
-# How much a word counts by where it stands and how well it matches.
-_TITLE, _NAMES, _TEXT, _TYPO, _BEGIN, _SYNONYM, _SKU, _PIN = 3.0, 1.5, 0.6, 0.5, 0.7, 0.8, 1e4, 1e6
+_FACTS: Final = 50_000
+_ANSWERS: Final = 1_000
+"""The most products, and answers, that are kept in memory."""
+
+_MARGIN: Final = 16
+_FARTHEST: Final = 500
+"""Hits beyond a page that are looked at for such as are like its last one."""
 
 
 class EmbeddedSearch:
@@ -66,18 +67,22 @@ class EmbeddedSearch:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._current_link = str(folder / "current")
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="search")
         self._index: _Index | None = None
         self._writer: tuple[_Index, Any] | None = None
+        self._waiting: list[tuple[Query, Rules, asyncio.Future[Answer]]] = []
+        self._asking: asyncio.Task[None] | None = None
 
     async def identity(self) -> str | None:
         """See the port."""
         index = await self.run(self._current)
         return None if index is None else index.identity
 
-    async def index(self, documents: Sequence[Document], gone: Sequence[UUID]) -> None:
-        """See the port."""
+    async def index(self, documents: Sequence[Document], gone: Sequence[UUID], version: int) -> Mapping[UUID, str]:
+        """See the port. Only the leader writes, in order: the version is not looked at."""
         await self.run(self._write, documents, gone)
+        return {}
 
     async def rebuild(self, currencies: Sequence[str]) -> "_Rebuild":
         """See the port."""
@@ -85,7 +90,40 @@ class EmbeddedSearch:
 
     async def search(self, query: Query, rules: Rules) -> Answer:
         """See the port."""
-        return await self.run(self._search, query, rules)
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.append((query, rules, answer))
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._answer())
+        return await answer
+
+    async def _answer(self) -> None:
+        """Answers whoever waits, several at a time: each way into a thread and back costs like a third of a search."""
+        while self._waiting:
+            some, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
+            answers: list[Answer | Exception]
+            try:
+                answers = await self.run(self._search_each, [(query, rules) for query, rules, _ in some])
+            except (EngineDown, RuntimeError) as error:
+                # The second: the threads have ended.
+                answers = [error if isinstance(error, EngineDown) else EngineDown(str(error))] * len(some)
+            for (_, _, future), answer in zip(some, answers, strict=True):
+                if future.done():
+                    continue
+                if isinstance(answer, Exception):
+                    future.set_exception(answer)
+                else:
+                    future.set_result(answer)
+
+    def _search_each(self, asked: Sequence[tuple[Query, Rules]]) -> list[Answer | Exception]:
+        answers: list[Answer | Exception] = []
+        for query, rules in asked:
+            try:
+                answers.append(self._search(query, rules))
+            except (OSError, ValueError) as error:
+                answers.append(_unusable(error))
+            except Exception as error:
+                answers.append(error)
+        return answers
 
     async def suggest(self, typed: str, currency: str, limit: int) -> Sequence[Suggestion]:
         """See the port."""
@@ -100,12 +138,11 @@ class EmbeddedSearch:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, partial(work, *values))
         except (OSError, ValueError) as error:
-            raise EngineDown(f"the index in the data folder cannot be used: {error}") from error
+            raise _unusable(error) from error
 
     def _current(self) -> "_Index | None":
-        link = self._folder / "current"
         try:
-            name = os.readlink(link)
+            name = os.readlink(self._current_link)
         except OSError:
             return None
         if self._index is None or self._index.identity != name:
@@ -134,20 +171,23 @@ class EmbeddedSearch:
         index = self._current()
         if index is None:
             raise EngineDown("there is no index yet")
-        return _Asked(index, query, rules).answer()
+        view, key = index.view(), msgspec.json.encode((query, rules))
+        answer = view.answers.get(key)
+        if answer is None:
+            answer = _Asked(index, view.searcher, query, rules).answer()
+            if len(view.answers) < _ANSWERS:
+                view.answers[key] = answer
+        return answer
 
     def _suggest(self, typed: str, currency: str, limit: int) -> list[Suggestion]:
         index = self._current()
         words = folded(typed)[-MOST_WORDS:]
         if index is None or not words or currency not in index.currencies:
             return []
-        searcher = index.searcher()
+        searcher = index.view().searcher
         schema = index.schema
-        begin = [word for word, _ in searcher.terms_with_prefix("title_words", words[-1], limit=50)]
-        if not begin:
-            return []
         wanted = [(Occur.Must, Condition.term_query(schema, "title_words", word)) for word in words[:-1]]
-        wanted.append((Occur.Must, Condition.term_set_query(schema, "title_words", begin)))
+        wanted.append((Occur.Must, Condition.fuzzy_term_query(schema, "title_words", words[-1], 0, prefix=True)))
         wanted.append((Occur.Must, _priced(schema, currency)))
         found = searcher.search(Condition.boolean_query(wanted), limit, count=False, order_by_field="popularity")
         shown = (searcher.doc(address) for _, address in found.hits)
@@ -167,6 +207,10 @@ class EmbeddedSearch:
                 shutil.rmtree(other, ignore_errors=True)
 
 
+def _unusable(error: Exception) -> EngineDown:
+    return EngineDown(f"the index in the data folder cannot be used: {error}")
+
+
 class _Rebuild:
     """See `emporium.application.search.Rebuild`."""
 
@@ -177,9 +221,10 @@ class _Rebuild:
         self._index = _Index.make(self._path, currencies)
         self._writer = self._index.writer()
 
-    async def add(self, documents: Sequence[Document]) -> None:
+    async def add(self, documents: Sequence[Document], version: int) -> Mapping[UUID, str]:
         """See the port."""
         await self._engine.run(self._add, documents)
+        return {}
 
     async def finish(self) -> str:
         """See the port."""
@@ -202,6 +247,15 @@ class _Rebuild:
         self._engine.adopt(self._path.name)
 
 
+class _View:
+    """One commit of an index."""
+
+    def __init__(self, seen: int, searcher: tantivy.Searcher) -> None:
+        self.seen = seen
+        self.searcher = searcher
+        self.answers: dict[bytes, Answer] = {}
+
+
 class _Index:
     """One index on disk."""
 
@@ -209,8 +263,9 @@ class _Index:
         self.identity = path.name
         self.currencies = currencies
         self.schema = index.schema
+        self.facts: dict[Any, _Facts] = {}
         self._meta = path / "meta.json"
-        self._seen = 0
+        self._view: _View | None = None
         self._index = index
         for name, stemmed in (("words", False), ("stems", True)):
             index.register_tokenizer(name, analyzer(stemmed=stemmed))
@@ -238,13 +293,13 @@ class _Index:
         """There is one at a time."""
         return self._index.writer(heap_size=_HEAP, num_threads=1)
 
-    def searcher(self) -> tantivy.Searcher:
-        """Sees the last commit, of whichever process."""
-        seen = self._meta.stat().st_mtime_ns
-        if seen != self._seen:
+    def view(self) -> "_View":
+        """The last commit, of whichever process, and what was answered on it."""
+        seen = os.stat(self._meta).st_mtime_ns
+        if self._view is None or seen != self._view.seen:
             self._index.reload()
-            self._seen = seen
-        return self._index.searcher()
+            self._view = _View(seen, self._index.searcher())
+        return self._view
 
     def parse(self, text: str) -> Condition:
         """A condition in tantivy's own language, for what has no other form."""
@@ -264,13 +319,30 @@ class _Index:
             "all_words": " / ".join([one.title, *names, *values]),
             "sku": [sku.casefold() for sku in one.skus],
             "category": [str(category) for category in one.categories],
-            "attribute": [f"{name}={value}" for name, several in one.attributes.items() for value in several],
+            "attribute": [attribute_key(name, value) for name, several in one.attributes.items() for value in several],
             "numbers": dict(one.numbers),
             "available": one.available,
             "popularity": one.popularity,
             "rating": one.rating if one.rating is not None else -1.0,
             "published": int(one.published_at.timestamp() * 1e6),
+            "tie": tie_of(one.product_id),
         }
+        facts = _Facts(
+            product_id=one.product_id,
+            title=one.title,
+            tie=tie_of(one.product_id),
+            popularity=one.popularity,
+            brand=one.brand,
+            categories=tuple(fields["category"]),
+            attributes=tuple(fields["attribute"]),
+            numbers=dict(one.numbers),
+            prices={currency: price.lowest for currency, price in one.prices.items()},
+            available=one.available,
+            rating=fields["rating"],
+        )
+        encoded = msgspec.msgpack.encode(facts)
+        fields["facts"] = encoded
+        fields["stamp"] = int.from_bytes(hashlib.blake2b(encoded, digest_size=7).digest(), "big")
         if one.brand is not None:
             fields["brand"] = one.brand
         for currency, price in one.prices.items():
@@ -295,6 +367,9 @@ def _schema(currencies: Sequence[str]) -> tantivy.Schema:
     builder.add_float_field("popularity", fast=True)
     builder.add_float_field("rating", indexed=True, fast=True)
     builder.add_integer_field("published", fast=True)
+    builder.add_integer_field("tie", fast=True)
+    builder.add_bytes_field("facts", stored=True)
+    builder.add_integer_field("stamp", fast=True)
     for currency in currencies:
         builder.add_integer_field(f"price_{currency}", indexed=True, fast=True)
     return builder.build()
@@ -319,53 +394,95 @@ def _any(conditions: Sequence[Condition]) -> Condition:
     return Condition.boolean_query([(Occur.Should, one) for one in conditions])
 
 
+class _Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """All of a product that answers need, as it is kept in memory; the fields as in the index."""
+
+    product_id: UUID
+    title: str
+    tie: int
+    popularity: float
+    brand: str | None
+    categories: tuple[str, ...]
+    attributes: tuple[str, ...]
+    numbers: dict[str, float]
+    prices: dict[str, int]
+    available: bool
+    rating: float
+
+
+_DECODER: Final = msgspec.msgpack.Decoder(_Facts)
+
+
 class _Asked:
     """One search of one index."""
 
-    def __init__(self, index: _Index, query: Query, rules: Rules) -> None:
+    def __init__(self, index: _Index, searcher: tantivy.Searcher, query: Query, rules: Rules) -> None:
         self._index = index
         self._query = query
         self._rules = rules
         self._schema = index.schema
         self._words = folded(query.words)[:MOST_WORDS]
-        self._searcher = index.searcher()
+        self._searcher = searcher
 
     def answer(self) -> Answer:
         """Finds, counts, mends."""
         query = self._query
         if query.currency not in self._index.currencies:
             return Answer(hits=(), total=0, engine=EmbeddedSearch.name)
+        for care in plan.cares(self._words):
+            hits, total, counts, there = self._found(care)
+            if there:
+                break
+        mark = highlighter(plan.asked_for(query, self._rules), near=care.near)
+        return Answer(
+            hits=tuple(Hit(product_id=one.product_id, title=mark(one.title), score=score) for score, one in hits),
+            total=total,
+            facets=facets(counts()) if query.facets else (),
+            meant=self._meant(),
+            engine=EmbeddedSearch.name,
+        )
+
+    def _found(self, care: plan.Care) -> tuple[list[tuple[float, _Facts]], int, Callable[[], Counts], bool]:
+        """The page's hits, how many there are, how to count them, and whether the words find anything at all."""
+        matching = self._said(plan.wanted(self._query, self._rules, care))
+        price = _priced(self._schema, self._query.currency)
+        if self._words and not self._query.ranges:
+            few = self._few(_all([self._ranked(matching), price]))
+            if few is not None:
+                tests = self._tests()
+                hits = [one for one in few if all(test(one[1]) for test in tests.values())] if tests else few
+                start = self._query.offset
+                page = self._told_apart(hits)[start : start + self._query.limit]
+                found, kept = [one for _, one in few], [one for _, one in hits]
+                return page, len(hits), lambda: self._counts_of(found, kept, tests), bool(few)
         filters = self._filters()
-        matching = self._matching()
-        hits, total = self._find(_all([self._ranked(matching), *filters.values()]))
-        meant = None
-        if total == 0 and len(self._words) > 1:
-            # All but one of the words are better than nothing.
-            matching = self._matching(forgiving=True)
-            hits, total = self._find(_all([self._ranked(matching), *filters.values()]))
-        if self._words:
-            meant = self._meant()
-        facets = tuple(self._facets(self._or_pinned(matching), filters)) if query.facets else ()
-        asked = {word: stem for word in self._asked_for() for stem in stems(word)}
-        shown = []
-        for score, address in hits:
-            doc = self._searcher.doc(address)
-            shown.append(
-                Hit(
-                    product_id=UUID(doc.get_first("product_id")),
-                    title=highlighted(str(doc.get_first("title")), asked),
-                    score=float(score),
-                )
-            )
-        return Answer(hits=tuple(shown), total=total, facets=facets, meant=meant, engine=EmbeddedSearch.name)
+        page, total = self._find(_all([self._ranked(matching), *filters.values()]))
+        any_: Any = None if total else self._searcher.search(_all([matching, price]), 1)
+        there = bool(total or any_.count)
+        return page, total, lambda: self._counts(self._or_pinned(matching), filters), there
 
-    def _asked_for(self) -> Iterator[str]:
-        yield from self._words
-        for others in alternatives(self._words, self._rules).values():
-            for other in others:
-                yield from other
+    def _few(self, condition: Condition) -> list[tuple[float, _Facts]] | None:
+        """All that is found, whatever is filtered, by relevance or what else is wished; None where it is too much."""
+        field, order = self._order()
+        found: Any = self._searcher.search(condition, _FEW, count=True, order_by_field=field, order=order)
+        return None if found.count > _FEW else self._facts(found.hits)
 
-    def _find(self, condition: Condition) -> tuple[list[tuple[Any, tantivy.DocAddress]], int]:
+    def _facts(self, hits: Sequence[tuple[Any, tantivy.DocAddress]]) -> list[tuple[float, _Facts]]:
+        known, searcher = self._index.facts, self._searcher
+        stamps = searcher.fast_field_values("stamp", [address for _, address in hits])
+        found = []
+        for (value, address), stamp in zip(hits, stamps, strict=True):
+            facts = known.get(stamp)
+            if facts is None:
+                stored: Any = searcher.doc(address).get_first("facts")
+                facts = _DECODER.decode(bytes(stored))
+                if len(known) >= _FACTS:
+                    known.clear()
+                known[stamp] = facts
+            found.append((float(value or 0.0), facts))
+        return found
+
+    def _order(self) -> tuple[str | None, tantivy.Order]:
         query = self._query
         field, order = {
             "relevance": (None, tantivy.Order.Desc),
@@ -377,44 +494,111 @@ class _Asked:
         }[query.sort]
         if field is None and not self._words and not self._rules.pins:
             field = "popularity"
-        found: Any = self._searcher.search(
-            condition, query.limit, count=True, order_by_field=field, offset=query.offset, order=order
-        )
-        return found.hits, found.count
+        return field, order
+
+    def _find(self, condition: Condition) -> tuple[list[tuple[float, _Facts]], int]:
+        """The page's hits and how many there are. What is alike is in the order of `popularity` and `tie`."""
+        query = self._query
+        field, order = self._order()
+        end = query.offset + query.limit
+        reach = end + _MARGIN
+        while True:
+            found: Any = self._searcher.search(condition, reach, count=True, order_by_field=field, order=order)
+            hits: list[tuple[Any, tantivy.DocAddress]] = found.hits
+            # As long as the page's last is like the last that was looked at, another one may belong before it.
+            if len(hits) < reach or hits[end - 1][0] != hits[-1][0] or reach > end + _FARTHEST:
+                break
+            reach = end + _FARTHEST + 1
+        # What stands before the page's first and is not like it can be no part of it.
+        start = query.offset
+        while 0 < start <= len(hits) and start < len(hits) and hits[start - 1][0] == hits[start][0]:
+            start -= 1
+        ordered = self._told_apart(self._facts(hits[start:]))
+        return ordered[query.offset - start : end - start], int(found.count)
+
+    def _told_apart(self, hits: list[tuple[float, _Facts]]) -> list[tuple[float, _Facts]]:
+        sign = 1 if self._order()[1] is tantivy.Order.Asc else -1
+        return sorted(hits, key=lambda one: (sign * one[0], -one[1].popularity, one[1].tie))
+
+    # --- filters and counts, of few ----------------------------------------------------------------
+
+    def _tests(self) -> dict[str, Callable[[_Facts], bool]]:
+        """Facet → whether a product has what is chosen of it."""
+        query = self._query
+        tests: dict[str, Callable[[_Facts], bool]] = {}
+        if query.price_from is not None or query.price_to is not None:
+            least, most = query.price_from or 0, query.price_to
+            tests["price"] = lambda one: (
+                least <= one.prices[query.currency] and (most is None or one.prices[query.currency] <= most)
+            )
+        if query.brands:
+            tests["brand"] = lambda one: one.brand in query.brands
+        if query.category is not None:
+            category = str(query.category)
+            tests["category"] = lambda one: category in one.categories
+        for name, values in query.attributes.items():
+            keys = {attribute_key(name, value) for value in values}
+            tests[f"{ATTRIBUTE}{name}"] = lambda one, keys=keys: not keys.isdisjoint(one.attributes)  # type: ignore[misc]
+        if query.rating_from is not None:
+            rating = query.rating_from
+            tests["rating"] = lambda one: one.rating >= rating
+        if query.available is not None:
+            tests["available"] = lambda one: one.available is query.available
+        return tests
+
+    def _counts_of(
+        self, found: Sequence[_Facts], kept: Sequence[_Facts], tests: Mapping[str, Callable[[_Facts], bool]]
+    ) -> Counts:
+        """As `_counts`, of products that are all at hand: those that were found, and those that all tests let pass."""
+        counts = Counts()
+        of = {}
+        for name in tests:
+            others = [test for other, test in tests.items() if other != name]
+            of[name] = [one for one in found if all(test(one) for test in others)] if others else found
+        counts.values["brand"] = Counter(one.brand for one in of.get("brand", kept) if one.brand is not None)
+        counts.values["category"] = Counter(itertools.chain(*(one.categories for one in of.get("category", kept))))
+        ratings = [one.rating for one in of.get("rating", kept)]
+        counts.values["rating"] = {str(least): sum(rating >= least for rating in ratings) for least in RATINGS}
+        available = of.get("available", kept)
+        there = sum(one.available for one in available)
+        counts.values["available"] = {"true": there, "false": len(available) - there}
+        prices = [one.prices[self._query.currency] for one in of.get("price", kept)]
+        counts.price = (len(prices), min(prices), max(prices)) if prices else None
+        for key, number in Counter(itertools.chain(*(one.attributes for one in kept))).items():
+            name, _, value = key.partition("=")
+            if f"{ATTRIBUTE}{name}" not in of:
+                counts.attributes.setdefault(name, {})[value] = number
+        for label, these in of.items():
+            if label.startswith(ATTRIBUTE):
+                own = label.removeprefix(ATTRIBUTE)
+                begin = f"{own}="
+                values = Counter(key for one in these for key in one.attributes if key.startswith(begin))
+                counts.attributes[own] = {key.removeprefix(begin): number for key, number in values.items()}
+        return counts
 
     # --- words -------------------------------------------------------------------------------------
 
-    def _matching(self, *, forgiving: bool = False) -> Condition:
-        """What the words find."""
-        if not self._words:
-            return Condition.const_score_query(Condition.all_query(), 1.0)
-        same = alternatives(self._words, self._rules)
-        groups = []
-        for at, word in enumerate(self._words):
-            ways = [self._word(word, last=at == len(self._words) - 1)]
-            for other in same.get(at, ()):
-                ways.append(Condition.boost_query(_all([self._word(one, last=False) for one in other]), _SYNONYM))
-            groups.append(Condition.disjunction_max_query(ways, 0.1) if len(ways) > 1 else ways[0])
-        least = len(groups) - 1 if forgiving else len(groups)
-        words = Condition.boolean_query([(Occur.Should, group) for group in groups], least)
-        sku = Condition.term_query(self._schema, "sku", self._query.words.strip().casefold())
-        return Condition.disjunction_max_query([words, Condition.const_score_query(sku, _SKU)])
-
-    def _word(self, word: str, *, last: bool) -> Condition:
+    def _said(self, node: plan.Node) -> Condition:
+        """A part of the plan in tantivy's language."""
         schema = self._schema
-        ways = []
-        for stem in stems(word):
-            for field, weight in (("title", _TITLE), ("names", _NAMES), ("text", _TEXT)):
-                ways.append(Condition.boost_query(Condition.term_query(schema, field, stem), weight))
-        wrong = typos(word)
-        if wrong:
-            near = Condition.fuzzy_term_query(schema, "all_words", word, wrong)
-            ways.append(Condition.boost_query(near, _TYPO))
-        if last and len(word) > 1:
-            begins = [term for term, _ in self._searcher.terms_with_prefix("all_words", word, limit=50)]
-            if begins:
-                ways.append(Condition.const_score_query(Condition.term_set_query(schema, "all_words", begins), _BEGIN))
-        return Condition.disjunction_max_query(ways, 0.2)
+        match node:
+            case plan.Term(field, word, weight):
+                return Condition.boost_query(Condition.term_query(schema, field, word), weight)
+            case plan.Near(word, letters, weight):
+                return Condition.boost_query(Condition.fuzzy_term_query(schema, "all_words", word, letters), weight)
+            case plan.Begin(word, weight):
+                begin = Condition.fuzzy_term_query(schema, "all_words", word, 0, prefix=True)
+                return Condition.const_score_query(begin, weight)
+            case plan.Sku(sku, weight):
+                return Condition.const_score_query(Condition.term_query(schema, "sku", sku), weight)
+            case plan.Best(ways, tie):
+                return Condition.disjunction_max_query([self._said(one) for one in ways], tie)
+            case plan.Every(parts, weight):
+                return Condition.boost_query(_all([self._said(one) for one in parts]), weight)
+            case plan.Some(parts, least):
+                return Condition.boolean_query([(Occur.Should, self._said(one)) for one in parts], least)
+            case plan.Everything():
+                return Condition.const_score_query(Condition.all_query(), 1.0)
 
     def _ranked(self, matching: Condition) -> Condition:
         """What is found, counted as staff wish."""
@@ -428,7 +612,7 @@ class _Asked:
         if not pins or self._query.sort != "relevance":
             return self._or_pinned(matching)
         first = [
-            Condition.const_score_query(self._only(product_id), _PIN - rank) for rank, product_id in enumerate(pins)
+            Condition.const_score_query(self._only(product_id), plan.PIN - rank) for rank, product_id in enumerate(pins)
         ]
         return Condition.disjunction_max_query([matching, *first])
 
@@ -446,21 +630,15 @@ class _Asked:
 
     def _mend(self, word: str) -> str:
         searcher = self._searcher
-        if not typos(word) or searcher.doc_freq("all_words", word):
+        if not typos(word) or searcher.terms_with_prefix("all_words", word, limit=1):
             return word
         if any(searcher.doc_freq(field, stem) for stem in stems(word) for field in ("title", "names", "text")):
             return word
-        if searcher.terms_with_prefix("all_words", word, limit=1):
-            return word
-        known = dict(searcher.terms_with_prefix("all_words", word[:1], limit=20_000))
-        near = difflib.get_close_matches(word, known, n=5, cutoff=0.7)
-        if not near:
-            return word
-        best = difflib.SequenceMatcher(None, word, near[0]).ratio()
-        close = [one for one in near if difflib.SequenceMatcher(None, word, one).ratio() > best - 0.05]
-        return max(close, key=lambda one: known[one])
+        known = searcher.terms_with_prefix("all_words", word[:1], limit=20_000)
+        near = set(difflib.get_close_matches(word, [one for one, _ in known], n=5, cutoff=0.7))
+        return plan.closest(word, [one for one in known if one[0] in near])
 
-    # --- filters and facets ------------------------------------------------------------------------
+    # --- filters and counts, of many ------------------------------------------------------------------------
 
     def _filters(self) -> dict[str, Condition]:
         """Facet → what is chosen of it."""
@@ -471,8 +649,8 @@ class _Asked:
         if query.category is not None:
             chosen["category"] = Condition.term_query(schema, "category", str(query.category))
         for name, values in query.attributes.items():
-            wanted = [f"{name}={value}" for value in values]
-            chosen[f"attribute.{name}"] = Condition.term_set_query(schema, "attribute", wanted)
+            wanted = [attribute_key(name, value) for value in values]
+            chosen[f"{ATTRIBUTE}{name}"] = Condition.term_set_query(schema, "attribute", wanted)
         for name, (least, most) in query.ranges.items():
             chosen[f"range.{name}"] = self._index.parse(f"numbers.{_escaped(name)}:[{_bound(least)} TO {_bound(most)}]")
         if query.rating_from is not None:
@@ -481,67 +659,52 @@ class _Asked:
             chosen["available"] = Condition.term_query(schema, "available", query.available)
         return {name: Condition.const_score_query(condition, 0.0) for name, condition in chosen.items()}
 
-    def _facets(self, matching: Condition, filters: Mapping[str, Condition]) -> Iterator[Facet]:
+    def _counts(self, matching: Condition, filters: Mapping[str, Condition]) -> Counts:
         """Every facet, counted without what is chosen of itself, so that more of it can be chosen."""
-        chosen_attributes = [name for name in filters if name.startswith("attribute.")]
-        counted: dict[str, dict[str, Any]] = {}
+        counts = Counts()
 
-        def count(names: Sequence[str], without: str | None) -> None:
+        def count(names: Sequence[str], without: str | None) -> dict[str, Any]:
             wanted = [condition for name, condition in filters.items() if name != without]
-            aggregations = {name: self._aggregation(name) for name in names}
-            counted.update(self._searcher.aggregate(_all([matching, *wanted]), aggregations))
+            if without == "price":
+                wanted.append(_priced(self._schema, self._query.currency))
+            return self._searcher.aggregate(_all([matching, *wanted]), {name: self._counting(name) for name in names})
 
-        plain = [name for name in ("brand", "category", "rating", "available", "price") if name not in filters]
-        count([*plain, "attribute"], None)
-        for name in ("brand", "category", "rating", "available", "price"):
-            if name in filters:
-                count([name], name)
-        attributes = _by_name(counted.pop("attribute"))
-        for name in chosen_attributes:
-            count(["attribute"], name)
-            own = name.removeprefix("attribute.")
-            attributes[own] = _by_name(counted.pop("attribute")).get(own, [])
-        for name in ("brand", "category", "rating", "available", "price"):
-            buckets = _buckets(name, counted[name])
-            if buckets:
-                yield Facet(name=name, buckets=tuple(buckets))
-        for name, values in sorted(attributes.items()):
-            yield Facet(name=f"attribute.{name}", buckets=tuple(values))
+        counted = count([*(name for name in PLAIN if name not in filters), "attribute"], None)
+        for key, number in _rows(counted.pop("attribute")).items():
+            attribute, _, value = key.partition("=")
+            counts.attributes.setdefault(attribute, {})[value] = number
+        for name in filters:
+            if name in PLAIN:
+                counted |= count([name], name)
+            elif name.startswith(ATTRIBUTE):
+                own = name.removeprefix(ATTRIBUTE)
+                rows = _rows(count(["attribute"], name)["attribute"])
+                parted = {key.partition("=")[::2]: number for key, number in rows.items()}
+                counts.attributes[own] = {value: number for (of, value), number in parted.items() if of == own}
+        price = counted.pop("price")
+        counts.price = int(price["count"]), int(price["min"] or 0), int(price["max"] or 0)
+        # "4 and more", "3 and more" …: who is in one is in all below it.
+        rated = _rows(counted.pop("rating"))
+        counts.values["rating"] = {
+            str(least): sum(rated.get(str(more), 0) for more in RATINGS if more >= least) for least in RATINGS
+        }
+        counts.values.update((name, _rows(rows)) for name, rows in counted.items())
+        return counts
 
-    def _aggregation(self, name: str) -> dict[str, Any]:
+    def _counting(self, name: str) -> dict[str, Any]:
         if name == "rating":
-            bounds = [*_RATINGS, None]
-            pairs = itertools.pairwise(bounds)
+            pairs = itertools.pairwise([*RATINGS, None])
             ranges = [{"key": str(least), "from": least} | ({"to": most} if most else {}) for least, most in pairs]
             return {"range": {"field": "rating", "ranges": ranges}}
         if name == "price":
             return {"stats": {"field": f"price_{self._query.currency}"}}
         if name == "attribute":
             return {"terms": {"field": "attribute", "size": 1_000}}
-        return {"terms": {"field": name, "size": _BUCKETS}}
+        return {"terms": {"field": name, "size": MOST_BUCKETS}}
 
 
-def _buckets(name: str, counted: Mapping[str, Any]) -> list[Bucket]:
-    if name == "price":
-        if not counted["count"]:
-            return []
-        return [Bucket(value=str(int(counted[end])), count=int(counted["count"])) for end in ("min", "max")]
-    if name == "rating":
-        # "4 and more", "3 and more" …: who is in one is in all below it.
-        least = {row["key"]: int(row["doc_count"]) for row in counted["buckets"]}
-        sums = [(rating, sum(least.get(str(more), 0) for more in _RATINGS if more >= rating)) for rating in _RATINGS]
-        return [Bucket(value=f"{rating:g}", count=count) for rating, count in reversed(sums) if count]
-    rows = [(str(row.get("key_as_string", row["key"])), int(row["doc_count"])) for row in counted["buckets"]]
-    found = [Bucket(value=value, count=count) for value, count in rows if count]
-    return sorted(found, key=lambda one: (-one.count, one.value))
-
-
-def _by_name(counted: Mapping[str, Any]) -> dict[str, list[Bucket]]:
-    found: dict[str, list[Bucket]] = {}
-    for row in counted["buckets"]:
-        name, _, value = str(row["key"]).partition("=")
-        found.setdefault(name, []).append(Bucket(value=value, count=int(row["doc_count"])))
-    return {name: sorted(several, key=lambda one: (-one.count, one.value)) for name, several in found.items()}
+def _rows(counted: Mapping[str, Any]) -> dict[str, int]:
+    return {str(row.get("key_as_string", row["key"])): int(row["doc_count"]) for row in counted["buckets"]}
 
 
 def _escaped(name: str) -> str:

@@ -1,11 +1,16 @@
 """/search over the embedded engine: words, facets, pages, and that it follows the catalogue."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
+from urllib.parse import quote
+from uuid import UUID, uuid4
 
+import msgspec
 import pytest
+import pytest_asyncio
+from elasticsearch import AsyncElasticsearch
 
 from emporium.application.ports import Meta
 from emporium.domain.base import Command, Money
@@ -21,10 +26,14 @@ from emporium.domain.product import (
 )
 from emporium.domain.stock import AdjustStock, ReceiveUnits
 from emporium.infra.settings import Settings
-from tests.http.client import House
-from tests.http.conftest import running
+from emporium.projections import search_log
+from emporium.projections.model import Connection
+from emporium.projections.search_log import Noted
+from tests.http.client import API, House
+from tests.http.conftest import elsewhere, running
+from tests.support.proxy import proxy
 
-pytestmark = pytest.mark.parametrize("server", ["pg18"], indirect=True)
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 STAFF = Meta("test", "request:test", "staff:test")
 HOME, KITCHEN, GARDEN = category_id_of("home"), category_id_of("kitchen"), category_id_of("garden")
@@ -77,24 +86,52 @@ async def finds(house: House, query: str, wanted: list[str]) -> None:
         raise AssertionError(f"{query} finds {last}, not {wanted}") from None
 
 
-@pytest.fixture
-async def shop(settings: Settings) -> AsyncIterator[House]:
+async def until(house: House, query: str, good: Callable[[dict[str, Any]], bool]) -> None:
+    """Waits until an answer is good."""
+    async with asyncio.timeout(20):
+        while True:
+            answer = await house.guest().get(f"/search?{query}")
+            if answer.status_code == 200 and good(answer.json()):
+                return
+            await asyncio.sleep(0.05)
+
+
+@pytest.fixture(scope="module", params=["embedded", "elasticsearch"])
+def engine(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """What makes the settings those of a shop that searches with one of the engines."""
+    return {} if request.param == "embedded" else {"elasticsearch_url": request.getfixturevalue("elasticsearch")}
+
+
+def of_its_own(settings: Settings, engine: dict[str, Any]) -> Settings:
+    """Settings of a shop that shares no index with another one."""
+    return msgspec.structs.replace(settings, **engine, elasticsearch_index=f"test-{uuid4().hex}")
+
+
+async def stock_up(house: House) -> None:
     """A catalogue of a few things, indexed."""
-    async with running(settings, search=True) as house:
-        await say(
-            house,
-            CreateCategory(category_id=HOME, name="Home", slug="home"),
-            CreateCategory(category_id=KITCHEN, name="Kitchen", slug="kitchen", parent=HOME),
-            CreateCategory(category_id=GARDEN, name="Garden", slug="garden"),
-        )
-        await put(house, "CAFE-1", "Café Cup, Red", 500, brand="Acme", category_id=KITCHEN,
-                  attributes={"colour": "red", "volume": 250, "dishwasher": True})  # fmt: skip
-        await put(house, "CAFE-2", "Café Cup, Blue", 900, brand="Acme", category_id=KITCHEN,
-                  attributes={"colour": "blue", "volume": 400})  # fmt: skip
-        await put(house, "SPADE", "Garden Spade", 2500, units=0, brand="Zeta", category_id=GARDEN,
-                  description="Digs deep. Not a cup.")  # fmt: skip
-        await finds(house, "q=spade", ["spade"])
-        yield house
+    await say(
+        house,
+        CreateCategory(category_id=HOME, name="Home", slug="home"),
+        CreateCategory(category_id=KITCHEN, name="Kitchen", slug="kitchen", parent=HOME),
+        CreateCategory(category_id=GARDEN, name="Garden", slug="garden"),
+    )
+    await put(house, "CAFE-1", "Café Cup, Red", 500, brand="Acme", category_id=KITCHEN,
+              attributes={"colour": "red", "volume": 250, "dishwasher": True})  # fmt: skip
+    await put(house, "CAFE-2", "Café Cup, Blue", 900, brand="Acme", category_id=KITCHEN,
+              attributes={"colour": "blue", "volume": 400})  # fmt: skip
+    await put(house, "SPADE", "Garden Spade", 2500, units=0, brand="Zeta", category_id=GARDEN,
+              description="Digs deep. Not a cup.")  # fmt: skip
+    name = house.opened.engines[0].name
+    await until(house, "q=spade", lambda answer: answer["engine"] == name and answer["total"] == 1)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shop(engine: dict[str, Any], server: str, template: str) -> AsyncIterator[House]:
+    """For tests that only look."""
+    with elsewhere(server, template) as there:
+        async with running(of_its_own(there, engine), search=True) as house:
+            await stock_up(house)
+            yield house
 
 
 async def test_words_are_found_however_they_are_written(shop: House) -> None:
@@ -147,7 +184,13 @@ async def test_where_nothing_is_found_something_is_offered(shop: House) -> None:
     assert len(nothing["instead"]) > 0
 
 
-async def test_it_follows_the_catalogue(shop: House) -> None:
+async def test_it_follows_the_catalogue(settings: Settings, engine: dict[str, Any]) -> None:
+    async with running(of_its_own(settings, engine), search=True) as shop:
+        await stock_up(shop)
+        await _followed(shop)
+
+
+async def _followed(shop: House) -> None:
     cup, spade = product_id_of("CAFE-1"), product_id_of("SPADE")
     await say(shop, UpdateProduct(product_id=cup, title="Teapot"))
     await finds(shop, "q=teapot", ["cafe-1"])
@@ -187,3 +230,88 @@ async def test_before_there_is_an_index_the_answer_says_so(settings: Settings) -
         answer = await house.guest().get("/search?q=cup")
         assert answer.status_code == 503
         assert answer.headers["retry-after"] == "2"
+
+
+async def test_it_catches_up_with_what_it_missed(settings: Settings, elasticsearch: str) -> None:
+    async with proxy(elasticsearch) as door:
+        there = of_its_own(settings, {"elasticsearch_url": door.url})
+        async with running(there, search=True) as shop:
+            await stock_up(shop)
+            door.away = True
+            await say(shop, UpdateProduct(product_id=product_id_of("SPADE"), title="Trowel"))
+            # The shop goes on, on its own index.
+            await finds(shop, "q=trowel", ["spade"])
+            assert (await found(shop, "q=trowel"))["engine"] == "embedded"
+            door.away = False
+            await until(shop, "q=trowel", lambda answer: answer["engine"] == "elasticsearch" and answer["total"] == 1)
+            # Whoever loses the index gets it back, without a word to us.
+            async with AsyncElasticsearch(elasticsearch) as client:
+                lost = await client.indices.get(index=f"{there.elasticsearch_index}-*")
+                await client.indices.delete(index=next(iter(lost)))
+            await until(shop, "q=trowel", lambda answer: answer["engine"] == "embedded")
+            await until(shop, "q=trowel", lambda answer: answer["engine"] == "elasticsearch" and answer["total"] == 1)
+
+
+async def test_staff_steer_it_without_a_restart(shop: House) -> None:
+    staff = await shop.staff("catalog_manager")
+    assert (await shop.guest().get("/search?q=beaker")).json()["total"] == 0
+    set_ = await staff.call("PUT", f"{API}/admin/search/synonyms/cups", {"words": ["Beaker", "café cup"]})
+    assert set_.json() == {"group": "cups", "words": ["beaker", "cafe cup"]}
+    await until(shop, "q=beaker", lambda answer: {one["slug"] for one in answer["items"]} == {"cafe-1", "cafe-2"})
+    last = (await slugs(shop, "q=cafe+cup"))[-1]
+    pin = {"query": "Cafe  Cup", "pins": [str(product_id_of("SPADE")), str(product_id_of(last.upper()))]}
+    placed = await staff.call("PUT", f"{API}/admin/search/placements/front", pin)
+    assert placed.json()["active"] is True
+    await until(shop, "q=café+CUP", lambda answer: [one["slug"] for one in answer["items"]][:2] == ["spade", last])
+    # A pin does not get past a filter, and is no match for other sorts.
+    assert "spade" not in await slugs(shop, "q=cafe+cup&brand=Acme")
+    boost = {"query": "cup", "boosts": [{"product_id": str(product_id_of("SPADE")), "factor": 100}]}
+    assert (await staff.call("PUT", f"{API}/admin/search/placements/deep", boost)).status_code == 200
+    await until(shop, "q=cup", lambda answer: answer["items"][0]["slug"] == "spade")
+    over = boost | {"ends_at": "2020-01-01T00:00:00Z"}
+    assert (await staff.call("PUT", f"{API}/admin/search/placements/deep", over)).json()["active"] is False
+    await until(shop, "q=cup", lambda answer: answer["items"][-1]["slug"] == "spade")
+    listed = (await staff.get("/admin/search/placements?limit=1")).json()
+    assert [one["code"] for one in listed["items"]] == ["deep"] and listed["next"]
+    for path in ("synonyms/cups", "placements/front", "placements/deep"):
+        assert (await staff.call("DELETE", f"{API}/admin/search/{path}")).status_code == 204
+    await until(shop, "q=beaker", lambda answer: answer["total"] == 0)
+    assert (await staff.get("/admin/search/synonyms")).json()["items"] == []
+    wrong = await staff.call("PUT", f"{API}/admin/search/synonyms/cups", {"words": ["one", "ONE"]})
+    assert wrong.status_code == 422 and "words.1" in wrong.text
+
+
+async def test_what_was_searched_is_counted_without_the_person(shop: House) -> None:
+    guest, staff = shop.guest(), await shop.staff("catalog_manager")
+    for words in ("Blue  CUP", "blue cup", "blué cup", "red cup", "ada@example.org", "+44 20 7946 0958", "zzzz"):
+        assert (await guest.get(f"/search?q={quote(words)}")).is_success
+    product = str(product_id_of("CAFE-2"))
+    for kind in ("click", "order"):
+        noted = await guest.post("/search/outcomes", {"q": "BLUE cup", "kind": kind, "product_id": product})
+        assert noted.status_code == 204
+    await shop.services.notes.flush()
+    report = (await staff.get("/admin/search/report")).json()
+    top = {one["words"]: one for one in report["top"]}
+    blue = {"words": "blue cup", "searches": 3, "empty": 0, "clicks": 1, "orders": 1}
+    assert top["blue cup"] == blue
+    assert not any("@" in words or "7946" in words for words in top)
+    assert "zzzz" in {one["words"] for one in report["no_result"]}
+    assert "red cup" in {one["words"] for one in report["no_click"]}
+    assert "blue cup" not in {one["words"] for one in report["no_click"]}
+    await shop.services.completions.refresh()
+    offered = (await guest.get("/search/suggest?q=Blu")).json()["items"]
+    assert offered[0] == {"kind": "query", "text": "blue cup", "target": None}
+    assert {one["kind"] for one in offered} == {"query", "product"} or len(offered) == 1
+    named = (await guest.get("/search/suggest?q=kit")).json()["items"]
+    assert named == [{"kind": "category", "text": "Kitchen", "target": str(KITCHEN)}]
+
+
+async def test_counts_go_by_the_month(shop: House) -> None:
+    async def work(connection: Connection) -> list[int]:
+        long_ago = datetime(2020, 1, 31, 23, tzinfo=UTC)
+        await search_log.record(connection, {Noted(long_ago, "old", "search"): 5})
+        # The month itself ended after this moment.
+        kept = await search_log.forget(connection, datetime(2020, 1, 31, tzinfo=UTC))
+        return [kept, await search_log.forget(connection, datetime(2020, 2, 1, tzinfo=UTC))]
+
+    assert await shop.opened.reads.run(work) == [0, 1]

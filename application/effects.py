@@ -395,7 +395,9 @@ class Effects:
         except ProviderDown as down:
             return Retry(backoff(task.attempts), str(down))
         if not taken and not parcel.shipped:
-            return Retry(self._limits.tracking, failed=False)
+            _, news = await self._parcel(task, number, lambda _: True, fresh=True)
+            if news is None or not news.shipped:
+                return Retry(self._limits.tracking, failed=False)
         return Finished([shipment.ShipParcel(order_id=state.order_id, parcel=number)])
 
     async def _parcel(
@@ -438,6 +440,10 @@ class Effects:
             return Finished([shipment.RecordLoss(order_id=state.order_id, parcel=number)])
         if status == "returned":
             return Finished([shipment.RecordReturnToSender(order_id=state.order_id, parcel=number)])
+        # Staff, or the carrier's webhook, may have said at a gateway how its way ended: then nobody asks on for ever.
+        _, news = await self._parcel(task, number, lambda _: True, fresh=True)
+        if news is not None and news.ended:
+            return Finished()
         if status == "unknown":
             return Park(f"the carrier says {status}")
         return Retry(self._limits.tracking, failed=False)

@@ -191,11 +191,12 @@ class WatchFollower(LogFollower):
         """Whom the events may concern."""
         watchers: dict[tuple[str, str], list[UUID]] = {}
         met = []
-        for recorded in events:
-            found = _watched(recorded.event)
-            if found is None:
+        watched = [(recorded, found) for recorded in events if (found := _watched(recorded.event)) is not None]
+        # That a SKU is back ends its watches: of many times, the last one meets all that any of them would.
+        back = {sku: recorded.position for recorded, (sku, kind, _) in watched if kind == BACK_IN_STOCK}
+        for recorded, (sku, kind, price) in watched:
+            if kind == BACK_IN_STOCK and back[sku] != recorded.position:
                 continue
-            sku, kind, price = found
             if (sku, kind) not in watchers:
                 watchers[sku, kind] = sorted(await self.log.claims(watch_scope(sku, kind)))
             for customer_id in watchers[sku, kind]:

@@ -4,7 +4,7 @@ from typing import Final
 
 from emporium.domain.base import Money
 
-__all__ = ["money"]
+__all__ = ["minor_units", "money"]
 
 _SYMBOLS: Final = {"GBP": "£", "EUR": "€", "USD": "$"}
 
@@ -17,6 +17,11 @@ _EXPONENTS: Final = {
     **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
 }  # fmt: skip
 """ISO 4217: currencies whose minor unit is not a hundredth."""
+
+
+def minor_units(currency: str) -> int:
+    """How many of them are one of the currency: 100, but 1 yen and 1,000 fils."""
+    return int(10 ** _EXPONENTS.get(currency, 2))
 
 
 def money(amount: Money, language: str) -> str:

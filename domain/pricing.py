@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from emporium.domain.amounts import minor_units
 from emporium.domain.base import Money, Reason
 from emporium.domain.order import Agreement, OrderLine
 from emporium.domain.promotion import BUY_X_GET_Y, FIXED, FREE_SHIPPING, ORDER_OF_KINDS, PERCENTAGE, Promotion
@@ -40,8 +41,6 @@ NO_SHIPPING_THERE = Reason("no_shipping_there", "Nothing of this value and weigh
 NO_SUCH_METHOD = Reason("no_such_shipping_method", "These goods are not sent to {country} by {method}.", "invalid")
 
 _SCALE: Final = 10_000
-_MINOR: Final = 100
-"""Minor units of what decimal prices are in."""
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +62,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     def total(self) -> int:
         """What the units cost, in minor units."""
         if self.agreed_price is not None:
-            return half_up(_scaled(self.agreed_price) * self.quantity, _SCALE // _MINOR)
+            return rounded(self.agreed_price, self.unit_price.currency, self.quantity).amount
         return self.unit_price.amount * self.quantity
 
 
@@ -220,9 +219,9 @@ def chosen(settings: ShopSettings, country: str, goods: Goods, method: str | Non
     raise NO_SUCH_METHOD(field="shipping_method", country=country, method=method)
 
 
-def rounded(agreed_price: str, currency: str) -> Money:
-    """A decimal price in whole minor units, for display."""
-    return Money(half_up(_scaled(agreed_price), _SCALE // _MINOR), currency)
+def rounded(agreed_price: str, currency: str, quantity: int = 1) -> Money:
+    """What so many units cost at a decimal price, rounded once to whole minor units."""
+    return Money(half_up(_scaled(agreed_price) * quantity, _SCALE // minor_units(currency)), currency)
 
 
 def price(goods: Goods, by: Offered, country: str, settings: ShopSettings) -> Priced:

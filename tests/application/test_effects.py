@@ -19,6 +19,7 @@ from emporium.domain.shipment import (
     ParcelGivenUp,
     ParcelLabelled,
     ParcelLabelVoided,
+    ParcelLost,
     ParcelPacked,
     RecordDelivery,
     RecordLabel,
@@ -209,3 +210,17 @@ async def test_a_parcel_whose_address_was_erased_waits_where_staff_look() -> Non
     refusal = RecordParcelRefusal(order_id=ORDER, parcel=1, reason="the address was erased")
     assert await performing.book(task("effect.book")) == Finished([refusal])
     assert carrier.labels == {}
+
+
+async def test_nobody_asks_on_for_a_parcel_whose_way_has_ended_at_a_gateway() -> None:
+    lost = (*STORY, ParcelLost(order_id=ORDER, parcel=1, items=(MUG,)))
+    carrier = Post()
+    carrier.handed.add("T1")
+    carrier.fates["T1"] = "in_transit"
+    performing, _ = effects(Forgetful(4, 4), carrier)
+    assert await performing.track(task("effect.track")) == Retry(timedelta(seconds=7), failed=False)
+    performing, _ = effects(Forgetful(4, story=lost), carrier)
+    assert await performing.track(task("effect.track")) == Finished()
+    carrier.takes = False
+    performing, _ = effects(Forgetful(3), carrier)
+    assert await performing.hand_over(task("effect.hand_over")) == Finished([ShipParcel(order_id=ORDER, parcel=1)])

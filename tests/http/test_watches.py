@@ -11,6 +11,7 @@ from emporium.application.together import end
 from emporium.domain.base import Money
 from emporium.domain.notification import NotificationSent, NotificationSuppressed
 from emporium.domain.product import ChangePrice, product_id_of
+from emporium.domain.stock import UnitsReceived
 from emporium.domain.watch import BACK_IN_STOCK, WatchAdded, WatchMet
 from tests.http.client import API, PASSWORD, STAFF, Caller, House
 from tests.support.saga import until
@@ -181,6 +182,24 @@ async def test_what_comes_in_while_a_watch_is_set_is_not_missed(house: House) ->
         [one] = await met(house, 1)
         assert (one.customer_id, one.kind) == (me, BACK_IN_STOCK)
     assert len(await house.events("accounts", WatchAdded)) == 1
+
+
+async def test_many_units_that_come_back_at_once_cost_one_look_for_each_who_waits(house: House) -> None:
+    """A popular SKU has thousands who wait, and a batch hundreds of its events: never one look for every pair."""
+    ada = await house.verified()
+    await house.adjust("MUG", -100)
+    await watch(ada, "back_in_stock")
+    log = house.shop.logs["inventory"]
+    after = await log.head()
+    for _ in range(5):
+        await house.receive("MUG", 1)
+    events, _ = await log.read(after, 100)
+    shop = house.shop
+    follower = watches.WatchFollower(shop.logs, "inventory", shop.clock, shop.schedule)
+    [(recorded, command)] = await follower._met(events)
+    assert (
+        recorded.position == command.position == max(one.position for one in events if type(one.event) is UnitsReceived)
+    )
 
 
 async def nothing(*_: Any) -> int:

@@ -22,6 +22,7 @@ NAMES: Final = (
     "lag",
     "import",
     "start",
+    "flash",
     "search",
     "suggest",
     "index",

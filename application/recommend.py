@@ -143,13 +143,8 @@ class Model:
 
     def bought_with(self, products: Collection[UUID], limit: int) -> list[Suggested]:
         """What is bought in one order with these, the best first."""
-        scores: dict[int, float] = {}
-        causes: dict[int, tuple[float, UUID]] = {}
-        for product in products:
-            self._spread(self.together, product, 1.0, product, scores, causes)
-        own = {self.place.get(product, -1) for product in products}
-        best = sorted((-score, place) for place, score in scores.items() if place not in own)
-        return [Suggested(self.products[place], TOGETHER, causes[place][1]) for _, place in best[:limit]]
+        found = self._best(self.together, [(product, 1.0) for product in products], set(products), limit, rising=False)
+        return [Suggested(product, TOGETHER, because) for product, because in found]
 
     def popular(self, limit: int) -> list[Suggested]:
         """What sells best now."""
@@ -185,45 +180,43 @@ class Model:
         return [Suggested(product, AGAIN, product) for _, _, product in sorted(scored)[:limit]]
 
     def _like(self, liked: Mapping[UUID, float], taste: Taste, taken: Collection[UUID], limit: int) -> list[Suggested]:
-        scores: dict[int, float] = {}
-        causes: dict[int, tuple[float, UUID]] = {}
-        best = sorted(liked.items(), key=lambda one: (-one[1], one[0].int))[:MOST_LIKED]
-        for product, weight in best:
-            self._spread(self.alike, product, weight, product, scores, causes)
-        for product in taste.viewed[:MOST_LIKED]:
-            self._spread(self.alike, product, VIEW, product, scores, causes)
-        for product in taste.cart[:MOST_LIKED]:
-            self._spread(self.alike, product, CART, product, scores, causes)
-        out = {self.place.get(product, -1) for product in taken}
-        order = sorted(
-            (-score * float(self._rising[place]), place) for place, score in scores.items() if place not in out
-        )
-        carted, bought = set(taste.cart), set(taste.bought)
+        speaking = sorted(liked.items(), key=lambda one: (-one[1], one[0].int))[:MOST_LIKED]
+        speaking += [(product, VIEW) for product in taste.viewed[:MOST_LIKED]]
+        speaking += [(product, CART) for product in taste.cart[:MOST_LIKED]]
+        carted = set(taste.cart)
         return [
             Suggested(
-                self.products[place],
-                LIKE_CART if because in carted else LIKE_BOUGHT if because in bought else LIKE_VIEWED,
+                product,
+                LIKE_CART if because in carted else LIKE_BOUGHT if because in taste.bought else LIKE_VIEWED,
                 because,
             )
-            for _, place in order[:limit]
-            for because in (causes[place][1],)
+            for product, because in self._best(self.alike, speaking, taken, limit, rising=True)
         ]
 
-    def _spread(
-        self, neighbours: tuple[Ints, Floats], product: UUID, weight: float, because: UUID,
-        scores: dict[int, float], causes: dict[int, tuple[float, UUID]],
-    ) -> None:  # fmt: skip
-        """Adds what a product speaks for."""
-        place = self.place.get(product)
-        if place is None:
-            return
-        for other, part in zip(neighbours[0][place].tolist(), neighbours[1][place].tolist(), strict=True):
-            if other < 0:
-                break
-            gain = weight * part
-            scores[other] = scores.get(other, 0.0) + gain
-            if other not in causes or gain > causes[other][0]:
-                causes[other] = (gain, because)
+    def _best(
+        self, neighbours: tuple[Ints, Floats], speaking: Sequence[tuple[UUID, float]], without: Collection[UUID],
+        limit: int, *, rising: bool,
+    ) -> list[tuple[UUID, UUID]]:  # fmt: skip
+        """The products that those speak for, each with its weight, and which of them did most; the best first."""
+        known = [(self.place[product], weight, product) for product, weight in speaking if product in self.place]
+        if not known:
+            return []
+        rows = np.array([place for place, _, _ in known])
+        others = neighbours[0][rows].ravel()
+        gains = (neighbours[1][rows] * np.array([weight for _, weight, _ in known])[:, None]).ravel()
+        found, which = np.unique(others, return_inverse=True)
+        scores = np.bincount(which, gains)
+        if rising:
+            scores *= self._rising[found]
+        # A product without enough neighbours has -1 in their place.
+        out = [-1, *(self.place[product] for product in without if product in self.place)]
+        scores[np.isin(found, out)] = -1.0
+        best = np.lexsort((found, -scores))[:limit]
+        return [
+            (self.products[int(found[one])], known[int(np.argmax(np.where(which == one, gains, -1.0))) // NEIGHBOURS][2])
+            for one in best.tolist()
+            if scores[one] >= 0
+        ]
 
 
 class Trainer:

@@ -74,9 +74,10 @@ from emporium.infra.tracing import open_traces
 from emporium.infra.vault import MIGRATIONS as VAULT_MIGRATIONS
 from emporium.infra.vault import Masters, masters_from_file, masters_from_text, masters_in_folder, open_vault
 from emporium.infra.webhook_http import HttpWebhooks
-from emporium.projections import catalog_pages, saga_monitor
+from emporium.projections import catalog_pages, saga_monitor, views
 from emporium.projections.engine import Engine
 from emporium.projections.generations import MIGRATIONS as PROJECTION_MIGRATIONS
+from emporium.projections.recommendations import Teacher
 from emporium.projections.registry import MODELS
 from emporium.projections.search_index import Indexer
 
@@ -536,9 +537,15 @@ def housekeeping(opened: Opened, *, name: str) -> Housekeeping:
         Chore("sessions", leases, sessions.purge),
         Chore("allowances", leases, SharedRates(opened.reads).forget),
         Chore("attempts", leases, Attempts(opened.reads).purge),
+        Chore("views", leases, partial(_forget_views, opened)),
         Chore("erasures", leases, partial(erasure.complete, opened.shop, sessions)),
     ]
     return Housekeeping([*answers, *chores], name)
+
+
+async def _forget_views(opened: Opened) -> int:
+    today = opened.shop.clock.now().date()
+    return await opened.reads.run(lambda connection: views.expire(connection, today))
 
 
 def projections(opened: Opened, *, name: str) -> Engine:
@@ -550,6 +557,11 @@ def projections(opened: Opened, *, name: str) -> Engine:
 def indexer(opened: Opened, *, name: str) -> Indexer:
     """What keeps the search index true, ready to run in this process; `name` is this process in the leases."""
     return Indexer(opened.reads, opened.search, opened.shop.leases["catalog"], name)
+
+
+def teacher(opened: Opened, *, name: str) -> Teacher:
+    """What keeps the recommendations true, ready to run in this process; `name` is this process in the leases."""
+    return Teacher(opened.reads, opened.shop.leases["ordering"], name)
 
 
 class Doors(msgspec.Struct, frozen=True, kw_only=True):

@@ -115,10 +115,14 @@ class Model:
         """The model for another process."""
         return msgspec.msgpack.encode(
             _Packed(
-                self.reference, b"".join(product.bytes for product in self.products), self.buyers.tobytes(),
-                self.again.tobytes(), self.trend.tobytes(), (self.alike[0].tobytes(), self.together[0].tobytes()),
+                self.reference,
+                b"".join(product.bytes for product in self.products),
+                self.buyers.tobytes(),
+                self.again.tobytes(),
+                self.trend.tobytes(),
+                (self.alike[0].tobytes(), self.together[0].tobytes()),
                 (self.alike[1].tobytes(), self.together[1].tobytes()),
-            )  # fmt: skip
+            )
         )
 
     @classmethod
@@ -213,7 +217,10 @@ class Model:
         scores[np.isin(found, out)] = -1.0
         best = np.lexsort((found, -scores))[:limit]
         return [
-            (self.products[int(found[one])], known[int(np.argmax(np.where(which == one, gains, -1.0))) // NEIGHBOURS][2])
+            (
+                self.products[int(found[one])],
+                known[int(np.argmax(np.where(which == one, gains, -1.0))) // NEIGHBOURS][2],
+            )
             for one in best.tolist()
             if scores[one] >= 0
         ]
@@ -237,11 +244,13 @@ class Trainer:
         self._model: Model | None = None
         self._known: list[UUID] = []
 
-    def update(self, baskets: Iterable[Basket]) -> None:
-        """Takes orders in, each in place of what was known of it."""
-        latest = {_number(one.order_id): one for one in baskets}
+    def update(self, baskets: Iterable[Basket]) -> bool:
+        """Takes orders in, each in place of what was known of it; whether that can change anything."""
+        told = {_number(one.order_id): one for one in baskets}
+        known = set(self._orders[np.isin(self._orders, np.fromiter(told, np.int64, len(told)))].tolist())
+        latest = {key: one for key, one in told.items() if one.products or key in known}
         if not latest:
-            return
+            return False
         keys = np.fromiter(latest, np.int64, len(latest))
         changed = np.isin(self._orders, keys)
         buyers = np.union1d(
@@ -252,6 +261,7 @@ class Trainer:
             self._keep(~changed)
         self._append(latest)
         self._touch(buyers)
+        return True
 
     def _touch(self, buyers: Longs) -> None:
         """Remembers the products of these buyers: only they are in orders, or beside products, that change."""
@@ -349,7 +359,9 @@ def _trend(items: Ints, days: Ints, count: int) -> tuple[int, npt.NDArray[np.flo
 
     reference = int(days.max()) // _STEP * _STEP
     first = int(days.min())
-    table = sp.coo_matrix((np.ones(len(items), np.int64), (items, days - first)), shape=(count, int(days.max()) - first + 1))
+    table = sp.coo_matrix(
+        (np.ones(len(items), np.int64), (items, days - first)), shape=(count, int(days.max()) - first + 1)
+    )
     each = table.tocsr()
     each.sort_indices()
     weights = 2.0 ** ((np.arange(each.shape[1]) + first - reference) / TREND_DAYS)

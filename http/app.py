@@ -33,6 +33,8 @@ from emporium.http.payments import PaymentController
 from emporium.http.problems import answer_to
 from emporium.http.products import ProductController
 from emporium.http.promotions import PromotionController
+from emporium.http.recommendations import RecommendationController
+from emporium.http.reports import ReportController
 from emporium.http.request import Request, refuse_unknown_parameters
 from emporium.http.reviews import ReviewController
 from emporium.http.search import SearchController
@@ -61,6 +63,8 @@ _API: Final = (
             ProductController,
             SearchController,
             ReviewController,
+            RecommendationController,
+            ReportController,
             CartController,
             CheckoutController,
             OrderController,

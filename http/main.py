@@ -15,6 +15,7 @@ from emporium.http.app import create_app
 from emporium.http.edge import Edge, RequestLog
 from emporium.http.limits import Limit, Limiter, Limits
 from emporium.http.services import Cares, Reads, Services
+from emporium.projections.adviser import Adviser
 from emporium.projections.consistency import Waiter
 from emporium.projections.model import Connection
 from emporium.projections.registry import MODELS
@@ -40,7 +41,8 @@ async def open_services(opened: Opened, doors: Doors) -> AsyncIterator[Services]
     async def ready() -> Mapping[str, str]:
         return await _problems(opened.reads, waiter)
 
-    async with waiter.running(), live.running():
+    adviser = Adviser(opened.reads, clock=opened.shop.clock.now)
+    async with waiter.running(), live.running(), adviser.running():
         yield Services(
             shop=opened.shop,
             reads=opened.reads,
@@ -53,6 +55,7 @@ async def open_services(opened: Opened, doors: Doors) -> AsyncIterator[Services]
             secret=doors.secret,
             media=doors.media,
             search=opened.search,
+            adviser=adviser,
             staff_two_factor=settings.staff_two_factor,
             live=live,
             composer=composer(opened),

@@ -13,6 +13,7 @@ from emporium.application.ports import Papers, Webhooks
 from emporium.application.search import SearchEngine
 from emporium.application.shop import Offers, Shop
 from emporium.http.limits import Limiter, Networks
+from emporium.projections.adviser import Adviser
 from emporium.projections.consistency import Waiter
 from emporium.projections.model import Connection
 
@@ -157,7 +158,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
         secret: at least 32 bytes that all gateways share; keys the hashes of idempotent requests.
         limiter: admits callers, or refuses them for a while.
         staff_two_factor: whether staff are no more than customers without a second factor.
-        search: finds products.
+        search: finds products; adviser: suggests them.
         live: tells who waits for an order that it moved.
         composer: puts messages into words; papers: documents on pages; webhooks: knows which addresses may be called.
         ready: what stands in the way of being ready, by name; empty where nothing does.
@@ -174,6 +175,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     secret: bytes
     media: Media
     search: SearchEngine
+    adviser: Adviser
     live: Live
     composer: Composer
     papers: Papers

@@ -302,9 +302,7 @@ async def by_product(
             f"{_BY_PRODUCT}{where} ORDER BY -revenue, currency, coalesce(product_id, %(none)s) LIMIT %(limit)s",
             {**values, "none": _NONE},
         )
-        return _page(
-            await found.fetchall(), limit, lambda row: (-row.revenue, row.currency, row.product_id or _NONE)
-        )
+        return _page(await found.fetchall(), limit, lambda row: (-row.revenue, row.currency, row.product_id or _NONE))
 
 
 _NONE: Final = UUID(int=0)
@@ -314,9 +312,9 @@ def _page(rows: list[Any], limit: int | None, key: Any) -> Page[Any]:
     return Page(rows, None) if limit is None else page_of(rows, limit, key)
 
 
-async def sold_since(connection: Connection, first: date, products: Iterable[UUID] | None = None) -> Mapping[
-    UUID, Mapping[date, int]
-]:
+async def sold_since(
+    connection: Connection, first: date, products: Iterable[UUID] | None = None
+) -> Mapping[UUID, Mapping[date, int]]:
     """By product and day, how many orders had it since a day; of all products, or of these."""
     found = await connection.execute(
         "SELECT v.product_id, d.day, sum(d.orders)::bigint FROM rm_sales.days d"

@@ -14,6 +14,7 @@ from emporium.application.bootstrap import (
     owner,
     process_managers,
     projections,
+    teacher,
     watcher,
     webhook_caller,
 )
@@ -56,6 +57,7 @@ async def _work(settings: Settings) -> None:
             housekeeping(opened, name=owner()).run(),
             projections(opened, name=owner()).run(),
             indexer(opened, name=owner()).run(),
+            teacher(opened, name=owner()).run(),
             telling.run(),
             calling.run(),
             watcher(opened.shop, name=owner()).run(),

@@ -1,7 +1,6 @@
 """Suggestions on a year of a real shop's invoices: how often they name something of a customer's next basket."""
 
 import asyncio
-import random
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -15,7 +14,7 @@ import numpy as np
 
 from emporium.application.recommend import Basket, Model, Taste, Trainer
 from emporium.infra.settings import Settings
-from emporium.scripts.bench.result import Result, against, at_most
+from emporium.scripts.bench.result import Result, against
 
 __all__ = ["results"]
 

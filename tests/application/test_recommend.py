@@ -78,7 +78,9 @@ def test_an_unchanged_part_of_the_catalogue_is_not_computed_again() -> None:
 
 def test_what_is_bought_together_is_of_one_order() -> None:
     model = trained(
-        [basket(n, n, 3, 1, 2) for n in range(4)] + [basket(10, 10, 3, 1, 3)] + [basket(20 + n, 0, 9, 7) for n in range(3)]
+        [basket(n, n, 3, 1, 2) for n in range(4)]
+        + [basket(10, 10, 3, 1, 3)]
+        + [basket(20 + n, 0, 9, 7) for n in range(3)]
     )
     assert [(one.product_id, one.reason) for one in model.bought_with([product(1)], 5)] == [
         (product(2), TOGETHER),

@@ -64,7 +64,7 @@ class ReportController(Controller):
 
         async def read(connection: Connection) -> Page[Any]:
             query = sales.by_day if by == "day" else sales.by_product
-            return await query(connection, day_from, day_to, limit=limit, cursor=cursor)  # type: ignore[operator]
+            return await query(connection, day_from, day_to, limit=limit, cursor=cursor)
 
         page = listing(request, await request.services.reads.run(read), lambda row: row)
         report = SalesReport(

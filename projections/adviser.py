@@ -16,7 +16,6 @@ from emporium.application.recommend import POPULAR, VIEWED, Model, Suggested, Ta
 from emporium.projections import catalog_pages, recommendations, search_source, views
 from emporium.projections.catalog_pages import Listed
 from emporium.projections.model import Connection
-from emporium.projections.sales import SALES
 from emporium.projections.search_source import Standing
 
 __all__ = ["Adviser", "Offered"]
@@ -275,7 +274,7 @@ class Adviser:
             self._number = model[0]
             for person in self._people.values():
                 person.made.clear()
-        sales = await search_source.standing(connection, SALES.name)
+        sales = await recommendations.standing(connection)
         if sales.positions:
             await self._refresh_people(connection, sales)
         await self._refresh_rows(connection)

@@ -10,12 +10,12 @@ from uuid import UUID
 from emporium.application.ports import Leases, Unavailable
 from emporium.application.recommend import Basket, Trainer
 from emporium.application.together import until_one_ends
-from emporium.projections import search_source
+from emporium.projections.generations import LIVE
 from emporium.projections.model import Connection
 from emporium.projections.sales import SALES
 from emporium.projections.search_source import Standing
 
-__all__ = ["LEASE", "PAGE", "Teacher", "baskets", "bought", "buyers_since", "published", "skus"]
+__all__ = ["LEASE", "PAGE", "Teacher", "baskets", "bought", "buyers_since", "published", "skus", "standing"]
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -36,6 +36,15 @@ class Reads(Protocol):
     """Connections to the read models' database."""
 
     async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T: ...
+
+
+async def standing(connection: Connection) -> Standing:
+    """How far the sales are that can be read now. Empty before the read model first ran."""
+    found = await connection.execute(
+        "SELECT log, position, incarnation FROM emporium_projection_tracking WHERE model = %s AND generation = %s",
+        [SALES.name, LIVE],
+    )
+    return Standing({log: (position, life) for log, position, life in await found.fetchall()})
 
 
 _BASKETS: Final = """
@@ -154,7 +163,7 @@ class Teacher:
 
     async def step(self) -> bool:
         """Takes in what is new and publishes the model of it; whether there was anything. Raises Unavailable."""
-        now = await self._reads.run(lambda connection: search_source.standing(connection, SALES.name))
+        now = await self._reads.run(standing)
         if not now.positions:
             return False
         if not now.follows(self._standing):

@@ -1,6 +1,6 @@
 """What was sold: units, orders and revenue by day, SKU and currency, and what each order's buyer has kept."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any, Final, LiteralString
 from uuid import UUID
@@ -13,7 +13,7 @@ from emporium.domain import order as o
 from emporium.projections.model import Connection, ReadModel, Tables
 from emporium.projections.paging import Page, decode_cursor, page_of
 
-__all__ = ["SALES", "DaySales", "ProductSales", "by_day", "by_product", "sold_since"]
+__all__ = ["SALES", "DaySales", "ProductSales", "by_day", "by_product", "popularity"]
 
 DDL: Final = """
 -- `kept` is SKU → units bought, amount, units returned. `position` is of the last event that changed the row.
@@ -54,6 +54,7 @@ CREATE TABLE totals (
 
 INDEXES: Final = """
 CREATE INDEX IF NOT EXISTS orders_position ON orders (position);
+CREATE INDEX IF NOT EXISTS days_sku ON days (sku, day);
 CREATE INDEX IF NOT EXISTS orders_customer ON orders (customer_id, placed_at DESC) WHERE customer_id IS NOT NULL;
 """
 
@@ -184,7 +185,10 @@ async def _before(tables: Tables, events: Sequence[Recorded]) -> dict[UUID, _Ord
         " WHERE order_id = ANY(%s)",
         list(known),
     )
-    return {order_id: _Order(order_id, *rest, _KEPT.decode(kept)) for order_id, *rest, kept in found}
+    return {
+        order_id: _Order(order_id, customer, currency, at, confirmed, void, position, _KEPT.decode(kept))
+        for order_id, customer, currency, at, confirmed, void, position, kept in found
+    }
 
 
 def _kept(event: o.OrderCreated) -> dict[str, _Kept]:
@@ -312,17 +316,22 @@ def _page(rows: list[Any], limit: int | None, key: Any) -> Page[Any]:
     return Page(rows, None) if limit is None else page_of(rows, limit, key)
 
 
-async def sold_since(
-    connection: Connection, first: date, products: Iterable[UUID] | None = None
-) -> Mapping[UUID, Mapping[date, int]]:
-    """By product and day, how many orders had it since a day; of all products, or of these."""
+async def popularity(connection: Connection, products: Sequence[UUID]) -> dict[UUID, float]:
+    """How popular products are: the logarithm of their units sold, those of a week later counting double.
+
+    Of two values the greater is the more popular product, whenever they were computed. Empty before the read model
+    first ran.
+    """
+    found = await connection.execute("SELECT to_regclass('rm_sales.days') IS NOT NULL")
+    row = await found.fetchone()
+    if row is None or not row[0]:
+        return {}
     found = await connection.execute(
-        "SELECT v.product_id, d.day, sum(d.orders)::bigint FROM rm_sales.days d"
-        " JOIN rm_catalog_pages.variants v USING (sku) WHERE d.day >= %(first)s AND d.orders > 0"
-        " AND (%(only)s::uuid[] IS NULL OR v.product_id = ANY(%(only)s)) GROUP BY 1, 2 ORDER BY 1, 2",
-        {"first": first, "only": None if products is None else list(products)},
+        "WITH sold AS (SELECT v.product_id, d.day, d.units, max(d.day) OVER (PARTITION BY v.product_id) AS last"
+        " FROM rm_catalog_pages.variants v JOIN rm_sales.days d USING (sku)"
+        " WHERE v.product_id = ANY(%s) AND d.units > 0)"
+        " SELECT product_id, (last - DATE '2000-01-01') / 7.0 + log(2, sum(units * power(2.0, (day - last) / 7.0)))"
+        " FROM sold WHERE last - day < 365 GROUP BY product_id, last",
+        [list(products)],
     )
-    sold: dict[UUID, dict[date, int]] = {}
-    for product_id, day, orders in await found.fetchall():
-        sold.setdefault(product_id, {})[day] = orders
-    return sold
+    return {product_id: float(value) for product_id, value in await found.fetchall()}

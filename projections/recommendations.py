@@ -1,7 +1,9 @@
 """The suggestions' model from the sales: a worker teaches it and publishes it, gateways read it."""
 
 import asyncio
+import importlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import date
 from typing import Final, Protocol, TypeVar
@@ -26,7 +28,7 @@ PAGE: Final = 5_000
 
 PACE: Final = 0.5
 REST: Final = 10.0
-"""Training may take this part of the time that passes: after a second of it the next one waits ten."""
+"""After a second of training the next one waits so many."""
 
 _TTL: Final = 5.0
 _WAITS: Final = (0.5, 1.0, 2.0, 5.0)
@@ -116,6 +118,7 @@ class Teacher:
         self._reads = reads
         self._leases = leases
         self._owner = owner
+        self._spent = 0.0
         self._forget()
 
     def _forget(self) -> None:
@@ -155,11 +158,12 @@ class Teacher:
     async def _follow(self) -> None:
         # Somebody else may have published meanwhile.
         self._forget()
+        # Takes its time, and shall not count as training.
+        await asyncio.to_thread(importlib.import_module, "scipy.sparse")
         while True:
-            began = asyncio.get_running_loop().time()
-            taught = await self.step()
-            took = asyncio.get_running_loop().time() - began
-            await asyncio.sleep(max(PACE, took * REST) if taught else PACE)
+            self._spent = 0.0
+            await self.step()
+            await asyncio.sleep(max(PACE, self._spent * REST))
 
     async def step(self) -> bool:
         """Takes in what is new and publishes the model of it; whether there was anything. Raises Unavailable."""
@@ -179,10 +183,16 @@ class Teacher:
             self._after = upto
         self._standing = now
         if changed:
-            model = await asyncio.to_thread(lambda: self._trainer.model().encode())
+            model = await asyncio.to_thread(self._train)
             await self._publish(model)
             self._fresh = False
         return changed
+
+    def _train(self) -> bytes:
+        began = time.thread_time()
+        model = self._trainer.model().encode()
+        self._spent = time.thread_time() - began
+        return model
 
     async def _publish(self, model: bytes) -> None:
         async def write(connection: Connection) -> None:

@@ -1,20 +1,25 @@
 """Suggestions on a year of a real shop's invoices: how often they name something of a customer's next basket."""
 
 import asyncio
+import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any, Final
-from uuid import UUID, uuid5
+from uuid import UUID, uuid4, uuid5
 
 import click
 import msgspec
 import numpy as np
 
+from emporium.application.bootstrap import open_doors
 from emporium.application.recommend import Basket, Model, Taste, Trainer
 from emporium.infra.settings import Settings
-from emporium.scripts.bench.result import Result, against
+from emporium.scripts.bench.fleet import fleet, opened, stocked
+from emporium.scripts.bench.load import Connection, request, throughput
+from emporium.scripts.bench.result import Result, against, at_least
+from emporium.scripts.bench.saga import orders
 
 __all__ = ["results"]
 
@@ -22,10 +27,10 @@ _LAST_DAYS: Final = 28
 _FIRST: Final = 10
 _REACH: Final = 1.2
 _NAMES: Final = UUID("5f0c6a52-40f0-4c5c-9a0f-4f0b36d3a001")
-_CROWD: Final = (100_000, 2_000_000, 5)
-"""Products, orders and lines of each, for the memory that 10 million lines take."""
-
-Ranking = Callable[[int], Sequence[int]]
+_CUSTOMERS: Final = 200
+_ORDERS: Final = 5
+_CLIENTS: Final = 32
+_PATIENCE: Final = 120
 
 
 class _Shopper(msgspec.Struct):
@@ -43,7 +48,33 @@ async def results(settings: Settings) -> list[Result]:
     file = settings.bench_online_retail
     if not file.is_file():
         raise click.UsageError(f"There is no {file}: name the year's file with EMPORIUM_BENCH_ONLINE_RETAIL.")
-    return await asyncio.to_thread(_measure, file)
+    return [*await asyncio.to_thread(_measure, file), await _speed(settings)]
+
+
+async def _speed(settings: Settings) -> Result:
+    """Personal suggestions a second over HTTP, for many customers with orders of their own."""
+    with fleet(settings) as running:
+        async with opened(running) as shop, open_doors(shop) as doors:
+            await stocked(shop)
+            chance = random.Random(1)
+            tokens = []
+            for _ in range(_CUSTOMERS):
+                customer = uuid4()
+                await orders(shop, [uuid4() for _ in range(_ORDERS)], chance, customer)
+                tokens.append(await doors.sessions.create(customer, ["customer"]))
+            asks = [request("GET", "/api/v1/recommendations/me", authorization=f"Bearer {token}") for token in tokens]
+            connection = await Connection.open(running.address)
+            began = time.perf_counter()
+            for ask in asks:
+                while b'"like_bought"' not in (await connection.exchange(ask)).body:
+                    if time.perf_counter() - began > _PATIENCE:
+                        raise RuntimeError("no personal suggestions after two minutes")
+                    await asyncio.sleep(0.05)
+            connection.close()
+            rate = await throughput(
+                running.address, _CLIENTS, 5.0, lambda which, number: asks[(which * 7 + number) % len(asks)], 200
+            )
+    return at_least("recommend", rate, "/s", 3_000)
 
 
 def _measure(file: Any) -> list[Result]:

@@ -76,9 +76,10 @@ from emporium.infra.tracing import open_traces
 from emporium.infra.vault import MIGRATIONS as VAULT_MIGRATIONS
 from emporium.infra.vault import Masters, masters_from_file, masters_from_text, masters_in_folder, open_vault
 from emporium.infra.webhook_http import HttpWebhooks
-from emporium.projections import catalog_pages, saga_monitor, search_log
+from emporium.projections import catalog_pages, saga_monitor, search_log, views
 from emporium.projections.engine import Engine
 from emporium.projections.generations import MIGRATIONS as PROJECTION_MIGRATIONS
+from emporium.projections.recommendations import Teacher
 from emporium.projections.registry import MODELS
 from emporium.projections.search_index import Indexer
 
@@ -586,6 +587,7 @@ def housekeeping(opened: Opened, *, name: str) -> Housekeeping:
         Chore("allowances", leases, SharedRates(opened.reads).forget),
         Chore("searches", leases, partial(_forget_searches, opened)),
         Chore("attempts", leases, Attempts(opened.reads).purge),
+        Chore("views", leases, partial(_forget_views, opened)),
         Chore("erasures", leases, partial(erasure.complete, opened.shop, sessions)),
     ]
     return Housekeeping([*answers, *chores], name)
@@ -594,6 +596,11 @@ def housekeeping(opened: Opened, *, name: str) -> Housekeeping:
 async def _forget_searches(opened: Opened) -> int:
     before = opened.shop.clock.now() - timedelta(days=opened.settings.search_log_days)
     return await opened.reads.run(lambda connection: search_log.forget(connection, before))
+
+
+async def _forget_views(opened: Opened) -> int:
+    today = opened.shop.clock.now().date()
+    return await opened.reads.run(lambda connection: views.expire(connection, today))
 
 
 def projections(opened: Opened, *, name: str) -> Engine:
@@ -605,6 +612,11 @@ def projections(opened: Opened, *, name: str) -> Engine:
 def indexers(opened: Opened, *, name: str) -> list[Indexer]:
     """What keeps every search index true, ready to run in this process; `name` is this process in the leases."""
     return [Indexer(opened.reads, engine, opened.shop.leases["catalog"], name) for engine in opened.engines]
+
+
+def teacher(opened: Opened, *, name: str) -> Teacher:
+    """What keeps the recommendations true, ready to run in this process; `name` is this process in the leases."""
+    return Teacher(opened.reads, opened.shop.leases["ordering"], name)
 
 
 class Doors(msgspec.Struct, frozen=True, kw_only=True):

@@ -56,7 +56,8 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
         numbers: name → value, for ranges.
         available: whether a unit of any variant can be had.
         rating: 0 to 5, as it is shown; None without reviews.
-        popularity: units sold lately, older ones counting less.
+        popularity: higher the more units were sold lately, those of a week earlier counting half; comparable at any
+            time.
     """
 
     product_id: UUID

@@ -37,6 +37,8 @@ from emporium.http.pictures import PictureController
 from emporium.http.problems import answer_to
 from emporium.http.products import ProductController
 from emporium.http.promotions import PromotionController
+from emporium.http.recommendations import RecommendationController
+from emporium.http.reports import ReportController
 from emporium.http.request import Request, refuse_unknown_parameters
 from emporium.http.reviews import ReviewController
 from emporium.http.search import SearchController
@@ -71,6 +73,8 @@ _API: Final = (
             SearchController,
             ReviewController,
             SearchRulesController,
+            RecommendationController,
+            ReportController,
             CartController,
             CheckoutController,
             OrderController,

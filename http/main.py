@@ -22,6 +22,7 @@ from emporium.http.edge import Edge, RequestLog
 from emporium.http.limits import Limit, Limiter, Limits
 from emporium.http.services import Cares, Reads, Services
 from emporium.projections import catalog_pages, search_log
+from emporium.projections.adviser import Adviser
 from emporium.projections.consistency import Waiter
 from emporium.projections.model import Connection
 from emporium.projections.registry import MODELS
@@ -66,7 +67,8 @@ async def open_services(opened: Opened, doors: Doors) -> AsyncIterator[Services]
         await opened.reads.run(lambda connection: search_log.record(connection, counts))
 
     notes = Notes[Noted](write)
-    async with waiter.running(), live.running(), _beside(notes.run()):
+    adviser = Adviser(opened.reads, clock=opened.shop.clock.now)
+    async with waiter.running(), live.running(), _beside(notes.run()), adviser.running():
         yield Services(
             shop=opened.shop,
             reads=opened.reads,
@@ -81,6 +83,7 @@ async def open_services(opened: Opened, doors: Doors) -> AsyncIterator[Services]
             files=doors.media,
             pictures=doors.pictures,
             search=opened.search,
+            adviser=adviser,
             staff_two_factor=settings.staff_two_factor,
             live=live,
             rules=CurrentRules(opened.shop.logs["catalog"]),

@@ -16,6 +16,7 @@ from emporium.application.search_notes import Notes
 from emporium.application.search_rules import CurrentRules
 from emporium.application.shop import Offers, Shop
 from emporium.http.limits import Limiter, Networks
+from emporium.projections.adviser import Adviser
 from emporium.projections.consistency import Waiter
 from emporium.projections.model import Connection
 from emporium.projections.search_log import Noted
@@ -143,6 +144,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
         secret: at least 32 bytes that all gateways share; keys the hashes of idempotent requests.
         limiter: admits callers, or refuses them for a while.
         staff_two_factor: whether staff are no more than customers without a second factor.
+        adviser: suggests products.
         search: finds products, by `rules` of staff; completions: of what is being typed; notes: of searches.
         live: tells who waits for an order that it moved.
         media: keeps what pages show, files: what nobody else sees; pictures: looks at those from people.
@@ -163,6 +165,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     files: Files
     pictures: Pictures
     search: Search
+    adviser: Adviser
     live: Live
     rules: CurrentRules
     completions: Completions

@@ -123,6 +123,21 @@ CREATE TABLE emporium_search_refused (
 );
 """,
     SEARCH_LOG,
+    """
+CREATE TABLE emporium_recommendations (
+    id integer PRIMARY KEY DEFAULT 1 CHECK (id = 1),
+    number bigint NOT NULL DEFAULT 1,
+    model bytea NOT NULL,
+    made_at timestamptz NOT NULL DEFAULT now()
+);
+-- Plain behaviour, no events: what a cart's holder looked at. Days are whole partitions, so that they can be dropped.
+CREATE TABLE emporium_views (
+    visitor uuid NOT NULL,
+    product_id uuid NOT NULL,
+    at timestamptz NOT NULL
+) PARTITION BY RANGE (at);
+CREATE INDEX emporium_views_visitor ON emporium_views (visitor, at DESC);
+""",
 )
 """The engine's own tables, step by step. A parked row without an error waits behind one that has it."""
 

@@ -10,6 +10,7 @@ from emporium.projections.model import ReadModel
 from emporium.projections.order_history import ORDER_HISTORY
 from emporium.projections.reviews import REVIEWS
 from emporium.projections.saga_monitor import SAGA_MONITOR
+from emporium.projections.sales import SALES
 from emporium.projections.stock_levels import STOCK_LEVELS
 
 __all__ = ["MODELS"]
@@ -23,4 +24,5 @@ MODELS: Final[tuple[ReadModel, ...]] = (
     MESSAGES,
     DELIVERIES,
     REVIEWS,
+    SALES,
 )

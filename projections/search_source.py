@@ -9,7 +9,7 @@ import msgspec
 from emporium.application.search import Document, Price
 from emporium.domain import product as p
 from emporium.domain.category import MAX_DEPTH
-from emporium.projections import reviews
+from emporium.projections import reviews, sales
 from emporium.projections.generations import LIVE
 from emporium.projections.model import Connection
 from emporium.projections.reviews import NOTHING, REVIEWS, Rating
@@ -146,6 +146,13 @@ async def documents(
     connection: Connection, ids: Sequence[UUID] | None = None, *, after: UUID = FIRST, limit: int = 500
 ) -> list[Document]:
     """The documents of these products, of those that are published; or a page of all by id."""
+    found = await _unsold(connection, ids, after, limit)
+    sold = await sales.popularity(connection, [one.product_id for one in found])
+    return [msgspec.structs.replace(one, popularity=sold.get(one.product_id, 0.0)) for one in found]
+
+
+async def _unsold(connection: Connection, ids: Sequence[UUID] | None, after: UUID, limit: int) -> list[Document]:
+    """They without what the sales tell."""
     which = "t.product_id = ANY(%s)" if ids is not None else "t.product_id > %s ORDER BY t.product_id LIMIT %s"
     found = await connection.execute(_DOCUMENTS + which, [list(ids)] if ids is not None else [after, limit])
     rows = await found.fetchall()

@@ -15,6 +15,7 @@ from emporium.application.bootstrap import (
     owner,
     process_managers,
     projections,
+    teacher,
     watcher,
     webhook_caller,
 )
@@ -57,6 +58,7 @@ async def _work(settings: Settings) -> None:
             housekeeping(opened, name=owner()).run(),
             projections(opened, name=owner()).run(),
             *(one.run() for one in indexers(opened, name=owner())),
+            teacher(opened, name=owner()).run(),
             telling.run(),
             catalog_keeper(opened, name=owner()).run(),
             calling.run(),

@@ -27,6 +27,7 @@ NAMES: Final = (
     "suggest",
     "index",
     "relevance",
+    "recommend",
 )
 """Every measurement, in the order of the table of goals."""
 

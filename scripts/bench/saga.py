@@ -74,8 +74,8 @@ async def _place(shop: Opened, count: int) -> None:
     await asyncio.gather(*(some() for _ in range(count // _TOGETHER)))
 
 
-async def orders(shop: Opened, ids: list[UUID], chance: random.Random) -> int:
-    """Places orders of three lines as one unit; the position after them."""
+async def orders(shop: Opened, ids: list[UUID], chance: random.Random, customer: UUID | None = None) -> int:
+    """Places orders of three lines as one unit, for guests unless a customer is named; the position after them."""
     now = shop.shop.clock.now()
 
     async def handler(work: Work) -> None:
@@ -85,7 +85,8 @@ async def orders(shop: Opened, ids: list[UUID], chance: random.Random) -> int:
                 for number, sku in enumerate(chance.sample(SKUS, 3), start=1)
             )
             place = PlaceOrder(
-                order_id=order_id, number=order_id.hex[:12].upper(), subject=order_id, lines=lines,
+                order_id=order_id, number=order_id.hex[:12].upper(), customer_id=customer,
+                subject=customer or order_id, lines=lines,
                 shipping=Money(0, "GBP"), country="GB", payment_method="pm_ok", at=now,
             )  # fmt: skip
             await handle(work, place, Meta(str(order_id), f"request:{order_id.hex[:8]}", "customer:bench"))

@@ -151,6 +151,7 @@ SENSIBLE: Final[tuple[tuple[str, str, Any, str | None], ...]] = (
     ("admin", "PUT /api/v1/reviews/{review_id}/answer", {"answer": "Thank you!"}, None),
     ("customer", "GET /api/v1/reviews/{review_id}/history", None, None),
     ("admin", "PUT /api/v1/notifications/subscriptions", {"channels": ["email"]}, None),
+    ("customer", "PUT /api/v1/recommendations/viewed/{product}", None, None),
     ("customer", "POST /api/v1/account/password/reset/request", {"email": "fuzz@example.org"}, None),
 )  # fmt: skip
 

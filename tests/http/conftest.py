@@ -24,7 +24,7 @@ _numbers = count(1)
 
 @asynccontextmanager
 async def running(
-    settings: Settings, *, saga: bool = False, automatic: bool = False, search: bool = False
+    settings: Settings, *, saga: bool = False, automatic: bool = False, search: bool = False, teach: bool = False
 ) -> AsyncIterator[House]:
     """A gateway with a catalogue in this process; its read models run beside it, saga and search where wanted.
 
@@ -41,6 +41,8 @@ async def running(
             runners += [manager.run() for manager in managers]
         if search:
             runners += [one.run() for one in bootstrap.indexers(shop, name="test")]
+        if teach:
+            runners.append(bootstrap.teacher(shop, name="test").run())
         tasks = [asyncio.create_task(runner) for runner in runners]
         try:
             await house.stock_up()

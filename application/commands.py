@@ -220,6 +220,8 @@ ROUTES: Final[dict[type[Command], Route]] = {
     category.CreateCategory: (CATEGORIES, _categories),
     category.RenameCategory: (CATEGORIES, _categories),
     category.MoveCategory: (CATEGORIES, _categories),
+    category.DefineAttribute: (CATEGORIES, _categories),
+    category.RemoveAttribute: (CATEGORIES, _categories),
     warehouse.OpenWarehouse: (WAREHOUSES, _warehouses),
     warehouse.CloseWarehouse: (WAREHOUSES, _warehouses),
     customer.RegisterCustomer: (CUSTOMER, _customer),

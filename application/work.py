@@ -136,6 +136,10 @@ class Work:
         """The state of a stream that was loaded before."""
         return cast("S | None", self._entries[stream].state)
 
+    def version(self, stream: UUID) -> int:
+        """The version of a stream that was loaded before, as this unit sees it."""
+        return self._entries[stream].version
+
     def expect(self, stream: UUID) -> None:
         """The decision stands only while this stream, which was loaded, does not move."""
         self._entries[stream].expected = True

@@ -17,6 +17,8 @@ from emporium.http.account_book import BookController
 from emporium.http.account_data import DataController
 from emporium.http.account_security import SecurityController
 from emporium.http.cart import CartController
+from emporium.http.catalog import CatalogController
+from emporium.http.categories import CategoryController
 from emporium.http.checkout import CheckoutController
 from emporium.http.documents import DocumentController, SlipController
 from emporium.http.edge import Edge, RequestLog
@@ -58,6 +60,8 @@ _API: Final = (
             DataController,
             StaffController,
             ProductController,
+            CatalogController,
+            CategoryController,
             SearchController,
             CartController,
             CheckoutController,
@@ -83,8 +87,8 @@ _API: Final = (
 
 
 _ASKED: Final = [
-    "authorization", "cart-token", "consistency-token", "content-type", "idempotency-key", "if-none-match",
-    "last-event-id", "order-token", "x-request-id",
+    "authorization", "cart-token", "consistency-token", "content-type", "idempotency-key", "if-match",
+    "if-none-match", "last-event-id", "order-token", "x-request-id",
 ]  # fmt: skip
 _TOLD: Final = [
     "cart-token", "consistency-token", "content-disposition", "etag", "idempotency-replayed", "location",

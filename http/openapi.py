@@ -56,6 +56,13 @@ _IF_NONE_MATCH: Final = {
     "description": "The ETag of an earlier answer; 304 where it still holds.",
     "schema": _TEXT,
 }
+_IF_MATCH: Final = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "description": "The ETag of what was looked at; 412 where it was changed since.",
+    "schema": _TEXT,
+}
 _CART_TOKEN: Final = {
     "name": "Cart-Token",
     "in": "header",
@@ -97,9 +104,11 @@ _PROBLEMS: Final = {
     "403": "The caller may not do this.",
     "404": "There is no such thing, or not for this caller.",
     "409": "The present state forbids it, or others are at it at the same time.",
+    "412": "It was changed since it was looked at.",
     "413": "The body is too large.",
     "415": "The body is not JSON.",
     "422": "The body's fields are wrong, or the key was used for another request.",
+    "428": "If-Match is needed.",
     "429": "The caller asks too often: try again after the stated time.",
     "503": "Not at present: try again after the stated time.",
 }
@@ -152,6 +161,7 @@ def _complete(operation: dict[str, Any], handler: HTTPRouteHandler) -> None:
         ("order", _ORDER_TOKEN),
         ("models", _CONSISTENCY),
         ("tagged", _IF_NONE_MATCH),
+        ("versioned", _IF_MATCH),
     ):
         if name in opt:
             parameters.append(parameter)
@@ -166,7 +176,7 @@ def _complete_answers(operation: dict[str, Any], handler: HTTPRouteHandler, need
         (status, answer) for status, answer in operation["responses"].items() if status.startswith("2")
     ]
     names = ["X-Request-Id"]
-    if "tagged" in opt:
+    if opt.keys() & {"tagged", "versioned"}:
         names.append("ETag")
     if "idempotent" in opt:
         names += ["Location", "Idempotency-Replayed"]
@@ -187,6 +197,8 @@ def _complete_answers(operation: dict[str, Any], handler: HTTPRouteHandler, need
         statuses.add("403")
     if "GET" not in handler.http_methods:
         statuses |= {"404", "409", "422"}
+    if "versioned" in opt:
+        statuses |= {"412", "428"}
     if "requestBody" in operation:
         operation["requestBody"]["required"] = "bodiless" not in opt
         statuses |= {"413", "415"}

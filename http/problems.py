@@ -194,6 +194,18 @@ class KINDS:
     internal = Kind("internal", 500, "Internal error", "This is our mistake; the request id leads us to what happened.")
     unavailable = Kind("unavailable", 503, "Unavailable", "The shop cannot answer at present: try again soon.")
     overloaded = Kind("overloaded", 503, "Overloaded", "More is asked than can be done at present: try again soon.")
+    out_of_date = Kind(
+        "out_of_date",
+        412,
+        "Changed meanwhile",
+        "It is not as If-Match says any more; `values` tells what changed since.",
+    )
+    version_needed = Kind(
+        "version_needed",
+        428,
+        "Version needed",
+        "Send the ETag of what you looked at as If-Match, so that nobody's change is lost.",
+    )
     not_yet_visible = Kind(
         "not_yet_visible",
         503,

@@ -437,7 +437,7 @@ class ProductPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProductRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A product in the list of staff, whatever its status."""
+    """A product in the list of staff, whatever its status; `version` is the ETag of its record."""
 
     product_id: UUID
     slug: str
@@ -445,6 +445,7 @@ class ProductRow(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     published_at: datetime | None
     changed_at: datetime
+    version: int
 
 
 class PriceChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -531,20 +532,31 @@ async def listed(connection: Connection, ids: Sequence[UUID], currency: str) -> 
 
 
 async def products_for_admin(
-    connection: Connection, *, status: str | None = None, limit: int = 50, cursor: str | None = None
+    connection: Connection,
+    *,
+    status: str | None = None,
+    words: str | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
 ) -> Page[ProductRow]:
-    """All products by title. Raises BadCursor."""
+    """All products by title; `words` stand in a title, slug or SKU. Raises BadCursor."""
     where = "true"
     values: dict[str, Any] = {"limit": limit + 1}
     if status is not None:
         where = "status = %(status)s"
         values["status"] = status
+    if words:
+        where += (
+            " AND (position(%(words)s in title_key) > 0 OR position(%(words)s in slug) > 0 OR product_id IN"
+            " (SELECT product_id FROM rm_catalog_pages.variants WHERE position(%(words)s in lower(sku)) > 0))"
+        )
+        values["words"] = words.casefold()
     if cursor is not None:
         where += " AND (title_key, product_id) > (%(title_key)s, %(product_id)s)"
         values["title_key"], values["product_id"] = decode_cursor(cursor, tuple[str, UUID])
     async with connection.cursor(row_factory=class_row(ProductRow)) as found:
         await found.execute(
-            "SELECT product_id, slug, title, status, published_at, changed_at FROM rm_catalog_pages.products"
+            "SELECT product_id, slug, title, status, published_at, changed_at, version FROM rm_catalog_pages.products"
             f" WHERE {where} ORDER BY title_key, product_id LIMIT %(limit)s",
             values,
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import psycopg
 
-from emporium.application import erasure, watches, webhooks
+from emporium.application import catalog, erasure, watches, webhooks
 from emporium.application.effects import Effects
 from emporium.application.housekeeping import Chore, Housekeeping
 from emporium.application.notifications import NAME as NOTIFICATIONS
@@ -92,6 +92,7 @@ __all__ = [
     "Opened",
     "Picture",
     "Revived",
+    "catalog_keeper",
     "housekeeping",
     "indexer",
     "limits_of",
@@ -512,6 +513,13 @@ async def webhook_caller(opened: Opened, *, name: str, ttl: float = 5.0) -> Asyn
         yield ProcessManager(webhooks.NAME, followers, tasks, shop.leases[NOTIFICATIONS], name, ttl)
     finally:
         await calls.aclose()
+
+
+def catalog_keeper(opened: Opened, *, name: str, ttl: float = 5.0) -> ProcessManager:
+    """What lets the catalogue's prices change at their time; `name` is this process in the leases."""
+    shop = opened.shop
+    tasks = TaskRunner(shop.logs[catalog.LOG], catalog.performers(shop.clock), shop.clock, shop.schedule, shop.traces)
+    return ProcessManager(catalog.NAME, [], tasks, shop.leases[catalog.LOG], name, ttl)
 
 
 @asynccontextmanager

@@ -5,9 +5,11 @@ from typing import Final
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET
 
 from emporium.application.commands import handle
-from emporium.application.ports import Claim, Idempotency, Meta, NewEvent, Recorded, Taken
+from emporium.application.effects import Finished, Park, Perform, Retry
+from emporium.application.ports import Claim, Clock, Idempotency, Meta, NewEvent, Recorded, Taken, Task
 from emporium.application.shop import Shop
 from emporium.application.work import Committed, Work
 from emporium.domain.base import Command, Reason
@@ -15,7 +17,9 @@ from emporium.domain.category import CATEGORIES, CategoriesState, categories_id,
 from emporium.domain.product import (
     NO_SUCH_PRODUCT,
     PRODUCT,
+    BeginPriceSchedule,
     CreateProduct,
+    EndPriceSchedule,
     ProductCreated,
     ProductState,
     ProductUpdated,
@@ -24,12 +28,16 @@ from emporium.domain.product import (
     VariantRemoved,
 )
 
-__all__ = ["OutOfDate", "Written", "find", "history", "tree", "write", "write_categories"]
+__all__ = ["NAME", "OutOfDate", "Written", "find", "history", "performers", "tree", "write", "write_categories"]
 
 LOG: Final = "catalog"
 
+NAME: Final = "catalog"
+"""The process manager that keeps the catalogue's times."""
+
 SLUG_IN_USE = Reason("slug_in_use", "Another product has, or once had, the slug {slug}.")
 SKU_IN_USE = Reason("sku_in_use", "Another product has the SKU {sku}.")
+UNKNOWN_RELATED = Reason("unknown_related", "There is no product {product_id} to be related to.", "invalid")
 UNKNOWN_CATEGORY = Reason("unknown_category", "There is no category {category_id}.", "invalid")
 
 
@@ -108,7 +116,12 @@ async def carry_out(work: Work, command: Command, cause: Meta) -> None:
 
 async def _fits(work: Work, product_id: UUID, command: CreateProduct | UpdateProduct) -> None:
     """The product as it is now fits its category; looked at only where the command touches on that."""
-    if isinstance(command, UpdateProduct) and msgspec.UNSET is command.category_id is command.attributes:
+    related = () if command.related is UNSET else command.related
+    await work.load_many(PRODUCT, related)
+    for other in related:
+        if other == product_id or work.state(PRODUCT, other) is None:
+            raise UNKNOWN_RELATED(field="related", product_id=str(other))
+    if UNSET is command.category_id is command.attributes:
         return
     state = work.state(PRODUCT, product_id)
     assert state is not None, "it was just written"
@@ -179,3 +192,22 @@ async def history(shop: Shop, stream: UUID, before: int | None, limit: int) -> l
         before = version + 1
     after = max(0, before - 1 - limit)
     return (await shop.logs[LOG].stream(stream, after=after, limit=before - 1 - after))[::-1]
+
+
+def performers(clock: Clock) -> dict[str, Perform]:
+    """What is done when the time of a scheduled price comes, by the kind of task."""
+
+    async def begin(task: Task) -> Finished | Retry | Park:
+        product_id, schedule_id = _scheduled(task)
+        at = clock.following(task.due)
+        return Finished([BeginPriceSchedule(product_id=product_id, schedule_id=schedule_id, at=at)])
+
+    async def end(task: Task) -> Finished | Retry | Park:
+        product_id, schedule_id = _scheduled(task)
+        return Finished([EndPriceSchedule(product_id=product_id, schedule_id=schedule_id)])
+
+    return {"timer.price_begins": begin, "timer.price_ends": end}
+
+
+def _scheduled(task: Task) -> tuple[UUID, UUID]:
+    return UUID(task.data["product_id"]), UUID(task.data["schedule_id"])

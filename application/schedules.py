@@ -9,7 +9,7 @@ import msgspec
 
 from emporium.application.ports import Meta, NewEvent, Task
 from emporium.application.work import Schedule
-from emporium.domain import cart, notification, order, payment, shipment, watch, webhook, webhook_delivery
+from emporium.domain import cart, notification, order, payment, product, shipment, watch, webhook, webhook_delivery
 from emporium.domain.base import State, stream_id
 from emporium.domain.notification import About, notification_id_of
 from emporium.domain.webhook_delivery import Delivery, delivery_id_of
@@ -166,6 +166,12 @@ def scheduler(
             filling -= bool(before.items)
             yield _task(new, "timer.cart_left", new.stream, after, new.version, filling=filling)
 
+    def prices(new: NewEvent, event: product.PriceScheduled, _: State | None) -> Iterable[Task]:
+        data = {"product_id": str(event.product_id), "schedule_id": str(event.schedule_id)}
+        yield _task(new, "timer.price_begins", new.stream, event.starts_at - new.at, event.schedule_id, **data)
+        if event.ends_at is not None:
+            yield _task(new, "timer.price_ends", new.stream, event.ends_at - new.at, event.schedule_id, **data)
+
     def message(new: NewEvent, event: Any, _: State | None) -> Iterable[Task]:
         due = event.again_at if isinstance(event, notification.NotificationFailed) else new.at
         cause = Meta(new.meta.correlation, f"event:{new.id}", f"system:{MESSAGE}", new.meta.request)
@@ -187,6 +193,7 @@ def scheduler(
         yield _task(new, LOOK, new.stream, LOOKING, new.version, sku=event.sku, watched=event.kind, **data)
 
     table: Final[dict[type, Callable[[NewEvent, Any, State | None], Iterable[Task]]]] = {
+        product.PriceScheduled: prices,
         payment.PaymentRequested: charge,
         payment.PaymentActionRequired: act,
         payment.CaptureRequested: capture,

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -27,6 +28,9 @@ MAX_OPTIONS: Final = 5
 MAX_ATTRIBUTES: Final = 100
 MAX_IMAGES: Final = 50
 MAX_PIXELS: Final = 20_000
+MAX_RELATED: Final = 50
+MAX_LANGUAGES: Final = 50
+MAX_SCHEDULES: Final = 100
 MAX_NUMBER: Final = 10**12
 
 TITLE_MOST: Final = 200
@@ -59,6 +63,13 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     height: int
 
 
+class Translation(msgspec.Struct, frozen=True, kw_only=True):
+    """What the product is called in another language, and told of in it (Markdown, as the description)."""
+
+    title: str
+    description: str = ""
+
+
 # --- events ----------------------------------------------------------------------------------------
 
 
@@ -75,6 +86,8 @@ class ProductCreated(Event, frozen=True, kw_only=True):
     options: tuple[str, ...] = ()
     attributes: dict[str, AttributeValue] = {}
     images: tuple[Image, ...] = ()
+    related: tuple[UUID, ...] = ()
+    translations: dict[str, Translation] = {}
 
 
 class ProductUpdated(Event, frozen=True, kw_only=True):
@@ -90,6 +103,8 @@ class ProductUpdated(Event, frozen=True, kw_only=True):
     options: tuple[str, ...] | UnsetType = UNSET
     attributes: dict[str, AttributeValue] | UnsetType = UNSET
     images: tuple[Image, ...] | UnsetType = UNSET
+    related: tuple[UUID, ...] | UnsetType = UNSET
+    translations: dict[str, Translation] | UnsetType = UNSET
 
 
 class VariantAdded(Event, frozen=True, kw_only=True):
@@ -116,6 +131,41 @@ class PriceChanged(Event, frozen=True, kw_only=True):
     previous: Money | None = None
 
 
+class RegularPriceChanged(Event, frozen=True, kw_only=True):
+    """While a sale runs, the price that comes back after it is another one; what a unit costs now stays."""
+
+    product_id: UUID
+    sku: str
+    price: Money
+    previous: Money | None = None
+
+
+class PriceScheduled(Event, frozen=True, kw_only=True):
+    """From `starts_at` on the SKU shall cost `price`: until `ends_at` as a sale, without it as its regular price."""
+
+    product_id: UUID
+    schedule_id: UUID
+    sku: str
+    price: Money
+    starts_at: datetime
+    ends_at: datetime | None = None
+
+
+class PriceScheduleBegan(Event, frozen=True, kw_only=True):
+    """The time of a scheduled price has come."""
+
+    product_id: UUID
+    schedule_id: UUID
+
+
+class PriceScheduleEnded(Event, frozen=True, kw_only=True):
+    """A scheduled price is over, or was `cancelled` by staff before that."""
+
+    product_id: UUID
+    schedule_id: UUID
+    cancelled: bool = False
+
+
 class ProductPublished(Event, frozen=True, kw_only=True):
     """The product is for sale."""
 
@@ -132,15 +182,28 @@ class ProductArchived(Event, frozen=True, kw_only=True):
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
-    """A SKU of a product: its option values, its price by currency."""
+    """A SKU of a product: its option values, its price by currency; `regular` is what it costs without sales."""
 
     sku: str
     options: dict[str, str] = {}
     prices: dict[str, Money] = {}
+    regular: dict[str, Money] = {}
+
+
+class PriceSchedule(msgspec.Struct, frozen=True, kw_only=True):
+    """A price that is to come, or a sale that `runs`; see `PriceScheduled`."""
+
+    schedule_id: UUID
+    sku: str
+    price: Money
+    starts_at: datetime
+    ends_at: datetime | None = None
+    runs: bool = False
 
 
 class ProductState(State, frozen=True, kw_only=True):
-    """What a product remembers; `variants` by SKU, in the order in which they were added."""
+    """What a product remembers; `variants` by SKU, in the order in which they were added; of `schedules` those
+    that run are last, in the order in which they began."""
 
     product_id: UUID
     status: str
@@ -154,6 +217,14 @@ class ProductState(State, frozen=True, kw_only=True):
     attributes: dict[str, AttributeValue]
     images: tuple[Image, ...]
     variants: dict[str, Variant] = {}
+    related: tuple[UUID, ...] = ()
+    translations: dict[str, Translation] = {}
+    schedules: dict[UUID, PriceSchedule] = {}
+
+    def sale(self, sku: str, currency: str) -> PriceSchedule | None:
+        """The sale whose price holds: of those that run, the one that began last."""
+        running = [s for s in self.schedules.values() if s.runs and (s.sku, s.price.currency) == (sku, currency)]
+        return running[-1] if running else None
 
 
 # --- commands --------------------------------------------------------------------------------------
@@ -172,6 +243,8 @@ class CreateProduct(Command, frozen=True, kw_only=True):
     options: tuple[str, ...] = ()
     attributes: Mapping[str, AttributeValue] = {}
     images: tuple[Image, ...] = ()
+    related: tuple[UUID, ...] = ()
+    translations: Mapping[str, Translation] = {}
 
 
 class UpdateProduct(Command, frozen=True, kw_only=True):
@@ -187,6 +260,8 @@ class UpdateProduct(Command, frozen=True, kw_only=True):
     options: tuple[str, ...] | UnsetType = UNSET
     attributes: Mapping[str, AttributeValue] | UnsetType = UNSET
     images: tuple[Image, ...] | UnsetType = UNSET
+    related: tuple[UUID, ...] | UnsetType = UNSET
+    translations: Mapping[str, Translation] | UnsetType = UNSET
 
 
 class AddVariant(Command, frozen=True, kw_only=True):
@@ -208,6 +283,40 @@ class ChangePrice(Command, frozen=True, kw_only=True):
     product_id: UUID
     sku: str
     price: Money
+
+
+class SchedulePrice(Command, frozen=True, kw_only=True):
+    """`now` is when it is asked for; times are aware."""
+
+    product_id: UUID
+    schedule_id: UUID
+    sku: str
+    price: Money
+    starts_at: datetime
+    ends_at: datetime | None = None
+    now: datetime
+
+
+class CancelPriceSchedule(Command, frozen=True, kw_only=True):
+    """Also ends a sale that runs."""
+
+    product_id: UUID
+    schedule_id: UUID
+
+
+class BeginPriceSchedule(Command, frozen=True, kw_only=True):
+    """Of a timer: its time has come; `at` is now, which may be late."""
+
+    product_id: UUID
+    schedule_id: UUID
+    at: datetime
+
+
+class EndPriceSchedule(Command, frozen=True, kw_only=True):
+    """Of a timer."""
+
+    product_id: UUID
+    schedule_id: UUID
 
 
 class PublishProduct(Command, frozen=True, kw_only=True):
@@ -233,6 +342,11 @@ OPTIONS_IN_USE = Reason("options_in_use", "The options cannot change while the p
 WRONG_OPTIONS = Reason("wrong_options", "A variant of this product needs values for {needed}, not {given}.", "invalid")
 TOO_MANY = Reason("too_many", "A product has at most {most} {what}, not {count}.", "invalid")
 DUPLICATE_OPTION = Reason("duplicate_option", "The options name {option} twice.", "invalid")
+DUPLICATE_RELATED = Reason("duplicate_related", "A product is related to others, to each once.", "invalid")
+NO_SUCH_SCHEDULE = Reason("no_such_schedule", "The product has no such scheduled price.", "missing")
+SCHEDULE_EXISTS = Reason("schedule_exists", "There is another scheduled price of this id.")
+SCHEDULE_TIMES = Reason("schedule_times", "A sale ends after it begins, and not in the past.", "invalid")
+NOTHING_TO_REDUCE = Reason("nothing_to_reduce", "{sku} has no price in {currency} that could come back after a sale.")
 NUMBER_OUT_OF_RANGE = Reason("number_out_of_range", "{field} must be a number from {least} to {most}.", "invalid")
 
 
@@ -254,6 +368,16 @@ def decide(command: Command, product: ProductState | None) -> Sequence[Event]:
             return [ProductPublished(product_id=product.product_id)]
         case ArchiveProduct():
             return [] if product.status == ARCHIVED else [ProductArchived(product_id=product.product_id)]
+        case BeginPriceSchedule():
+            return _begin(command, product)
+        case EndPriceSchedule():
+            known = product.schedules.get(command.schedule_id)
+            return [] if known is None else _end(product, known, cancelled=False)
+        case CancelPriceSchedule():
+            known = product.schedules.get(command.schedule_id)
+            if known is None:
+                raise NO_SUCH_SCHEDULE()
+            return _end(product, known, cancelled=True)
     if product.status == ARCHIVED:
         raise PRODUCT_ARCHIVED()
     match command:
@@ -269,6 +393,8 @@ def decide(command: Command, product: ProductState | None) -> Sequence[Event]:
             return [VariantRemoved(product_id=product.product_id, sku=command.sku)]
         case ChangePrice():
             return _change_price(command, product)
+        case SchedulePrice():
+            return _schedule(command, product)
         case _:
             raise TypeError(f"a product does not know {type(command).__name__}")
 
@@ -335,6 +461,26 @@ def _check_count(what: str, count: int, most: int) -> None:
         raise TOO_MANY(what=what, most=most, count=count)
 
 
+def _check_related(related: tuple[UUID, ...]) -> tuple[UUID, ...]:
+    _check_count("related products", len(related), MAX_RELATED)
+    if len(set(related)) < len(related):
+        raise DUPLICATE_RELATED(field="related")
+    return related
+
+
+def _check_translations(translations: Mapping[str, Translation]) -> dict[str, Translation]:
+    _check_count("languages", len(translations), MAX_LANGUAGES)
+    return {
+        check_shape("translations", language, "language"): Translation(
+            title=check_text(f"translations.{language}.title", one.title, TITLE_MOST),
+            description=check_text(
+                f"translations.{language}.description", one.description, DESCRIPTION_MOST, least=0, lines=True
+            ),
+        )
+        for language, one in translations.items()
+    }
+
+
 _CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "title": lambda v: check_text("title", v, TITLE_MOST),
     "slug": lambda v: check_shape("slug", v, "slug"),
@@ -345,6 +491,8 @@ _CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "options": _check_options,
     "attributes": _check_attributes,
     "images": _check_images,
+    "related": _check_related,
+    "translations": _check_translations,
 }
 
 
@@ -365,13 +513,85 @@ def _add_variant(command: AddVariant, product: ProductState) -> Sequence[Event]:
 
 
 def _change_price(command: ChangePrice, product: ProductState) -> Sequence[Event]:
-    previous = _variant(product, command.sku).prices.get(command.price.currency)
-    if previous == command.price:
+    _check_price(command.price)
+    return _regular(product, command.sku, command.price)
+
+
+def _check_price(price: Money) -> None:
+    check_shape("currency", price.currency, "currency")
+    if not 0 < price.amount <= MAX_AMOUNT:
+        raise AMOUNT_OUT_OF_RANGE(amount=price.amount)
+
+
+def _regular(product: ProductState, sku: str, price: Money) -> Sequence[Event]:
+    """Another regular price: at once what a unit costs, unless a sale runs."""
+    previous = _variant(product, sku).regular.get(price.currency)
+    if previous == price:
         return []
-    check_shape("currency", command.price.currency, "currency")
-    if not 0 < command.price.amount <= MAX_AMOUNT:
-        raise AMOUNT_OUT_OF_RANGE(amount=command.price.amount)
-    return [PriceChanged(product_id=product.product_id, sku=command.sku, price=command.price, previous=previous)]
+    kind = PriceChanged if product.sale(sku, price.currency) is None else RegularPriceChanged
+    return [kind(product_id=product.product_id, sku=sku, price=price, previous=previous)]
+
+
+def _schedule(command: SchedulePrice, product: ProductState) -> Sequence[Event]:
+    _check_price(command.price)
+    variant = _variant(product, command.sku)
+    wanted = PriceSchedule(
+        schedule_id=command.schedule_id,
+        sku=command.sku,
+        price=command.price,
+        starts_at=command.starts_at,
+        ends_at=command.ends_at,
+    )
+    there = product.schedules.get(command.schedule_id)
+    if there is not None:
+        if replace(there, runs=False) == wanted:
+            return []
+        raise SCHEDULE_EXISTS()
+    if command.ends_at is not None:
+        if command.ends_at <= max(command.starts_at, command.now):
+            raise SCHEDULE_TIMES(field="ends_at")
+        if command.price.currency not in variant.regular:
+            raise NOTHING_TO_REDUCE(sku=command.sku, currency=command.price.currency)
+    _check_count("scheduled prices", len(product.schedules) + 1, MAX_SCHEDULES)
+    return [
+        PriceScheduled(
+            product_id=product.product_id,
+            schedule_id=command.schedule_id,
+            sku=command.sku,
+            price=command.price,
+            starts_at=command.starts_at,
+            ends_at=command.ends_at,
+        )
+    ]
+
+
+def _begin(command: BeginPriceSchedule, product: ProductState) -> Sequence[Event]:
+    known = product.schedules.get(command.schedule_id)
+    if known is None or known.runs:
+        return []
+    if known.ends_at is not None and command.at >= known.ends_at:
+        return _end(product, known, cancelled=False)
+    began = PriceScheduleBegan(product_id=product.product_id, schedule_id=known.schedule_id)
+    after = evolve(product, began)
+    if known.ends_at is None:
+        return [began, *_regular(after, known.sku, known.price)]
+    return [began, *_as_it_should_be(after, known)]
+
+
+def _end(product: ProductState, known: PriceSchedule, *, cancelled: bool) -> Sequence[Event]:
+    ended = PriceScheduleEnded(product_id=product.product_id, schedule_id=known.schedule_id, cancelled=cancelled)
+    return [ended, *_as_it_should_be(evolve(product, ended), known)]
+
+
+def _as_it_should_be(product: ProductState, changed: PriceSchedule) -> Sequence[Event]:
+    """What a unit costs is the price of the sale that began last, else the regular one."""
+    currency, variant = changed.price.currency, product.variants[changed.sku]
+    sale = product.sale(changed.sku, currency)
+    price = variant.regular.get(currency) if sale is None else sale.price
+    previous = variant.prices.get(currency)
+    if price is None or price == previous:
+        return []
+    return [PriceChanged(product_id=product.product_id, sku=changed.sku, price=price, previous=previous)]
 
 
 def _variant(product: ProductState, sku: str) -> Variant:
@@ -399,6 +619,8 @@ def evolve(product: ProductState | None, event: Event) -> ProductState:
             options=event.options,
             attributes=event.attributes,
             images=event.images,
+            related=event.related,
+            translations=event.translations,
         )
     if product is None:
         raise ValueError("a product begins with ProductCreated")
@@ -410,11 +632,32 @@ def evolve(product: ProductState | None, event: Event) -> ProductState:
             variant = Variant(sku=event.sku, options=event.options)
             return replace(product, variants={**product.variants, event.sku: variant})
         case VariantRemoved():
-            return replace(product, variants={s: v for s, v in product.variants.items() if s != event.sku})
+            left = {key: one for key, one in product.schedules.items() if one.sku != event.sku}
+            variants = {s: v for s, v in product.variants.items() if s != event.sku}
+            return replace(product, variants=variants, schedules=left)
         case PriceChanged():
             before = product.variants[event.sku]
-            after = replace(before, prices={**before.prices, event.price.currency: event.price})
+            currency = event.price.currency
+            after = replace(before, prices={**before.prices, currency: event.price})
+            if product.sale(event.sku, currency) is None:
+                after = replace(after, regular={**before.regular, currency: event.price})
             return replace(product, variants={**product.variants, event.sku: after})
+        case RegularPriceChanged():
+            before = product.variants[event.sku]
+            after = replace(before, regular={**before.regular, event.price.currency: event.price})
+            return replace(product, variants={**product.variants, event.sku: after})
+        case PriceScheduled():
+            fields = {name: getattr(event, name) for name in PriceSchedule.__struct_fields__ if name != "runs"}
+            return replace(product, schedules={event.schedule_id: PriceSchedule(**fields), **product.schedules})
+        case PriceScheduleBegan():
+            begun = product.schedules[event.schedule_id]
+            others = {key: one for key, one in product.schedules.items() if key != event.schedule_id}
+            if begun.ends_at is None:
+                return replace(product, schedules=others)
+            return replace(product, schedules={**others, event.schedule_id: replace(begun, runs=True)})
+        case PriceScheduleEnded():
+            left = {key: one for key, one in product.schedules.items() if key != event.schedule_id}
+            return replace(product, schedules=left)
         case ProductPublished():
             return replace(product, status=PUBLISHED)
         case ProductArchived():
@@ -433,9 +676,14 @@ PRODUCT: Final = Aggregate(
         VariantAdded,
         VariantRemoved,
         PriceChanged,
+        RegularPriceChanged,
+        PriceScheduled,
+        PriceScheduleBegan,
+        PriceScheduleEnded,
         ProductPublished,
         ProductArchived,
     ),
     decide=decide,
     evolve=evolve,
+    state_version=2,
 )

@@ -1,6 +1,7 @@
 """/api/v1/admin/products: staff describe products, name their prices, and see who changed what."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID, uuid4
 
@@ -14,22 +15,28 @@ from emporium.application.catalog import OutOfDate, Written
 from emporium.domain.base import MAX_AMOUNT, Command, Money
 from emporium.domain.product import (
     MAX_IMAGES,
+    MAX_LANGUAGES,
     MAX_OPTIONS,
     MAX_PIXELS,
+    MAX_RELATED,
     MAX_VARIANTS,
     AddVariant,
     ArchiveProduct,
     AttributeValue,
+    CancelPriceSchedule,
     ChangePrice,
     CreateProduct,
     Image,
+    PriceSchedule,
     PublishProduct,
     RemoveVariant,
+    SchedulePrice,
+    Translation,
     UpdateProduct,
 )
 from emporium.domain.text import slug_of
 from emporium.http.auth import staff
-from emporium.http.bodies import Body, Code, Currency, Sku
+from emporium.http.bodies import Body, Code, Currency, Language, Sku
 from emporium.http.caching import PRIVATE, tagged
 from emporium.http.consistency import includes, token_after
 from emporium.http.idempotency import Answer, once
@@ -52,6 +59,8 @@ Option = Annotated[str, Meta(min_length=1, max_length=60)]
 Attributes = dict[Annotated[str, Meta(min_length=1, max_length=60)], AttributeValue]
 Options = Annotated[list[Option], Meta(max_length=MAX_OPTIONS)]
 Amount = Annotated[int, Meta(ge=1, le=MAX_AMOUNT, examples=[1250])]
+Moment = Annotated[datetime, Meta(tz=True, examples=["2026-12-24T00:00:00Z"])]
+Related = Annotated[list[UUID], Meta(max_length=MAX_RELATED)]
 Pixels = Annotated[int, Meta(ge=1, le=MAX_PIXELS)]
 ProductId = Annotated[UUID, PathParameter(description="The id of a product.")]
 SkuOfPath = Annotated[str, PathParameter(max_length=64, description="A SKU of the product.")]
@@ -64,6 +73,16 @@ class Picture(Body, frozen=True, kw_only=True):
     alt: Annotated[str, Meta(max_length=500)]
     width: Pixels
     height: Pixels
+
+
+class TranslatedText(Body, frozen=True, kw_only=True):
+    """Title and description (Markdown) in another language."""
+
+    title: Title
+    description: Description = ""
+
+
+Translations = Annotated[dict[Language, TranslatedText], Meta(max_length=MAX_LANGUAGES)]
 
 
 class PriceTag(Body, frozen=True, kw_only=True):
@@ -79,6 +98,15 @@ class NewPrice(Body, frozen=True, kw_only=True):
     amount: Amount
 
 
+class NewSchedule(Body, frozen=True, kw_only=True):
+    """A price from `starts_at` on: until `ends_at` as a sale, without it as the regular price."""
+
+    sku: Sku
+    price: PriceTag
+    starts_at: Moment
+    ends_at: Moment | None = None
+
+
 class NewVariant(Body, frozen=True, kw_only=True):
     """A SKU: a value for every option of the product, and its prices."""
 
@@ -88,7 +116,11 @@ class NewVariant(Body, frozen=True, kw_only=True):
 
 
 class NewProduct(Body, frozen=True, kw_only=True):
-    """A product, with its variants where they are known. The slug is made of the title where none is given."""
+    """A product, with its variants where they are known. The slug is made of the title where none is given.
+
+    `description` is Markdown. `attributes` are as the category defines them; weight and size of a unit are
+    `weight_g`, `length_mm`, `width_mm` and `height_mm`.
+    """
 
     title: Title
     slug: Slug | None = None
@@ -99,6 +131,8 @@ class NewProduct(Body, frozen=True, kw_only=True):
     options: Options = []
     attributes: Attributes = {}
     images: Annotated[list[Picture], Meta(max_length=MAX_IMAGES)] = []
+    related: Related = []
+    translations: Translations = {}
     variants: Annotated[list[NewVariant], Meta(max_length=MAX_VARIANTS)] = []
     publish: bool = False
 
@@ -115,14 +149,17 @@ class ChangeProduct(Body, frozen=True, kw_only=True):
     options: Options | UnsetType = UNSET
     attributes: Attributes | UnsetType = UNSET
     images: Annotated[list[Picture], Meta(max_length=MAX_IMAGES)] | UnsetType = UNSET
+    related: Related | UnsetType = UNSET
+    translations: Translations | UnsetType = UNSET
 
 
 class VariantRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A SKU with its options and its prices."""
+    """A SKU with its options and its prices; `regular` is what it costs without sales."""
 
     sku: str
     options: dict[str, str]
     prices: list[Money]
+    regular: list[Money]
 
 
 class ProductRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,7 +177,10 @@ class ProductRecord(msgspec.Struct, frozen=True, kw_only=True):
     options: tuple[str, ...]
     attributes: dict[str, AttributeValue]
     images: tuple[Image, ...]
+    related: tuple[UUID, ...]
+    translations: dict[str, Translation]
     variants: list[VariantRecord]
+    schedules: list[PriceSchedule]
 
 
 class CatalogController(Controller):
@@ -186,6 +226,8 @@ class CatalogController(Controller):
                 options=tuple(data.options),
                 attributes=data.attributes,
                 images=_images(data.images),
+                related=tuple(data.related),
+                translations=_translations(data.translations),
             )
         ]
         for variant in data.variants:
@@ -235,6 +277,8 @@ class CatalogController(Controller):
             options=options,
             attributes=data.attributes,
             images=images,
+            related=UNSET if data.related is UNSET else tuple(data.related),
+            translations=UNSET if data.translations is UNSET else _translations(data.translations),
         )
         return await _write(request, product_id, [command], expected)
 
@@ -262,6 +306,45 @@ class CatalogController(Controller):
         """Names the price of a SKU from now on."""
         command = ChangePrice(product_id=product_id, sku=sku, price=Money(data.amount, currency))
         return await _write(request, product_id, [command], _given(request))
+
+    @post("/{product_id:uuid}/price-schedules", status_code=201, opt={"idempotent": True})
+    async def schedule_price(
+        self, request: Request, product_id: ProductId, data: JSONBody[NewSchedule]
+    ) -> Reply[PriceSchedule]:
+        """Lets a price hold from a moment on: a sale until its end, else the regular price.
+
+        Of two sales at once the one that began last holds; a regular price changed meanwhile comes after them.
+        """
+        session = await request.customer()
+        shop = request.services.shop
+        command = SchedulePrice(
+            product_id=product_id,
+            schedule_id=uuid4(),
+            sku=data.sku,
+            price=Money(data.price.amount, data.price.currency),
+            starts_at=data.starts_at,
+            ends_at=data.ends_at,
+            now=shop.clock.now(),
+        )
+        cause = request.cause(actor_of(session), product_id)
+        return await once(
+            request,
+            catalog.LOG,
+            actor_of(session),
+            lambda written: Answer.of(written.state.schedules[command.schedule_id]),
+            lambda keep: catalog.write(shop, product_id, [command], cause, keep=keep),
+        )
+
+    @delete("/{product_id:uuid}/price-schedules/{schedule_id:uuid}", status_code=200)
+    async def cancel_schedule(
+        self,
+        request: Request,
+        product_id: ProductId,
+        schedule_id: Annotated[UUID, PathParameter(description="The id of a scheduled price.")],
+    ) -> Reply[ProductRecord]:
+        """Cancels a scheduled price, and ends it where it is a sale that runs."""
+        command = CancelPriceSchedule(product_id=product_id, schedule_id=schedule_id)
+        return await _write(request, product_id, [command], None)
 
     @post("/{product_id:uuid}/publish", status_code=200, opt={"versioned": True})
     async def publish_product(self, request: Request, product_id: ProductId) -> Reply[ProductRecord]:
@@ -325,6 +408,10 @@ def _images(pictures: Sequence[Picture]) -> tuple[Image, ...]:
     return tuple(Image(url=one.url, alt=one.alt, width=one.width, height=one.height) for one in pictures)
 
 
+def _translations(given: dict[str, TranslatedText]) -> dict[str, Translation]:
+    return {language: Translation(title=one.title, description=one.description) for language, one in given.items()}
+
+
 def _record(written: Written) -> ProductRecord:
     state = written.state
     return ProductRecord(
@@ -340,8 +427,16 @@ def _record(written: Written) -> ProductRecord:
         options=state.options,
         attributes=state.attributes,
         images=state.images,
+        related=state.related,
+        translations=state.translations,
         variants=[
-            VariantRecord(sku=one.sku, options=one.options, prices=list(one.prices.values()))
+            VariantRecord(
+                sku=one.sku,
+                options=one.options,
+                prices=list(one.prices.values()),
+                regular=list(one.regular.values()),
+            )
             for one in state.variants.values()
         ],
+        schedules=list(state.schedules.values()),
     )

@@ -369,7 +369,7 @@ _MOVES: Final[tuple[type[Event], ...]] = tuple(
 
 CATALOG_PAGES: Final = ReadModel(
     name="catalog_pages",
-    version=3,
+    version=4,
     logs={"catalog": (*p.PRODUCT.events, *_CATEGORY_EVENTS), "inventory": _MOVES},
     ddl=DDL,
     indexes=INDEXES,

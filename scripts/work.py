@@ -7,6 +7,7 @@ import signal
 import uvloop
 
 from emporium.application.bootstrap import (
+    catalog_keeper,
     housekeeping,
     indexer,
     notifier,
@@ -57,6 +58,7 @@ async def _work(settings: Settings) -> None:
             projections(opened, name=owner()).run(),
             indexer(opened, name=owner()).run(),
             telling.run(),
+            catalog_keeper(opened, name=owner()).run(),
             calling.run(),
             watcher(opened.shop, name=owner()).run(),
             *(manager.run() for manager in managers),

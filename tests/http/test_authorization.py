@@ -93,6 +93,8 @@ ROUTES: Final = {
     "POST /api/v1/admin/products/{product_id}/variants": "catalog_manager",
     "DELETE /api/v1/admin/products/{product_id}/variants/{sku}": "catalog_manager",
     "PUT /api/v1/admin/products/{product_id}/variants/{sku}/prices/{currency}": "catalog_manager",
+    "POST /api/v1/admin/products/{product_id}/price-schedules": "catalog_manager",
+    "DELETE /api/v1/admin/products/{product_id}/price-schedules/{schedule_id}": "catalog_manager",
     "POST /api/v1/admin/products/{product_id}/publish": "catalog_manager",
     "POST /api/v1/admin/products/{product_id}/archive": "catalog_manager",
     "GET /api/v1/admin/products/{product_id}/history": "catalog_manager",

@@ -1,6 +1,7 @@
 """The catalogue as staff write it: on the version they looked at, with slugs and SKUs that are one product's alone."""
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from emporium.domain.product import (
     CreateProduct,
     EndPriceSchedule,
     ProductCreated,
+    ProductPublished,
     ProductState,
     ProductUpdated,
     UpdateProduct,
@@ -28,7 +30,23 @@ from emporium.domain.product import (
     VariantRemoved,
 )
 
-__all__ = ["NAME", "OutOfDate", "Written", "find", "history", "performers", "tree", "write", "write_categories"]
+__all__ = [
+    "LOG",
+    "NAME",
+    "OutOfDate",
+    "Past",
+    "Written",
+    "as_it_was",
+    "carry_out",
+    "find",
+    "history",
+    "in_use",
+    "owner_of_slug",
+    "performers",
+    "tree",
+    "write",
+    "write_categories",
+]
 
 LOG: Final = "catalog"
 
@@ -192,6 +210,53 @@ async def history(shop: Shop, stream: UUID, before: int | None, limit: int) -> l
         before = version + 1
     after = max(0, before - 1 - limit)
     return (await shop.logs[LOG].stream(stream, after=after, limit=before - 1 - after))[::-1]
+
+
+class Past(msgspec.Struct, frozen=True, kw_only=True):
+    """A product as it was, and the tree of categories around it then."""
+
+    state: ProductState
+    version: int
+    published_at: datetime | None
+    changed_at: datetime
+    tree: CategoriesState
+
+
+async def as_it_was(shop: Shop, product_id: UUID, at: datetime) -> Past | None:
+    """A product at a past moment, by its events up to then; None where it was not yet."""
+    log = shop.logs[LOG]
+    events = [one for one in await log.stream(product_id) if one.at <= at]
+    if not events:
+        return None
+    state: ProductState | None = None
+    published_at = None
+    for one in events:
+        state = PRODUCT.evolve(state, one.event)
+        if published_at is None and isinstance(one.event, ProductPublished):
+            published_at = one.at
+    assert state is not None, "a product begins with its first event"
+    known: CategoriesState | None = None
+    for one in await log.stream(categories_id()):
+        if one.at > at:
+            break
+        known = CATEGORIES.evolve(known, one.event)
+    last = events[-1]
+    return Past(
+        state=state,
+        version=last.version,
+        published_at=published_at,
+        changed_at=last.at,
+        tree=known or CategoriesState(),
+    )
+
+
+async def owner_of_slug(shop: Shop, slug: str) -> tuple[UUID, str] | None:
+    """The product that has or had a slug, and the slug that it has now."""
+    owner = await shop.logs[LOG].claimed("slug", slug.encode())
+    if owner is None:
+        return None
+    state, _ = await shop.logs[LOG].load(PRODUCT, owner, fresh=True)
+    return None if state is None else (owner, state.slug)
 
 
 def performers(clock: Clock) -> dict[str, Perform]:

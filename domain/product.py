@@ -221,6 +221,27 @@ class ProductState(State, frozen=True, kw_only=True):
     translations: dict[str, Translation] = {}
     schedules: dict[UUID, PriceSchedule] = {}
 
+    def traits(self) -> dict[str, tuple[str, ...]]:
+        """What the product can be chosen by: texts, choices and yes/no among its attributes, and its options."""
+        found: dict[str, dict[str, None]] = {}
+        for name, value in self.attributes.items():
+            if isinstance(value, bool):
+                found[name] = {"yes" if value else "no": None}
+            elif isinstance(value, str):
+                found[name] = {value: None}
+        for variant in self.variants.values():
+            for name, value in variant.options.items():
+                found.setdefault(name, {})[value] = None
+        return {name: tuple(values) for name, values in found.items()}
+
+    def numbers(self) -> dict[str, float]:
+        """Those of its attributes that are numbers."""
+        return {
+            name: value
+            for name, value in self.attributes.items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+
     def sale(self, sku: str, currency: str) -> PriceSchedule | None:
         """The sale whose price holds: of those that run, the one that began last."""
         running = [s for s in self.schedules.values() if s.runs and (s.sku, s.price.currency) == (sku, currency)]

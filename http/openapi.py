@@ -205,8 +205,13 @@ def _complete_answers(operation: dict[str, Any], handler: HTTPRouteHandler, need
     places = {one["in"] for one in operation.get("parameters", ())}
     if places & {"path", "query"}:
         statuses |= {"404", "422"}
+    if "moved" in opt:
+        operation["responses"]["301"] = {
+            "description": "It has another slug now: see Location.",
+            "headers": {"Location": _HEADERS["Location"]},
+        }
     operation["responses"] = {status: answer} | {
-        code: one for code, one in operation["responses"].items() if code in ("204", "304")
+        code: one for code, one in operation["responses"].items() if code in ("204", "301", "304")
     }
     for code in sorted(statuses):
         operation["responses"][code] = {

@@ -1,29 +1,69 @@
-"""/api/v1/products: what is for sale, by category, with price and availability."""
+"""/api/v1/products: what is for sale, by category, brand and attributes, with price and availability; its past."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
 from uuid import UUID
 
 import msgspec
 from litestar import Controller, get
 from litestar.params import FromQuery, PathParameter, QueryParameter
 
+from emporium.application import catalog
+from emporium.application.search import Bucket, Facet
 from emporium.domain.base import Money
-from emporium.domain.product import AttributeValue, Image
+from emporium.domain.category import AttributeKind
+from emporium.domain.product import PUBLISHED, AttributeValue, Image
 from emporium.http.caching import PUBLIC, tagged
 from emporium.http.consistency import includes
+from emporium.http.languages import LanguageParameter, language_of
 from emporium.http.paging import Cursor, Limit, Listing, listing
-from emporium.http.problems import KINDS
+from emporium.http.problems import KINDS, Problem
 from emporium.http.reply import Reply
 from emporium.http.request import Request
+from emporium.http.richtext import rich
 from emporium.projections import catalog_pages
-from emporium.projections.catalog_pages import CATALOG_PAGES, CategoryRow, Listed, ProductPage, Sort
+from emporium.projections.catalog_pages import (
+    CATALOG_PAGES,
+    CategoryRow,
+    Filter,
+    Listed,
+    PriceChange,
+    ProductPage,
+    Sort,
+    VariantView,
+)
 
-__all__ = ["CurrencyParameter", "ProductController", "ProductSummary", "category_of", "summary"]
+__all__ = [
+    "AttributeFilter",
+    "CurrencyParameter",
+    "PriceBound",
+    "ProductController",
+    "ProductSummary",
+    "RangeFilter",
+    "attributes_of",
+    "category_of",
+    "ranges_of",
+    "summary",
+]
 
 CurrencyParameter = Annotated[
     str | None, QueryParameter(pattern="^[A-Z]{3}$", description="ISO 4217; the shop's own where it is left out.")
 ]
+AttributeFilter = Annotated[
+    list[str] | None,
+    QueryParameter(description="`name:value`; several of one name are alternatives."),
+]
+RangeFilter = Annotated[
+    list[str] | None,
+    QueryParameter(description="`name:least..most` of an attribute that is a number."),
+]
+PriceBound = Annotated[int | None, QueryParameter(ge=0, le=10**12, description="Minor units.")]
+IdOrSlug = Annotated[str, PathParameter(max_length=120, description="Id or slug of a product.")]
+
+FEW = 5
+"""Units of which, and of fewer, the page says how many are left."""
 
 
 class ProductSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,28 +81,65 @@ class ProductSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VariantDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """A SKU; `price` is None where it is not for sale in this currency."""
+    """A SKU; `price` is null where it is not for sale in this currency, `regular` what it costs without a sale.
+
+    `stock` says in a word, and `note` for people, how the units stand that can be had; both are null of the past.
+    """
 
     sku: str
     options: dict[str, str]
     price: Money | None
+    regular: Money | None
     available: int
+    stock: Literal["in_stock", "few", "sold_out"] | None
+    note: str | None
 
 
 class ProductDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """A product's page; `path` are its categories from the top down."""
+    """A product's page; `path` are its categories from the top down, `as_of` the moment of which it tells."""
 
     product_id: UUID
     slug: str
     title: str
+    language: str
     description: str
+    description_html: str
     brand: str | None
     path: tuple[CategoryRow, ...]
     options: tuple[str, ...]
     attributes: dict[str, AttributeValue]
     images: tuple[Image, ...]
     variants: list[VariantDetail]
+    related: list[ProductSummary]
     published_at: datetime | None
+    changed_at: datetime
+    version: int
+    as_of: datetime | None
+
+
+class ProductListing(msgspec.Struct, frozen=True):
+    """A page of products; `next` is the path of the next page, `facets` tell how the list could be narrowed."""
+
+    items: list[ProductSummary]
+    next: str | None
+    facets: list[Facet] | None
+
+
+class Brands(msgspec.Struct, frozen=True):
+    """The brands, by name, with how many products each has."""
+
+    items: list[Bucket]
+
+
+class CategoryDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """A category: its way from the top, what hangs below it, and what its products tell of themselves."""
+
+    category_id: UUID
+    name: str
+    slug: str
+    path: tuple[CategoryRow, ...]
+    below: tuple[CategoryRow, ...]
+    attributes: tuple[AttributeKind, ...]
 
 
 class Categories(msgspec.Struct, frozen=True):
@@ -82,26 +159,49 @@ class ProductController(Controller):
         self,
         request: Request,
         category: Annotated[str | None, QueryParameter(max_length=120, description="Id or slug of a category.")] = None,
+        brand: FromQuery[list[str] | None] = None,
+        attribute: AttributeFilter = None,
+        between: RangeFilter = None,
+        price_from: PriceBound = None,
+        price_to: PriceBound = None,
+        available: FromQuery[bool | None] = None,
+        facets: Annotated[bool, QueryParameter(description="Whether the facets are counted.")] = False,
         sort: FromQuery[Sort] = "title",
         currency: CurrencyParameter = None,
         limit: Limit = 24,
         cursor: Cursor = None,
-    ) -> Reply[Listing[ProductSummary]]:
-        """What is for sale, in a category and all below it."""
+    ) -> Reply[ProductListing]:
+        """What is for sale, in a category and all below it, as the filters want it."""
         await includes(request, CATALOG_PAGES.name)
         reads = request.services.reads
-        category_id = None if category is None else await category_of(request, category)
+        money = currency or request.services.shop.currency
+        chosen = Filter(
+            category_id=None if category is None else await category_of(request, category),
+            brands=tuple(brand or ()),
+            attributes=attributes_of(attribute or ()),
+            ranges=ranges_of(between or ()),
+            price_from=price_from,
+            price_to=price_to,
+            available=available,
+        )
         page = await reads.run(
             lambda connection: catalog_pages.listing(
-                connection,
-                currency or request.services.shop.currency,
-                category_id=category_id,
-                sort=sort,
-                limit=limit,
-                cursor=cursor,
+                connection, money, chosen=chosen, sort=sort, limit=limit, cursor=cursor
             )
         )
-        return tagged(request, listing(request, page, summary), cache=PUBLIC)
+        counted = None
+        if facets:
+            counted = await reads.run(lambda connection: catalog_pages.facets(connection, money, chosen))
+        shown = listing(request, page, summary)
+        return tagged(request, ProductListing(shown.items, shown.next, counted), cache=PUBLIC)
+
+    @get("/brands", opt={"tagged": True, "models": ("catalog_pages",)})
+    async def list_brands(self, request: Request, currency: CurrencyParameter = None) -> Reply[Brands]:
+        """The brands of what is for sale."""
+        await includes(request, CATALOG_PAGES.name)
+        money = currency or request.services.shop.currency
+        found = await request.services.reads.run(lambda connection: catalog_pages.brands(connection, money))
+        return tagged(request, Brands(found), cache=PUBLIC)
 
     @get("/categories", opt={"tagged": True, "models": ("catalog_pages",)})
     async def list_categories(self, request: Request) -> Reply[Categories]:
@@ -109,21 +209,120 @@ class ProductController(Controller):
         await includes(request, CATALOG_PAGES.name)
         return tagged(request, Categories(await request.services.reads.run(catalog_pages.categories)), cache=PUBLIC)
 
-    @get("/{product:str}", opt={"tagged": True, "models": ("catalog_pages",)})
+    @get("/categories/{category:str}", opt={"tagged": True, "moved": True, "models": ("catalog_pages",)})
+    async def category_detail(
+        self,
+        request: Request,
+        category: Annotated[str, PathParameter(max_length=120, description="Id or slug of a category.")],
+    ) -> Reply[CategoryDetail]:
+        """A category. A slug that it had before leads to the one that it has."""
+        await includes(request, CATALOG_PAGES.name)
+        wanted = _id_or_slug(category)
+        found = await request.services.reads.run(lambda connection: catalog_pages.category_page(connection, wanted))
+        if found is None:
+            raise KINDS.not_found("There is no such category.")
+        own = found.path[-1]
+        if isinstance(wanted, str) and own.slug != wanted:
+            return _moved(request, f"/api/v1/products/categories/{own.slug}")
+        content = CategoryDetail(
+            category_id=own.category_id,
+            name=own.name,
+            slug=own.slug,
+            path=found.path,
+            below=found.below,
+            attributes=found.attributes,
+        )
+        return tagged(request, content, cache=PUBLIC)
+
+    @get("/{product:str}", opt={"tagged": True, "moved": True, "models": ("catalog_pages",)})
     async def detail(
         self,
         request: Request,
-        product: Annotated[str, PathParameter(max_length=120, description="Id or slug of a product.")],
+        product: IdOrSlug,
         currency: CurrencyParameter = None,
+        language: LanguageParameter = None,
+        as_of: Annotated[
+            datetime | None, QueryParameter(description="The page as it was at this moment (with a time zone).")
+        ] = None,
     ) -> Reply[ProductDetail]:
-        """A product with its variants, their prices and how many can be had."""
+        """A product with its variants, their prices and how many can be had. A former slug leads to the present one."""
         await includes(request, CATALOG_PAGES.name)
-        page = await request.services.reads.run(
-            lambda connection: catalog_pages.product_page(connection, _id_or_slug(product))
-        )
+        wanted = _id_or_slug(product)
+        page, asked = None, None
+        if as_of is None:
+            page = await request.services.reads.run(lambda connection: catalog_pages.product_page(connection, wanted))
         if page is None:
-            raise KINDS.not_found("There is no such product.")
-        return tagged(request, _detail(page, currency or request.services.shop.currency), cache=PUBLIC)
+            if isinstance(wanted, str):
+                owner = await catalog.owner_of_slug(request.services.shop, wanted)
+                if owner is None:
+                    raise _no_such_product()
+                wanted, slug = owner
+                if slug != product:
+                    return _moved(request, f"/api/v1/products/{slug}")
+            page, asked = await _page_again(request, wanted, as_of), as_of
+        if page is None:
+            raise _no_such_product()
+        return await _shown(request, page, currency, language, asked)
+
+    @get("/{product:str}/prices", opt={"tagged": True, "models": ("catalog_pages",)})
+    async def price_history(
+        self, request: Request, product: IdOrSlug, limit: Limit = 50, cursor: Cursor = None
+    ) -> Reply[Listing[PriceChange]]:
+        """The prices that the product's variants have had, the newest first."""
+        await includes(request, CATALOG_PAGES.name)
+        wanted = _id_or_slug(product)
+        page = await request.services.reads.run(lambda connection: catalog_pages.product_page(connection, wanted))
+        if page is None:
+            raise _no_such_product()
+        skus = [one.sku for one in page.variants]
+        changes = await request.services.reads.run(
+            lambda connection: catalog_pages.price_history(connection, *skus, limit=limit, cursor=cursor)
+        )
+        return tagged(request, listing(request, changes, lambda one: one), cache=PUBLIC)
+
+
+def _no_such_product() -> Problem:
+    return KINDS.not_found("There is no such product.")
+
+
+def _moved(request: Request, path: str) -> Reply[Any]:
+    """Leads to where it is now, with the same parameters."""
+    query = request.scope["query_string"]
+    location = quote(path).encode() + (b"?" + query if query else b"")
+    return Reply(b"", 301, [(b"location", location), (b"cache-control", PUBLIC)])
+
+
+async def _page_again(request: Request, product_id: UUID, as_of: datetime | None) -> ProductPage | None:
+    """The page of a published product: of a past moment, or of now where its new slug is not in the pages yet."""
+    if as_of is None:
+        return await request.services.reads.run(lambda connection: catalog_pages.product_page(connection, product_id))
+    if as_of.tzinfo is None:
+        raise KINDS.invalid_parameter("as_of: it needs a time zone, such as Z")
+    past = await catalog.as_it_was(request.services.shop, product_id, as_of)
+    if past is None or past.state.status != PUBLISHED:
+        return None
+    path = tuple(
+        CategoryRow(category_id=one, name=found.name, slug=found.slug, parent=found.parent)
+        for one, found in ((one, past.tree.categories[one]) for one in past.tree.path(past.state.category_id))
+    )
+    return catalog_pages.page_of_state(past.state, path, {}, past.published_at, past.changed_at, past.version)
+
+
+async def _shown(
+    request: Request, page: ProductPage, currency: str | None, language: str | None, as_of: datetime | None
+) -> Reply[ProductDetail]:
+    shop = request.services.shop
+    money = currency or shop.currency
+    settings = await shop.terms.recent(shop.logs["ordering"])
+    spoken = language_of(request, language, page.translations, settings.languages[0])
+    related: Mapping[UUID, Listed] = {}
+    if page.related:
+        related = await request.services.reads.run(
+            lambda connection: catalog_pages.listed(connection, page.related, money)
+        )
+    content = _detail(page, money, spoken, [related[one] for one in page.related if one in related], as_of)
+    headers = [(b"content-language", spoken.encode()), (b"vary", b"accept-language")]
+    return tagged(request, content, cache=PUBLIC, headers=headers)
 
 
 def _id_or_slug(text: str) -> UUID | str:
@@ -134,12 +333,12 @@ def _id_or_slug(text: str) -> UUID | str:
 
 
 async def category_of(request: Request, text: str) -> UUID:
-    """The category of an id or slug. Raises Problem."""
+    """The category of an id or slug, also one that it had before. Raises Problem."""
     wanted = _id_or_slug(text)
-    for row in await request.services.reads.run(catalog_pages.categories):
-        if wanted in (row.category_id, row.slug):
-            return row.category_id
-    raise KINDS.not_found("There is no such category.")
+    found = await request.services.reads.run(lambda connection: catalog_pages.category_page(connection, wanted))
+    if found is None:
+        raise KINDS.not_found("There is no such category.")
+    return found.path[-1].category_id
 
 
 def summary(row: Listed) -> ProductSummary:
@@ -157,20 +356,70 @@ def summary(row: Listed) -> ProductSummary:
     )
 
 
-def _detail(page: ProductPage, currency: str) -> ProductDetail:
+def attributes_of(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Name → wanted values, of parameters `name:value`. Raises Problem."""
+    wanted: dict[str, tuple[str, ...]] = {}
+    for one in given:
+        name, colon, value = one.partition(":")
+        if not (name and colon and value):
+            raise KINDS.invalid_parameter(f"attribute: {one!r} is not name:value")
+        wanted[name] = (*wanted.get(name, ()), value)
+    return wanted
+
+
+def ranges_of(given: Sequence[str]) -> dict[str, tuple[float | None, float | None]]:
+    """Name → least and most, of parameters `name:least..most`. Raises Problem."""
+    wanted = {}
+    for one in given:
+        name, colon, bounds = one.rpartition(":")
+        least, dots, most = bounds.partition("..")
+        try:
+            if not (name and colon and dots):
+                raise ValueError
+            wanted[name] = (float(least) if least else None, float(most) if most else None)
+        except ValueError:
+            raise KINDS.invalid_parameter(f"between: {one!r} is not name:least..most") from None
+    return wanted
+
+
+def _detail(
+    page: ProductPage, currency: str, language: str, related: Sequence[Listed], as_of: datetime | None
+) -> ProductDetail:
+    told = page.translations.get(language)
+    description = page.description if told is None or not told.description else told.description
     return ProductDetail(
         product_id=page.product_id,
         slug=page.slug,
-        title=page.title,
-        description=page.description,
+        title=page.title if told is None else told.title,
+        language=language,
+        description=description,
+        description_html=rich(description),
         brand=page.brand,
         path=page.path,
         options=page.options,
         attributes=page.attributes,
         images=page.images,
-        variants=[
-            VariantDetail(sku=one.sku, options=one.options, price=one.prices.get(currency), available=one.available)
-            for one in page.variants
-        ],
+        variants=[_variant(one, currency, past=as_of is not None) for one in page.variants],
+        related=[summary(one) for one in related],
         published_at=page.published_at,
+        changed_at=page.changed_at,
+        version=page.version,
+        as_of=as_of,
+    )
+
+
+def _variant(one: VariantView, currency: str, *, past: bool) -> VariantDetail:
+    stock: Literal["in_stock", "few", "sold_out"] | None = None
+    note = None
+    if not past:
+        stock = "sold_out" if one.available < 1 else "few" if one.available <= FEW else "in_stock"
+        note = {"sold_out": "Sold out", "few": f"{one.available} left", "in_stock": "In stock"}[stock]
+    return VariantDetail(
+        sku=one.sku,
+        options=one.options,
+        price=one.prices.get(currency),
+        regular=one.regular.get(currency),
+        available=one.available,
+        stock=stock,
+        note=note,
     )

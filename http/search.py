@@ -21,7 +21,17 @@ from emporium.application.search import (
 )
 from emporium.http.caching import PUBLIC, tagged
 from emporium.http.problems import KINDS, Problem
-from emporium.http.products import CurrencyParameter, ProductSummary, category_of, summary
+from emporium.http.products import (
+    AttributeFilter,
+    CurrencyParameter,
+    PriceBound,
+    ProductSummary,
+    RangeFilter,
+    attributes_of,
+    category_of,
+    ranges_of,
+    summary,
+)
 from emporium.http.reply import Reply
 from emporium.http.request import Request
 from emporium.projections import catalog_pages
@@ -31,7 +41,6 @@ __all__ = ["SearchController"]
 _INSTEAD = 8
 
 Words = Annotated[str, QueryParameter(max_length=200, description="What is looked for, as it was typed.")]
-Amount = Annotated[int | None, QueryParameter(ge=0, le=10**12, description="Minor units.")]
 
 
 class FoundProduct(ProductSummary, frozen=True, kw_only=True):
@@ -75,16 +84,10 @@ class SearchController(Controller):
         q: Words = "",
         brand: FromQuery[list[str] | None] = None,
         category: Annotated[str | None, QueryParameter(max_length=120, description="Id or slug of a category.")] = None,
-        attribute: Annotated[
-            list[str] | None,
-            QueryParameter(description="`name:value`; several of one name are alternatives."),
-        ] = None,
-        between: Annotated[
-            list[str] | None,
-            QueryParameter(description="`name:least..most` of an attribute that is a number."),
-        ] = None,
-        price_from: Amount = None,
-        price_to: Amount = None,
+        attribute: AttributeFilter = None,
+        between: RangeFilter = None,
+        price_from: PriceBound = None,
+        price_to: PriceBound = None,
         rating_from: Annotated[float | None, QueryParameter(ge=0, le=5, description="Least rating.")] = None,
         available: FromQuery[bool | None] = None,
         sort: FromQuery[SearchSort] = "relevance",
@@ -100,8 +103,8 @@ class SearchController(Controller):
             category=None if category is None else await category_of(request, category),
             price_from=price_from,
             price_to=price_to,
-            attributes=_attributes(attribute or ()),
-            ranges=_ranges(between or ()),
+            attributes=attributes_of(attribute or ()),
+            ranges=ranges_of(between or ()),
             rating_from=rating_from,
             available=available,
             sort=sort,
@@ -160,27 +163,3 @@ async def _shown(request: Request, hits: Sequence[Hit], currency: str) -> Mappin
     return {
         key: FoundProduct(**msgspec.structs.asdict(summary(row)), title_html=titles[key]) for key, row in rows.items()
     }
-
-
-def _attributes(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    wanted: dict[str, tuple[str, ...]] = {}
-    for one in given:
-        name, colon, value = one.partition(":")
-        if not (name and colon and value):
-            raise KINDS.invalid_parameter(f"attribute: {one!r} is not name:value")
-        wanted[name] = (*wanted.get(name, ()), value)
-    return wanted
-
-
-def _ranges(given: Sequence[str]) -> dict[str, tuple[float | None, float | None]]:
-    wanted = {}
-    for one in given:
-        name, colon, bounds = one.rpartition(":")
-        least, dots, most = bounds.partition("..")
-        try:
-            if not (name and colon and dots):
-                raise ValueError
-            wanted[name] = (float(least) if least else None, float(most) if most else None)
-        except ValueError:
-            raise KINDS.invalid_parameter(f"between: {one!r} is not name:least..most") from None
-    return wanted

@@ -9,6 +9,7 @@ import msgspec
 from psycopg.rows import class_row
 
 from emporium.application.ports import Recorded
+from emporium.application.search import Bucket, Facet
 from emporium.domain import category as c
 from emporium.domain import product as p
 from emporium.domain import stock
@@ -19,16 +20,22 @@ from emporium.projections.paging import Page, decode_cursor, page_of
 __all__ = [
     "CATALOG_PAGES",
     "CategoryRow",
+    "CategoryTree",
+    "Filter",
     "Listed",
     "OfferRow",
     "PriceChange",
     "ProductPage",
     "ProductRow",
     "VariantView",
+    "brands",
     "categories",
+    "category_page",
+    "facets",
     "listed",
     "listing",
     "offers",
+    "page_of_state",
     "price_history",
     "product_page",
     "products_for_admin",
@@ -76,6 +83,8 @@ CREATE TABLE listing (
     published_at timestamptz NOT NULL,
     image jsonb,
     skus text[] NOT NULL,
+    traits text[] NOT NULL, -- `name:value`
+    numbers jsonb NOT NULL,
     PRIMARY KEY (product_id, currency)
 ) WITH (fillfactor = 70);
 CREATE TABLE price_history (
@@ -92,7 +101,9 @@ CREATE TABLE categories (
     name text NOT NULL,
     slug text NOT NULL,
     parent uuid,
-    position bigint NOT NULL
+    position bigint NOT NULL,
+    former text[] NOT NULL, -- slugs that it had before
+    attributes json NOT NULL
 );
 
 -- From the inventory log.
@@ -109,6 +120,8 @@ CREATE INDEX IF NOT EXISTS listing_title ON listing (currency, title_key, produc
 CREATE INDEX IF NOT EXISTS listing_price ON listing (currency, lowest, product_id);
 CREATE INDEX IF NOT EXISTS listing_newest ON listing (currency, published_at DESC, product_id DESC);
 CREATE INDEX IF NOT EXISTS listing_category ON listing (category_id, currency, title_key, product_id);
+CREATE INDEX IF NOT EXISTS listing_traits ON listing USING gin (traits);
+CREATE INDEX IF NOT EXISTS listing_brand ON listing (brand, currency);
 """
 
 _HEAVIEST: Final = 10**9
@@ -154,6 +167,8 @@ class _Listed(msgspec.Struct):
     published_at: datetime | str
     image: p.Image | None
     skus: list[str]
+    traits: list[str]
+    numbers: Mapping[str, float]
 
 
 class _Price(msgspec.Struct):
@@ -172,6 +187,8 @@ class _Category(msgspec.Struct):
     slug: str
     parent: UUID | None
     position: int
+    former: list[str]
+    attributes: dict[str, c.AttributeKind]
 
 
 class _Stock(msgspec.Struct):
@@ -180,7 +197,7 @@ class _Stock(msgspec.Struct):
     position: int
 
 
-_CATEGORY_EVENTS: Final = (c.CategoryCreated, c.CategoryRenamed, c.CategoryMoved)
+_CATEGORY_EVENTS: Final = c.CATEGORIES.events
 
 
 async def fold(tables: Tables, log: str, events: Sequence[Recorded]) -> None:
@@ -209,26 +226,35 @@ async def _fold_stock(tables: Tables, events: Sequence[Recorded]) -> None:
 
 async def _fold_categories(tables: Tables, events: Sequence[Recorded]) -> None:
     begun = {one.event.category_id for one in events if isinstance(one.event, c.CategoryCreated)}
-    asked = {one.event.category_id for one in events if isinstance(one.event, c.CategoryRenamed | c.CategoryMoved)}
+    asked = {_key(one) for one in events}
     found = await tables.fetch(
-        "SELECT category_id, name, slug, parent, position FROM categories WHERE category_id = ANY(%s)",
+        "SELECT category_id, name, slug, parent, position, former, attributes FROM categories"
+        " WHERE category_id = ANY(%s)",
         list(asked - begun),
     )
     rows = {row[0]: _Category(*row) for row in found}
+    for row in rows.values():
+        row.attributes = msgspec.convert(row.attributes, dict[str, c.AttributeKind])
     for one in events:
         event: Any = one.event
         match event:
             case c.CategoryCreated(category_id=key, name=name, slug=slug, parent=parent):
-                rows[key] = _Category(key, name, slug, parent, 0)
+                rows[key] = _Category(key, name, slug, parent, 0, [], {})
             case c.CategoryRenamed(category_id=key, name=name, slug=slug):
-                rows[key].name, rows[key].slug = name, slug
+                row = rows[key]
+                row.former = [one for one in (*row.former, row.slug) if one != slug]
+                row.name, row.slug = name, slug
             case c.CategoryMoved(category_id=key, parent=parent):
                 rows[key].parent = parent
+            case c.AttributeDefined(category_id=key, attribute=kind):
+                rows[key].attributes[kind.name] = kind
+            case c.AttributeRemoved(category_id=key, name=name):
+                rows[key].attributes.pop(name, None)
         rows[event.category_id].position = one.position
     await tables.write(
         "INSERT INTO categories SELECT * FROM json_populate_recordset(NULL::categories, %s)"
         " ON CONFLICT (category_id) DO UPDATE SET name = excluded.name, slug = excluded.slug, parent = excluded.parent,"
-        " position = excluded.position",
+        " position = excluded.position, former = excluded.former, attributes = excluded.attributes",
         list(rows.values()),
     )
 
@@ -337,6 +363,8 @@ def _listed(state: p.ProductState, published_at: datetime | None) -> list[_Liste
     for variant in state.variants.values():
         for currency, price in variant.prices.items():
             amounts.setdefault(currency, []).append(price.amount)
+    traits = [f"{name}:{value}" for name, values in state.traits().items() for value in values]
+    numbers = state.numbers()
     return [
         _Listed(
             product_id=state.product_id,
@@ -351,6 +379,8 @@ def _listed(state: p.ProductState, published_at: datetime | None) -> list[_Liste
             published_at=published_at,
             image=state.images[0] if state.images else None,
             skus=[sku for sku, variant in state.variants.items() if currency in variant.prices],
+            traits=traits,
+            numbers=numbers,
         )
         for currency, these in amounts.items()
     ]
@@ -360,7 +390,8 @@ def _key(one: Recorded) -> UUID:
     event: Any = one.event
     if one.log == "inventory":
         return event.sku  # type: ignore[no-any-return]
-    return event.category_id if isinstance(event, _CATEGORY_EVENTS) else event.product_id
+    key: UUID = event.product_id if hasattr(event, "product_id") else event.category_id
+    return key
 
 
 _MOVES: Final[tuple[type[Event], ...]] = tuple(
@@ -379,7 +410,25 @@ CATALOG_PAGES: Final = ReadModel(
 
 # --- queries ---------------------------------------------------------------------------------------
 
-Sort = Literal["title", "price", "newest"]
+Sort = Literal["title", "price", "price_desc", "newest"]
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """What products of a listing must be like. Values of one name are alternatives; different names all hold.
+
+    Attributes:
+        category_id: of this category or one below it.
+        attributes: name → wanted values; ranges: name of a number → least and most (None: open).
+        price_from, price_to: the lowest price, in minor units.
+    """
+
+    category_id: UUID | None = None
+    brands: tuple[str, ...] = ()
+    attributes: Mapping[str, tuple[str, ...]] = {}
+    ranges: Mapping[str, tuple[float | None, float | None]] = {}
+    price_from: int | None = None
+    price_to: int | None = None
+    available: bool | None = None
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
@@ -404,6 +453,7 @@ class VariantView(msgspec.Struct, frozen=True, kw_only=True):
     sku: str
     options: dict[str, str]
     prices: dict[str, Money]
+    regular: dict[str, Money]
     available: int
 
 
@@ -414,6 +464,14 @@ class CategoryRow(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     slug: str
     parent: UUID | None
+
+
+class CategoryTree(msgspec.Struct, frozen=True, kw_only=True):
+    """A category with its way from the top, what hangs below it, and the attributes of its products."""
+
+    path: tuple[CategoryRow, ...]
+    below: tuple[CategoryRow, ...]
+    attributes: tuple[c.AttributeKind, ...]
 
 
 class ProductPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -434,6 +492,8 @@ class ProductPage(msgspec.Struct, frozen=True, kw_only=True):
     published_at: datetime | None
     changed_at: datetime
     version: int
+    related: tuple[UUID, ...] = ()
+    translations: dict[str, p.Translation] = {}
 
 
 class ProductRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -477,6 +537,7 @@ class OfferRow(msgspec.Struct, frozen=True, kw_only=True):
 _SORTS: Final[dict[str, tuple[str, str, str, type[tuple[Any, ...]]]]] = {
     "title": ("title_key", ">", "ASC", tuple[str, UUID]),
     "price": ("lowest", ">", "ASC", tuple[int, UUID]),
+    "price_desc": ("lowest", "<", "DESC", tuple[int, UUID]),
     "newest": ("published_at", "<", "DESC", tuple[datetime, UUID]),
 }
 
@@ -492,21 +553,18 @@ async def listing(
     currency: str,
     *,
     category_id: UUID | None = None,
+    chosen: Filter = Filter(),  # noqa: B008 - frozen
     sort: Sort = "title",
     limit: int = 24,
     cursor: str | None = None,
 ) -> Page[Listed]:
     """Published products that have a price in the currency, of a category and all below it. Raises BadCursor."""
     column, after, direction, shape = _SORTS[sort]
-    where = "l.currency = %(currency)s"
-    values: dict[str, Any] = {"currency": currency, "limit": limit + 1}
     if category_id is not None:
-        where += (
-            " AND l.category_id IN (WITH RECURSIVE below AS (SELECT %(category_id)s::uuid AS category_id UNION"
-            " SELECT t.category_id FROM rm_catalog_pages.categories t JOIN below b ON t.parent = b.category_id)"
-            " SELECT category_id FROM below)"
-        )
-        values["category_id"] = category_id
+        chosen = msgspec.structs.replace(chosen, category_id=category_id)
+    clauses, values = _where(currency, chosen)
+    where = " AND ".join(clauses.values())
+    values["limit"] = limit + 1
     if cursor is not None:
         where += f" AND (l.{column}, l.product_id) {after} (%(value)s, %(product_id)s)"
         values["value"], values["product_id"] = decode_cursor(cursor, shape)
@@ -519,6 +577,104 @@ async def listing(
     rows = [(Listed(**dict(zip(names, row, strict=False))), row[-1]) for row in await found.fetchall()]
     page = page_of(rows, limit, lambda row: (row[1], row[0].product_id))
     return Page([row for row, _ in page.items], page.next)
+
+
+_CATEGORY: Final = (
+    "l.category_id IN (WITH RECURSIVE below AS (SELECT %(category_id)s::uuid AS category_id UNION"
+    " SELECT t.category_id FROM rm_catalog_pages.categories t JOIN below b ON t.parent = b.category_id)"
+    " SELECT category_id FROM below)"
+)
+_IN_STOCK: Final = "EXISTS (SELECT FROM rm_catalog_pages.stock s WHERE s.sku = ANY(l.skus) AND s.available > 0)"
+
+
+def _where(currency: str, chosen: Filter) -> tuple[dict[str, str], dict[str, Any]]:
+    """The conditions by the name of the facet that they belong to, and their values."""
+    clauses = {"currency": "l.currency = %(currency)s"}
+    values: dict[str, Any] = {"currency": currency}
+    if chosen.category_id is not None:
+        clauses["category"] = _CATEGORY
+        values["category_id"] = chosen.category_id
+    if chosen.brands:
+        clauses["brand"] = "l.brand = ANY(%(brands)s)"
+        values["brands"] = list(chosen.brands)
+    for place, (name, wanted) in enumerate(chosen.attributes.items()):
+        clauses[f"attribute.{name}"] = f"l.traits && %(traits{place})s"
+        values[f"traits{place}"] = [f"{name}:{value}" for value in wanted]
+    for place, (name, bounds) in enumerate(chosen.ranges.items()):
+        values[f"number{place}"] = name
+        for word, sign, bound in (("least", ">=", bounds[0]), ("most", "<=", bounds[1])):
+            if bound is not None:
+                clauses[f"{word}{place}"] = f"(l.numbers ->> %(number{place})s)::float8 {sign} %({word}{place})s"
+                values[f"{word}{place}"] = bound
+    for word, sign, amount in (("price_from", ">=", chosen.price_from), ("price_to", "<=", chosen.price_to)):
+        if amount is not None:
+            clauses[word] = f"l.lowest {sign} %({word})s"
+            values[word] = amount
+    if chosen.available is not None:
+        clauses["available"] = _IN_STOCK if chosen.available else f"NOT {_IN_STOCK}"
+    return clauses, values
+
+
+FACET_VALUES: Final = 30
+"""The most values that are told of a facet."""
+
+
+async def facets(connection: Connection, currency: str, chosen: Filter) -> list[Facet]:
+    """By what the products of a listing could be narrowed: how many there would be with each value, whatever else of
+    the same facet is chosen."""
+    clauses, values = _where(currency, chosen)
+
+    def without(name: str) -> str:
+        return " AND ".join(clause for facet, clause in clauses.items() if facet != name)
+
+    async def counted(name: str, select: str, where: str) -> Facet | None:
+        found = await connection.execute(
+            f"SELECT {select}, count(*) FROM rm_catalog_pages.listing l WHERE {where}"
+            f" GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {FACET_VALUES}",
+            values,
+        )
+        buckets = tuple(Bucket(value=str(value), count=count) for value, count in await found.fetchall() if value)
+        return Facet(name=name, buckets=buckets) if buckets else None
+
+    made = [
+        await counted(
+            "category", "l.category_id::text", without("category") if not chosen.category_id else without("")
+        ),
+        await counted("brand", "l.brand", without("brand")),
+        await counted("available", f"CASE WHEN {_IN_STOCK} THEN 'yes' ELSE 'no' END", without("available")),
+    ]
+    found = await connection.execute(
+        "SELECT t, count(*) FROM rm_catalog_pages.listing l, unnest(l.traits) t"
+        f" WHERE {without('')} GROUP BY t ORDER BY 2 DESC, 1",
+        values,
+    )
+    by_name: dict[str, list[Bucket]] = {}
+    for trait, count in await found.fetchall():
+        name, _, value = trait.partition(":")
+        if f"attribute.{name}" not in clauses:
+            by_name.setdefault(name, []).append(Bucket(value=value, count=count))
+    for name in chosen.attributes:
+        found = await connection.execute(
+            "SELECT substr(t, %(start)s), count(*) FROM rm_catalog_pages.listing l, unnest(l.traits) t"
+            f" WHERE {without(f'attribute.{name}')} AND starts_with(t, %(prefix)s) GROUP BY 1 ORDER BY 2 DESC, 1",
+            {**values, "start": len(name) + 2, "prefix": f"{name}:"},
+        )
+        by_name[name] = [Bucket(value=value, count=count) for value, count in await found.fetchall()]
+    made += [
+        Facet(name=f"attribute.{name}", buckets=tuple(buckets[:FACET_VALUES]))
+        for name, buckets in sorted(by_name.items())
+    ]
+    return [one for one in made if one is not None]
+
+
+async def brands(connection: Connection, currency: str) -> list[Bucket]:
+    """The brands of what is for sale, with how many products each has."""
+    found = await connection.execute(
+        "SELECT brand, count(*) FROM rm_catalog_pages.listing WHERE currency = %s AND brand IS NOT NULL"
+        ' GROUP BY 1 ORDER BY brand COLLATE "C"',
+        [currency],
+    )
+    return [Bucket(value=value, count=count) for value, count in await found.fetchall()]
 
 
 async def listed(connection: Connection, ids: Sequence[UUID], currency: str) -> dict[UUID, Listed]:
@@ -581,6 +737,19 @@ async def product_page(
         return None
     published_at, changed_at, version, text, available = row
     state = msgspec.json.decode(text, type=p.ProductState)
+    path = await _path(connection, state.category_id)
+    return page_of_state(state, path, available or {}, published_at, changed_at, version)
+
+
+def page_of_state(
+    state: p.ProductState,
+    path: tuple[CategoryRow, ...],
+    available: Mapping[str, int],
+    published_at: datetime | None,
+    changed_at: datetime,
+    version: int,
+) -> ProductPage:
+    """The page of a product in this state, with the units of its SKUs that can be had."""
     return ProductPage(
         product_id=state.product_id,
         slug=state.slug,
@@ -589,20 +758,55 @@ async def product_page(
         description=state.description,
         brand=state.brand,
         tax_class=state.tax_class,
-        path=await _path(connection, state.category_id),
+        path=path,
         options=state.options,
         attributes=state.attributes,
         images=state.images,
         variants=tuple(
             VariantView(
-                sku=sku, options=variant.options, prices=variant.prices, available=(available or {}).get(sku, 0)
+                sku=sku,
+                options=variant.options,
+                prices=variant.prices,
+                regular=variant.regular,
+                available=available.get(sku, 0),
             )
             for sku, variant in state.variants.items()
         ),
         published_at=published_at,
         changed_at=changed_at,
         version=version,
+        related=state.related,
+        translations=state.translations,
     )
+
+
+async def category_page(connection: Connection, category: UUID | str) -> CategoryTree | None:
+    """A category by its id, its slug, or one that it had before; None where there is none."""
+    where = "category_id = %(one)s" if isinstance(category, UUID) else "slug = %(one)s OR %(one)s = ANY(former)"
+    found = await connection.execute(
+        f"SELECT category_id FROM rm_catalog_pages.categories WHERE {where}"
+        " ORDER BY slug = %(text)s DESC, category_id LIMIT 1",
+        {"one": category, "text": str(category)},
+    )
+    row = await found.fetchone()
+    if row is None:
+        return None
+    path = await _path(connection, row[0])
+    kinds: dict[str, c.AttributeKind] = {}
+    found = await connection.execute(
+        "SELECT category_id, attributes FROM rm_catalog_pages.categories WHERE category_id = ANY(%s)",
+        [[one.category_id for one in path]],
+    )
+    own = dict(await found.fetchall())
+    for one in path:
+        kinds |= msgspec.convert(own[one.category_id], dict[str, c.AttributeKind])
+    async with connection.cursor(row_factory=class_row(CategoryRow)) as below:
+        await below.execute(
+            "SELECT category_id, name, slug, parent FROM rm_catalog_pages.categories WHERE parent = %s"
+            ' ORDER BY name COLLATE "C", slug',
+            [row[0]],
+        )
+        return CategoryTree(path=path, below=tuple(await below.fetchall()), attributes=tuple(kinds.values()))
 
 
 async def _path(connection: Connection, category_id: UUID | None) -> tuple[CategoryRow, ...]:
@@ -610,8 +814,10 @@ async def _path(connection: Connection, category_id: UUID | None) -> tuple[Categ
         return ()
     async with connection.cursor(row_factory=class_row(CategoryRow)) as found:
         await found.execute(
-            "WITH RECURSIVE above AS (SELECT t.*, 0 AS height FROM rm_catalog_pages.categories t WHERE category_id = %s"
-            " UNION SELECT t.*, a.height + 1 FROM rm_catalog_pages.categories t JOIN above a"
+            "WITH RECURSIVE above AS (SELECT category_id, name, slug, parent, 0 AS height"
+            " FROM rm_catalog_pages.categories WHERE category_id = %s"
+            " UNION SELECT t.category_id, t.name, t.slug, t.parent, a.height + 1"
+            " FROM rm_catalog_pages.categories t JOIN above a"
             " ON t.category_id = a.parent WHERE a.height < %s)"
             " SELECT category_id, name, slug, parent FROM above ORDER BY height DESC",
             [category_id, c.MAX_DEPTH],
@@ -629,15 +835,15 @@ async def categories(connection: Connection) -> list[CategoryRow]:
 
 
 async def price_history(
-    connection: Connection, sku: str, *, limit: int = 50, cursor: str | None = None
+    connection: Connection, *skus: str, limit: int = 50, cursor: str | None = None
 ) -> Page[PriceChange]:
-    """The prices that a SKU has had, newest first. Raises BadCursor."""
+    """The prices that SKUs have had, newest first. Raises BadCursor."""
     before = None if cursor is None else decode_cursor(cursor, tuple[int])[0]
     async with connection.cursor(row_factory=class_row(PriceChange)) as found:
         await found.execute(
             "SELECT sku, position, at, currency, amount, previous FROM rm_catalog_pages.price_history"
-            " WHERE sku = %s AND position < coalesce(%s, 9223372036854775807) ORDER BY position DESC LIMIT %s",
-            [sku, before, limit + 1],
+            " WHERE sku = ANY(%s) AND position < coalesce(%s, 9223372036854775807) ORDER BY position DESC LIMIT %s",
+            [list(skus), before, limit + 1],
         )
         rows = await found.fetchall()
     return page_of(rows, limit, lambda row: (row.position,))

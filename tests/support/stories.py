@@ -28,6 +28,7 @@ from emporium.domain.base import Event, Money, Sealed
 
 SPACE = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
 START = datetime(2026, 1, 30, 12, 0, 0, 250_000, tzinfo=UTC)
+END = START + timedelta(days=30)
 SKUS = tuple(f"SKU-{n:03}" for n in range(30))
 WAREHOUSES = ("north", "south")
 
@@ -404,6 +405,11 @@ def shelves() -> Iterator[Happening]:
         category.CategoryCreated(category_id=tools, name="Tools", slug="tools", parent=home),
         category.CategoryRenamed(category_id=garden, name="Garden", slug="garden"),
         category.CategoryMoved(category_id=tools, parent=garden),
+        category.AttributeDefined(
+            category_id=garden, attribute=category.AttributeKind(name="watts", kind="number", unit="W")
+        ),
+        category.AttributeDefined(category_id=home, attribute=category.AttributeKind(name="colour", kind="text")),
+        category.AttributeRemoved(category_id=home, name="colour"),
     ):
         yield "catalog", tree, event, START, str(tree)
     for n in range(10):
@@ -434,6 +440,20 @@ def shelves() -> Iterator[Happening]:
             product.PriceChanged(product_id=key, sku=skus[1], price=pounds(777), previous=pounds(1_001 - 50 * n)),
             product.ProductUpdated(product_id=key, title=f"Lamp {chr(74 - n)} De Luxe", brand="Lux"),
         ]
+        if n == 3:
+            sale, gone = uuid5(key, "sale"), uuid5(key, "gone")
+            events += [
+                product.PriceScheduled(
+                    product_id=key, schedule_id=one, sku=skus[0], price=pounds(500), starts_at=START, ends_at=END
+                )
+                for one in (sale, gone)
+            ]
+            events += [
+                product.PriceScheduleBegan(product_id=key, schedule_id=sale),
+                product.PriceChanged(product_id=key, sku=skus[0], price=pounds(500), previous=pounds(850)),
+                product.RegularPriceChanged(product_id=key, sku=skus[0], price=pounds(840), previous=pounds(850)),
+                product.PriceScheduleEnded(product_id=key, schedule_id=gone, cancelled=True),
+            ]
         if n == 4:
             events.append(product.ProductArchived(product_id=key))
         if n == 5:

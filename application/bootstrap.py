@@ -13,22 +13,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import psycopg
 
-from emporium.application import catalog, erasure, watches, webhooks
+from emporium.application import catalog, erasure, pictures, watches, webhooks
 from emporium.application.effects import Effects
 from emporium.application.housekeeping import Chore, Housekeeping
 from emporium.application.notifications import NAME as NOTIFICATIONS
 from emporium.application.notifications import UPSTREAMS, Composer, NoticeFollower, performers
 from emporium.application.policies import POLICIES
-from emporium.application.ports import (
-    Address,
-    Clock,
-    EventLog,
-    Media,
-    Notices,
-    ParcelNotices,
-    ProviderRecord,
-    Sender,
-)
+from emporium.application.ports import Address, Clock, EventLog, Media, Notices, ParcelNotices, Pictures, ProviderRecord, Sender
 from emporium.application.runner import BATCH, Follower, ProcessManager, TaskRunner
 from emporium.application.schedules import TimeLimits, scheduler
 from emporium.application.search import SearchEngine
@@ -58,10 +49,11 @@ from emporium.infra.eventstore import restored as lead_over
 from emporium.infra.eventstore.database import Database
 from emporium.infra.letters import TemplateLetters
 from emporium.infra.mail import SmtpSender
-from emporium.infra.media import MediaFolder
+from emporium.infra.media import MediaFolder, MediaStore
 from emporium.infra.monitor import ModelState, Picture, look
 from emporium.infra.papers import PdfPapers, open_papers
 from emporium.infra.passwords import Passwords
+from emporium.infra.pictures import PillowPictures
 from emporium.infra.provider_http import HttpProvider
 from emporium.infra.push import AppriseSender
 from emporium.infra.rates import MIGRATIONS as RATE_MIGRATIONS
@@ -158,6 +150,10 @@ def limits_of(settings: Settings) -> TimeLimits:
     )
 
 
+def _media(settings: Settings) -> Media:
+    return MediaFolder(settings.data_dir) if settings.media_url is None else MediaStore(settings.media_url)
+
+
 def owner() -> str:
     """Who this process is in leases: host and process id."""
     return f"{socket.gethostname()}:{os.getpid()}"
@@ -207,6 +203,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     store: EventStore
     reads: Database
     media: Media
+    pictures: Pictures
     search: SearchEngine
 
 
@@ -381,8 +378,18 @@ async def open_shop(
         )
         search = EmbeddedSearch(settings.data_dir / "search")
         stack.push_async_callback(search.aclose)
-        media = MediaFolder(settings.data_dir)
-        yield Opened(settings=settings, shop=shop, store=store, reads=database, media=media, search=search)
+        media = _media(settings)
+        looking = PillowPictures()
+        stack.callback(looking.close)
+        yield Opened(
+            settings=settings,
+            shop=shop,
+            store=store,
+            reads=database,
+            media=media,
+            pictures=looking,
+            search=search,
+        )
 
 
 def process_managers(
@@ -516,9 +523,11 @@ async def webhook_caller(opened: Opened, *, name: str, ttl: float = 5.0) -> Asyn
 
 
 def catalog_keeper(opened: Opened, *, name: str, ttl: float = 5.0) -> ProcessManager:
-    """What lets the catalogue's prices change at their time; `name` is this process in the leases."""
+    """What lets prices change at their time and makes pictures smaller; `name` is this process in the leases."""
     shop = opened.shop
-    tasks = TaskRunner(shop.logs[catalog.LOG], catalog.performers(shop.clock), shop.clock, shop.schedule, shop.traces)
+    log = shop.logs[catalog.LOG]
+    performing = catalog.performers(shop.clock) | pictures.performers(log, opened.pictures, opened.media)
+    tasks = TaskRunner(log, performing, shop.clock, shop.schedule, shop.traces)
     return ProcessManager(catalog.NAME, [], tasks, shop.leases[catalog.LOG], name, ttl)
 
 
@@ -574,7 +583,8 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
     cart_tokens: CartTokens
     order_tokens: CartTokens
     secret: bytes
-    media: MediaFolder
+    media: Media
+    pictures: Pictures
     rates: SharedRates
     papers: PdfPapers
     listen: str
@@ -592,7 +602,8 @@ async def open_doors(opened: Opened) -> AsyncIterator[Doors]:
             cart_tokens=CartTokens(fingerprint("secret", "cart tokens")),
             order_tokens=CartTokens(fingerprint("secret", "order tokens")),
             secret=fingerprint("secret", "idempotency"),
-            media=MediaFolder(settings.data_dir),
+            media=opened.media,
+            pictures=opened.pictures,
             rates=SharedRates(opened.reads),
             papers=papers,
             listen=settings.listen_database_url or dsn,

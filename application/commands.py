@@ -20,6 +20,7 @@ from emporium.domain import (
     notification,
     order,
     payment,
+    picture,
     product,
     promotion,
     quote,
@@ -51,6 +52,7 @@ from emporium.domain.invoice import (
 from emporium.domain.notification import NOTIFICATION, About, notification_id_of
 from emporium.domain.order import ORDER
 from emporium.domain.payment import PAYMENT, payment_id_of
+from emporium.domain.picture import PICTURE
 from emporium.domain.product import PRODUCT
 from emporium.domain.promotion import PROMOTIONS, promotions_id
 from emporium.domain.quote import QUOTE
@@ -173,6 +175,10 @@ def _api_key(command: Any) -> UUID:
     return command.key_id  # type: ignore[no-any-return]
 
 
+def _picture(command: Any) -> UUID:
+    return command.picture_id  # type: ignore[no-any-return]
+
+
 def _categories(_: Any) -> UUID:
     return categories_id()
 
@@ -221,6 +227,8 @@ ROUTES: Final[dict[type[Command], Route]] = {
     product.EndPriceSchedule: (PRODUCT, _product),
     product.PublishProduct: (PRODUCT, _product),
     product.ArchiveProduct: (PRODUCT, _product),
+    picture.UploadPicture: (PICTURE, _picture),
+    picture.RecordRenditions: (PICTURE, _picture),
     category.CreateCategory: (CATEGORIES, _categories),
     category.RenameCategory: (CATEGORIES, _categories),
     category.MoveCategory: (CATEGORIES, _categories),

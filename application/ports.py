@@ -16,10 +16,12 @@ from emporium.domain.invoice import Seller, TaxPart
 
 __all__ = [
     "BadNotice",
+    "BadPicture",
     "Booked",
     "Carrier",
     "Cause",
     "Claim",
+    "CleanPicture",
     "Clock",
     "Conflict",
     "Counter",
@@ -42,6 +44,7 @@ __all__ = [
     "Notice",
     "Notices",
     "Outcome",
+    "Pictures",
     "Overloaded",
     "ParcelNotice",
     "ParcelNotices",
@@ -538,6 +541,31 @@ class Media(Protocol):
 
     def get(self, name: str) -> MediaFile | None:
         """The file of this name; None where there is none, whatever the name holds."""
+        ...
+
+
+class BadPicture(Exception):  # noqa: N818
+    """What was taken for a picture is none that the shop can take; the text says why."""
+
+
+class CleanPicture(msgspec.Struct, frozen=True):
+    """A picture of which only what is seen is left: its bytes, its kind as in `Media.put`, its size in pixels."""
+
+    content: bytes
+    kind: str
+    width: int
+    height: int
+
+
+class Pictures(Protocol):
+    """Looks at pictures from people, bounded in memory and off the event loop."""
+
+    async def clean(self, content: bytes) -> CleanPicture:
+        """The picture made anew from its pixels. Raises BadPicture."""
+        ...
+
+    async def smaller(self, content: bytes, width: int) -> CleanPicture | None:
+        """The picture in this width, in pixels; None where it is smaller itself. Raises BadPicture."""
         ...
 
 

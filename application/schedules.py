@@ -9,12 +9,23 @@ import msgspec
 
 from emporium.application.ports import Meta, NewEvent, Task
 from emporium.application.work import Schedule
-from emporium.domain import cart, notification, order, payment, product, shipment, watch, webhook, webhook_delivery
+from emporium.domain import cart, notification, order, payment, picture, product, shipment, watch, webhook, webhook_delivery
 from emporium.domain.base import State, stream_id
 from emporium.domain.notification import About, notification_id_of
 from emporium.domain.webhook_delivery import Delivery, delivery_id_of
 
-__all__ = ["ASKING", "LOOK", "MESSAGE", "REPLAY", "WEBHOOK", "TimeLimits", "delivery_task", "message_task", "scheduler"]
+__all__ = [
+    "ASKING",
+    "LOOK",
+    "MESSAGE",
+    "RENDER",
+    "REPLAY",
+    "TimeLimits",
+    "WEBHOOK",
+    "delivery_task",
+    "message_task",
+    "scheduler",
+]
 
 MESSAGE: Final = "effect.message"
 """The kind of the tasks that send a message."""
@@ -24,6 +35,8 @@ WEBHOOK: Final = "effect.webhook"
 
 LOOK: Final = "timer.watch"
 """The kind of the tasks that look once more after a watch was set."""
+RENDER: Final = "effect.render"
+"""The kind of the tasks that make a picture's smaller forms."""
 
 REPLAY: Final = "effect.webhook_replay"
 """The kind of the tasks that make deliveries of a log's past."""
@@ -166,6 +179,9 @@ def scheduler(
             filling -= bool(before.items)
             yield _task(new, "timer.cart_left", new.stream, after, new.version, filling=filling)
 
+    def render(new: NewEvent, event: picture.PictureUploaded, _: State | None) -> Iterable[Task]:
+        yield _task(new, RENDER, new.stream, now)
+
     def prices(new: NewEvent, event: product.PriceScheduled, _: State | None) -> Iterable[Task]:
         data = {"product_id": str(event.product_id), "schedule_id": str(event.schedule_id)}
         yield _task(new, "timer.price_begins", new.stream, event.starts_at - new.at, event.schedule_id, **data)
@@ -194,6 +210,7 @@ def scheduler(
 
     table: Final[dict[type, Callable[[NewEvent, Any, State | None], Iterable[Task]]]] = {
         product.PriceScheduled: prices,
+        picture.PictureUploaded: render,
         payment.PaymentRequested: charge,
         payment.PaymentActionRequired: act,
         payment.CaptureRequested: capture,

@@ -13,6 +13,7 @@ from emporium.domain.invoice import NUMBERS
 from emporium.domain.notification import NOTIFICATION
 from emporium.domain.order import ORDER
 from emporium.domain.payment import PAYMENT
+from emporium.domain.picture import PICTURE
 from emporium.domain.product import PRODUCT
 from emporium.domain.promotion import PROMOTIONS
 from emporium.domain.quote import QUOTE
@@ -41,6 +42,7 @@ LOGS: Final = (
 AGGREGATES: Final[tuple[Aggregate[Any], ...]] = (
     PRODUCT,
     CATEGORIES,
+    PICTURE,
     WAREHOUSES,
     STOCK,
     RESERVATION,

@@ -32,6 +32,7 @@ from emporium.http.order_events import OrderEventsController
 from emporium.http.orders import OrderController
 from emporium.http.pages import Documents, PageController
 from emporium.http.payments import PaymentController
+from emporium.http.pictures import PictureController
 from emporium.http.problems import answer_to
 from emporium.http.products import ProductController
 from emporium.http.promotions import PromotionController
@@ -62,6 +63,7 @@ _API: Final = (
             ProductController,
             CatalogController,
             CategoryController,
+            PictureController,
             SearchController,
             CartController,
             CheckoutController,

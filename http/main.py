@@ -52,6 +52,8 @@ async def open_services(opened: Opened, doors: Doors) -> AsyncIterator[Services]
             order_tokens=doors.order_tokens,
             secret=doors.secret,
             media=doors.media,
+            pictures=doors.pictures,
+            staff_two_factor=opened.settings.staff_two_factor,
             search=opened.search,
             staff_two_factor=settings.staff_two_factor,
             live=live,

@@ -167,6 +167,9 @@ def _complete(operation: dict[str, Any], handler: HTTPRouteHandler) -> None:
             parameters.append(parameter)
     if not parameters:
         del operation["parameters"]
+    if "upload" in opt:
+        content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in opt["upload"].split()}
+        operation["requestBody"] = {"required": True, "content": content}
     _complete_answers(operation, handler, needs)
 
 

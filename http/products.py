@@ -14,6 +14,7 @@ from emporium.application import catalog
 from emporium.application.search import Bucket, Facet
 from emporium.domain.base import Money
 from emporium.domain.category import AttributeKind
+from emporium.domain.picture import Rendition
 from emporium.domain.product import PUBLISHED, AttributeValue, Image
 from emporium.http.caching import PUBLIC, tagged
 from emporium.http.consistency import includes
@@ -80,6 +81,16 @@ class ProductSummary(msgspec.Struct, frozen=True, kw_only=True):
     available: int
 
 
+class ShownPicture(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture with its smaller forms; `alt` is for those who cannot see it. Pixels."""
+
+    url: str
+    alt: str
+    width: int
+    height: int
+    sizes: tuple[Rendition, ...]
+
+
 class VariantDetail(msgspec.Struct, frozen=True, kw_only=True):
     """A SKU; `price` is null where it is not for sale in this currency, `regular` what it costs without a sale.
 
@@ -108,7 +119,7 @@ class ProductDetail(msgspec.Struct, frozen=True, kw_only=True):
     path: tuple[CategoryRow, ...]
     options: tuple[str, ...]
     attributes: dict[str, AttributeValue]
-    images: tuple[Image, ...]
+    images: list[ShownPicture]
     variants: list[VariantDetail]
     related: list[ProductSummary]
     published_at: datetime | None
@@ -398,7 +409,12 @@ def _detail(
         path=page.path,
         options=page.options,
         attributes=page.attributes,
-        images=page.images,
+        images=[
+            ShownPicture(
+                url=one.url, alt=one.alt, width=one.width, height=one.height, sizes=page.sizes.get(one.url, ())
+            )
+            for one in page.images
+        ],
         variants=[_variant(one, currency, past=as_of is not None) for one in page.variants],
         related=[summary(one) for one in related],
         published_at=page.published_at,

@@ -28,7 +28,7 @@ _BEARER: Final = b"bearer "
 _LONGEST_TOKEN: Final = 512
 
 LONGEST_BODY: Final = 1_000_000
-"""Bytes that a body may have."""
+"""Bytes that a body may have, where its route's `longest_body` says nothing else."""
 
 _DRAIN_BYTES: Final = 32_000_000
 _DRAIN_SECONDS: Final = 5.0
@@ -94,6 +94,7 @@ class Request(LitestarRequest[Any, Any, State]):
         announced = self.header(b"content-length")
         if announced is not None and (not announced.isdigit() or len(announced) > 9):
             raise KINDS.body_too_large()
+        longest = self.route_handler.opt.get("longest_body", LONGEST_BODY)
         chunks: list[bytes] = []
         size = 0
         more = True
@@ -103,7 +104,7 @@ class Request(LitestarRequest[Any, Any, State]):
                 raise KINDS.malformed_body("The body ended early.")
             chunk: bytes = message["body"]
             size += len(chunk)
-            if size > LONGEST_BODY:
+            if size > longest:
                 await self._drain(size)
                 raise KINDS.body_too_large()
             chunks.append(chunk)

@@ -9,14 +9,14 @@ import msgspec
 
 from emporium.application.live import Live
 from emporium.application.notifications import Composer
-from emporium.application.ports import Papers, Webhooks
+from emporium.application.ports import Media, Papers, Pictures, Webhooks
 from emporium.application.search import SearchEngine
 from emporium.application.shop import Offers, Shop
 from emporium.http.limits import Limiter, Networks
 from emporium.projections.consistency import Waiter
 from emporium.projections.model import Connection
 
-__all__ = ["Attempts", "Cares", "Media", "MediaFile", "Reads", "Services", "Session", "Sessions", "Tokens"]
+__all__ = ["Attempts", "Cares", "Reads", "Services", "Session", "Sessions", "Tokens"]
 
 T = TypeVar("T")
 
@@ -115,24 +115,6 @@ class Reads(Protocol):
         ...
 
 
-class MediaFile(Protocol):
-    """A file that pages show."""
-
-    @property
-    def content(self) -> bytes: ...
-
-    @property
-    def headers(self) -> Mapping[str, str]: ...
-
-
-class Media(Protocol):
-    """The pictures; does file work, so not for the event loop."""
-
-    def get(self, name: str) -> MediaFile | None:
-        """The file of a name; None where there is none, whatever the name holds."""
-        ...
-
-
 class Cares(msgspec.Struct, frozen=True, kw_only=True):
     """How the edge treats its callers.
 
@@ -160,6 +142,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
         search: finds products.
         live: tells who waits for an order that it moved.
         composer: puts messages into words; papers: documents on pages; webhooks: knows which addresses may be called.
+        media: keeps files; pictures: looks at those from people.
         ready: what stands in the way of being ready, by name; empty where nothing does.
     """
 
@@ -173,6 +156,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     order_tokens: Tokens
     secret: bytes
     media: Media
+    pictures: Pictures
     search: SearchEngine
     live: Live
     composer: Composer

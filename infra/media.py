@@ -1,20 +1,21 @@
-"""Files that pages show, in the data folder under the hash of their content: what is there never changes."""
+"""Files that pages show, under the hash of their content: what is there never changes. In the data folder, or in a
+store of objects such as S3."""
 
 import hashlib
 import os
 import re
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from emporium.application.ports import MediaFile
 
-__all__ = ["URL", "MediaFolder"]
+__all__ = ["URL", "MediaFolder", "MediaStore"]
 
 URL: Final = "/media/"
 """The path under which the gateway serves them."""
 
-_TYPES: Final = {"svg": "image/svg+xml"}
+_TYPES: Final = {"svg": "image/svg+xml", "jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 _NAME: Final = re.compile(rf"[0-9a-f]{{64}}\.({'|'.join(_TYPES)})")
 
 
@@ -26,9 +27,7 @@ class MediaFolder:
 
     def put(self, content: bytes, kind: str) -> str:
         """See the port."""
-        if kind not in _TYPES:
-            raise KeyError(kind)
-        name = f"{hashlib.sha256(content).hexdigest()}.{kind}"
+        name = _name(content, kind)
         target = self._folder / name
         if not target.exists():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -54,14 +53,63 @@ class MediaFolder:
             content = (self._folder / name).read_bytes()
         except FileNotFoundError:
             return None
-        return MediaFile(
-            content,
-            {
-                "content-type": _TYPES[match[1]],
-                "cache-control": "public, max-age=31536000, immutable",
-                "etag": f'"{name}"',
-                "x-content-type-options": "nosniff",
-                # A picture opened as a page of its own runs nothing and fetches nothing.
-                "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
-            },
-        )
+        return _file(name, match[1], content)
+
+
+class MediaStore:
+    """See `emporium.application.ports.Media`: a store of objects.
+
+    Args:
+        url: such as `s3://bucket/folder`, `gs://…`, `az://…`, `file:///…`; who may use it is told by the environment
+            variables of that store.
+    """
+
+    def __init__(self, url: str) -> None:
+        from obstore.store import from_url
+
+        self._store: Any = from_url(url)
+
+    def put(self, content: bytes, kind: str) -> str:
+        """See the port."""
+        import obstore
+
+        name = _name(content, kind)
+        obstore.put(self._store, name, content, attributes=self._attributes(kind))
+        return URL + name
+
+    def _attributes(self, kind: str) -> dict[str, str] | None:
+        # A plain folder keeps no attributes, and refuses them.
+        return None if type(self._store).__name__ == "LocalStore" else {"Content-Type": _TYPES[kind]}
+
+    def get(self, name: str) -> MediaFile | None:
+        """See the port."""
+        import obstore
+
+        match = _NAME.fullmatch(name)
+        if match is None:
+            return None
+        try:
+            content = bytes(obstore.get(self._store, name).bytes())
+        except FileNotFoundError:
+            return None
+        return _file(name, match[1], content)
+
+
+def _name(content: bytes, kind: str) -> str:
+    if kind not in _TYPES:
+        raise KeyError(kind)
+    return f"{hashlib.sha256(content).hexdigest()}.{kind}"
+
+
+def _file(name: str, kind: str, content: bytes) -> MediaFile:
+    return MediaFile(
+        content,
+        {
+            "content-type": _TYPES[kind],
+            "cache-control": "public, max-age=31536000, immutable",
+            "etag": f'"{name}"',
+            "x-content-type-options": "nosniff",
+            # A picture opened as a page of its own runs nothing and fetches nothing.
+            "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+        },
+    )

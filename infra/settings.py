@@ -144,6 +144,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="Folder of the embedded database, keys and logs. Default: `var` in the checkout, "
              "else `emporium` in the user's data folder."),
     ] = msgspec.field(default_factory=_home)  # fmt: skip
+    media_url: Annotated[
+        str | None,
+        Meta(description="Store of pictures, such as `s3://bucket/folder`, `gs://…` or `az://…`; keys in that store's "
+             "own environment variables. Default: the data folder."),
+    ] = None  # fmt: skip
     database_url: Annotated[
         DatabaseUrl | None,
         Meta(description="PostgreSQL ≥ 15 for everything; unset: an embedded one in the data folder."),

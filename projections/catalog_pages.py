@@ -14,6 +14,7 @@ from emporium.domain import category as c
 from emporium.domain import product as p
 from emporium.domain import stock
 from emporium.domain.base import Event, Money
+from emporium.domain.picture import PictureRendered, Rendition
 from emporium.projections.model import Connection, ReadModel, Tables
 from emporium.projections.paging import Page, decode_cursor, page_of
 
@@ -105,6 +106,9 @@ CREATE TABLE categories (
     former text[] NOT NULL, -- slugs that it had before
     attributes json NOT NULL
 );
+
+-- The smaller forms of uploaded pictures.
+CREATE TABLE pictures (url text PRIMARY KEY, renditions json NOT NULL);
 
 -- From the inventory log.
 CREATE TABLE stock (sku text PRIMARY KEY, available bigint NOT NULL, position bigint NOT NULL) WITH (fillfactor = 50);
@@ -205,6 +209,16 @@ async def fold(tables: Tables, log: str, events: Sequence[Recorded]) -> None:
     if log == "inventory":
         await _fold_stock(tables, events)
         return
+    await tables.write(
+        "INSERT INTO pictures SELECT * FROM json_populate_recordset(NULL::pictures, %s)"
+        " ON CONFLICT (url) DO UPDATE SET renditions = excluded.renditions",
+        [
+            {"url": one.event.url, "renditions": one.event.renditions}
+            for one in events
+            if isinstance(one.event, PictureRendered)
+        ],
+    )
+    events = [one for one in events if not isinstance(one.event, PictureRendered)]
     await _fold_categories(tables, [one for one in events if isinstance(one.event, _CATEGORY_EVENTS)])
     await _fold_products(tables, [one for one in events if not isinstance(one.event, _CATEGORY_EVENTS)])
 
@@ -390,6 +404,8 @@ def _key(one: Recorded) -> UUID:
     event: Any = one.event
     if one.log == "inventory":
         return event.sku  # type: ignore[no-any-return]
+    if isinstance(event, PictureRendered):
+        return event.picture_id
     key: UUID = event.product_id if hasattr(event, "product_id") else event.category_id
     return key
 
@@ -401,7 +417,7 @@ _MOVES: Final[tuple[type[Event], ...]] = tuple(
 CATALOG_PAGES: Final = ReadModel(
     name="catalog_pages",
     version=4,
-    logs={"catalog": (*p.PRODUCT.events, *_CATEGORY_EVENTS), "inventory": _MOVES},
+    logs={"catalog": (*p.PRODUCT.events, *_CATEGORY_EVENTS, PictureRendered), "inventory": _MOVES},
     ddl=DDL,
     indexes=INDEXES,
     key=_key,
@@ -475,7 +491,8 @@ class CategoryTree(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProductPage(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a product's page shows. `path` are its categories from the top down."""
+    """All that a product's page shows. `path` are its categories from the top down, `sizes` its pictures' smaller
+    forms by their addresses."""
 
     product_id: UUID
     slug: str
@@ -494,6 +511,7 @@ class ProductPage(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     related: tuple[UUID, ...] = ()
     translations: dict[str, p.Translation] = {}
+    sizes: dict[str, tuple[Rendition, ...]] = {}
 
 
 class ProductRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -728,17 +746,22 @@ async def product_page(
     found = await connection.execute(
         "SELECT published_at, changed_at, version, state::text, ("
         "SELECT json_object_agg(s.sku, s.available) FROM rm_catalog_pages.stock s"
-        " WHERE s.sku IN (SELECT v.sku FROM rm_catalog_pages.variants v WHERE v.product_id = t.product_id))"
+        " WHERE s.sku IN (SELECT v.sku FROM rm_catalog_pages.variants v WHERE v.product_id = t.product_id)),"
+        " (SELECT json_object_agg(p.url, p.renditions) FROM rm_catalog_pages.pictures p"
+        " WHERE p.url IN (SELECT i ->> 'url' FROM json_array_elements(t.state -> 'images') i))"
         f" FROM rm_catalog_pages.products t WHERE {where} AND (status = 'published' OR NOT %s)",
         [product, published_only],
     )
     row = await found.fetchone()
     if row is None:
         return None
-    published_at, changed_at, version, text, available = row
+    published_at, changed_at, version, text, available, sizes = row
     state = msgspec.json.decode(text, type=p.ProductState)
     path = await _path(connection, state.category_id)
-    return page_of_state(state, path, available or {}, published_at, changed_at, version)
+    page = page_of_state(state, path, available or {}, published_at, changed_at, version)
+    if not sizes:
+        return page
+    return msgspec.structs.replace(page, sizes=msgspec.convert(sizes, dict[str, tuple[Rendition, ...]]))
 
 
 def page_of_state(

@@ -101,6 +101,8 @@ ROUTES: Final = {
     "POST /api/v1/admin/products/{product_id}/publish": "catalog_manager",
     "POST /api/v1/admin/products/{product_id}/archive": "catalog_manager",
     "GET /api/v1/admin/products/{product_id}/history": "catalog_manager",
+    "POST /api/v1/admin/pictures": "catalog_manager",
+    "GET /api/v1/admin/pictures/{picture_id}": "catalog_manager",
     "GET /api/v1/admin/categories": "catalog_manager",
     "POST /api/v1/admin/categories": "catalog_manager",
     "GET /api/v1/admin/categories/history": "catalog_manager",

@@ -16,6 +16,7 @@ from emporium.domain import (
     notification,
     order,
     payment,
+    picture,
     product,
     reservation,
     shipment,
@@ -412,6 +413,12 @@ def shelves() -> Iterator[Happening]:
         category.AttributeRemoved(category_id=home, name="colour"),
     ):
         yield "catalog", tree, event, START, str(tree)
+    for n in range(3):
+        url = f"/img/{n}.svg"
+        key = picture.picture_id_of(url)
+        small = picture.Rendition(url=f"/img/{n}.webp", width=5, height=5)
+        yield "catalog", key, picture.PictureUploaded(picture_id=key, url=url, width=10, height=10), START, str(key)
+        yield "catalog", key, picture.PictureRendered(picture_id=key, url=url, renditions=(small,)), START, str(key)
     for n in range(10):
         key = uuid5(SPACE, f"product {n}")
         skus = SKUS[3 * n : 3 * n + 3]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import psycopg
 
-from emporium.application import catalog, erasure, pictures, watches, webhooks
+from emporium.application import catalog, catalog_bulk, erasure, pictures, watches, webhooks
 from emporium.application.effects import Effects
 from emporium.application.housekeeping import Chore, Housekeeping
 from emporium.application.notifications import NAME as NOTIFICATIONS
@@ -150,7 +150,7 @@ def limits_of(settings: Settings) -> TimeLimits:
     )
 
 
-def _media(settings: Settings) -> Media:
+def _media(settings: Settings) -> MediaFolder | MediaStore:
     return MediaFolder(settings.data_dir) if settings.media_url is None else MediaStore(settings.media_url)
 
 
@@ -202,7 +202,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     shop: Shop
     store: EventStore
     reads: Database
-    media: Media
+    media: MediaFolder | MediaStore
     pictures: Pictures
     search: SearchEngine
 
@@ -523,10 +523,14 @@ async def webhook_caller(opened: Opened, *, name: str, ttl: float = 5.0) -> Asyn
 
 
 def catalog_keeper(opened: Opened, *, name: str, ttl: float = 5.0) -> ProcessManager:
-    """What lets prices change at their time and makes pictures smaller; `name` is this process in the leases."""
+    """What lets prices change at their time, makes pictures smaller, and writes files of products.
+
+    `name` is this process in the leases.
+    """
     shop = opened.shop
     log = shop.logs[catalog.LOG]
     performing = catalog.performers(shop.clock) | pictures.performers(log, opened.pictures, opened.media)
+    performing |= catalog_bulk.performers(shop, opened.media)
     tasks = TaskRunner(log, performing, shop.clock, shop.schedule, shop.traces)
     return ProcessManager(catalog.NAME, [], tasks, shop.leases[catalog.LOG], name, ttl)
 
@@ -583,7 +587,7 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
     cart_tokens: CartTokens
     order_tokens: CartTokens
     secret: bytes
-    media: Media
+    media: MediaFolder | MediaStore
     pictures: Pictures
     rates: SharedRates
     papers: PdfPapers

@@ -14,6 +14,7 @@ from emporium.application.work import Work
 from emporium.domain import (
     api_key,
     cart,
+    catalog_import,
     category,
     customer,
     invitation,
@@ -37,6 +38,7 @@ from emporium.domain import (
 from emporium.domain.api_key import API_KEY
 from emporium.domain.base import Aggregate, Command
 from emporium.domain.cart import CART, CartItem
+from emporium.domain.catalog_import import CATALOG_IMPORT
 from emporium.domain.category import CATEGORIES, categories_id
 from emporium.domain.customer import CUSTOMER
 from emporium.domain.geography import distance
@@ -179,6 +181,10 @@ def _picture(command: Any) -> UUID:
     return command.picture_id  # type: ignore[no-any-return]
 
 
+def _import(command: Any) -> UUID:
+    return command.import_id  # type: ignore[no-any-return]
+
+
 def _categories(_: Any) -> UUID:
     return categories_id()
 
@@ -229,6 +235,13 @@ ROUTES: Final[dict[type[Command], Route]] = {
     product.ArchiveProduct: (PRODUCT, _product),
     picture.UploadPicture: (PICTURE, _picture),
     picture.RecordRenditions: (PICTURE, _picture),
+    catalog_import.RequestImport: (CATALOG_IMPORT, _import),
+    catalog_import.AdvanceImport: (CATALOG_IMPORT, _import),
+    catalog_import.FinishImport: (CATALOG_IMPORT, _import),
+    catalog_import.FailImport: (CATALOG_IMPORT, _import),
+    catalog_import.RequestUndo: (CATALOG_IMPORT, _import),
+    catalog_import.AdvanceUndo: (CATALOG_IMPORT, _import),
+    catalog_import.FinishUndo: (CATALOG_IMPORT, _import),
     category.CreateCategory: (CATEGORIES, _categories),
     category.RenameCategory: (CATEGORIES, _categories),
     category.MoveCategory: (CATEGORIES, _categories),

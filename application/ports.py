@@ -28,6 +28,7 @@ __all__ = [
     "Done",
     "Erased",
     "EventLog",
+    "Files",
     "Idempotency",
     "IdempotencyReplay",
     "Label",
@@ -541,6 +542,18 @@ class Media(Protocol):
 
     def get(self, name: str) -> MediaFile | None:
         """The file of this name; None where there is none, whatever the name holds."""
+        ...
+
+
+class Files(Protocol):
+    """Files that the shop works with and nobody else sees. Off the event loop: both do file work."""
+
+    def keep(self, content: bytes) -> str:
+        """Stores the content, durably, and names it. Raises OSError where it cannot be written."""
+        ...
+
+    def kept(self, name: str) -> bytes | None:
+        """The content of a name; None where there is none."""
         ...
 
 

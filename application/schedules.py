@@ -6,10 +6,11 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from emporium.application.ports import Meta, NewEvent, Task
 from emporium.application.work import Schedule
-from emporium.domain import cart, notification, order, payment, picture, product, shipment, watch, webhook, webhook_delivery
+from emporium.domain import cart, catalog_import, notification, order, payment, picture, product, shipment, watch, webhook, webhook_delivery
 from emporium.domain.base import State, stream_id
 from emporium.domain.notification import About, notification_id_of
 from emporium.domain.webhook_delivery import Delivery, delivery_id_of
@@ -20,6 +21,9 @@ __all__ = [
     "MESSAGE",
     "RENDER",
     "REPLAY",
+    "IMPORT",
+    "UNDO",
+    "WEBHOOK",
     "TimeLimits",
     "WEBHOOK",
     "delivery_task",
@@ -35,6 +39,12 @@ WEBHOOK: Final = "effect.webhook"
 
 LOOK: Final = "timer.watch"
 """The kind of the tasks that look once more after a watch was set."""
+IMPORT: Final = "effect.import"
+"""The kind of the tasks that write a file of products."""
+
+UNDO: Final = "effect.import_undo"
+"""The kind of the tasks that put back what an import changed."""
+
 RENDER: Final = "effect.render"
 """The kind of the tasks that make a picture's smaller forms."""
 
@@ -74,6 +84,11 @@ def _task(new: NewEvent, kind: str, stream: UUID, after: timedelta, part: object
     """A task with an id of its own stream, kind and part: scheduling it again while it stands changes nothing."""
     cause = Meta(new.meta.correlation, f"event:{new.id}", f"system:{kind}", new.meta.request)
     return Task(stream_id("task", kind, stream, part), kind, new.at + after, stream, data, cause)
+
+
+def _by_staff(new: NewEvent, task: Task) -> Task:
+    """The task as work of whoever asked for it: what it changes is that person's change."""
+    return replace(task, cause=replace(task.cause, actor=new.meta.actor))
 
 
 def message_task(about: About, due: datetime, cause: Meta, part: object = 0) -> Task:
@@ -179,6 +194,12 @@ def scheduler(
             filling -= bool(before.items)
             yield _task(new, "timer.cart_left", new.stream, after, new.version, filling=filling)
 
+    def bulk(new: NewEvent, event: catalog_import.ImportRequested, _: State | None) -> Iterable[Task]:
+        yield _by_staff(new, _task(new, IMPORT, new.stream, now))
+
+    def bulk_undo(new: NewEvent, event: catalog_import.ImportUndoRequested, _: State | None) -> Iterable[Task]:
+        yield _by_staff(new, _task(new, UNDO, new.stream, now))
+
     def render(new: NewEvent, event: picture.PictureUploaded, _: State | None) -> Iterable[Task]:
         yield _task(new, RENDER, new.stream, now)
 
@@ -211,6 +232,8 @@ def scheduler(
     table: Final[dict[type, Callable[[NewEvent, Any, State | None], Iterable[Task]]]] = {
         product.PriceScheduled: prices,
         picture.PictureUploaded: render,
+        catalog_import.ImportRequested: bulk,
+        catalog_import.ImportUndoRequested: bulk_undo,
         payment.PaymentRequested: charge,
         payment.PaymentActionRequired: act,
         payment.CaptureRequested: capture,

@@ -1,7 +1,8 @@
 """The unit of work: load streams of one log, decide on them, and commit everything together."""
 
 import os
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final, TypeVar, cast
 from uuid import UUID
@@ -139,6 +140,22 @@ class Work:
     def version(self, stream: UUID) -> int:
         """The version of a stream that was loaded before, as this unit sees it."""
         return self._entries[stream].version
+
+    @contextmanager
+    def wholly(self, stream: UUID) -> Iterator[None]:
+        """Of what the block decides for this one stream, which was loaded before, nothing stands where it is refused.
+
+        Raises Rejected again.
+        """
+        entry, unit = self._entries[stream], self.unit
+        state, version, changed = entry.state, entry.version, entry.changed
+        events, tasks, claims = len(unit.events), len(unit.tasks), len(unit.claims)
+        try:
+            yield
+        except Rejected:
+            entry.state, entry.version, entry.changed = state, version, changed
+            del unit.events[events:], unit.tasks[tasks:], unit.claims[claims:]
+            raise
 
     def expect(self, stream: UUID) -> None:
         """The decision stands only while this stream, which was loaded, does not move."""

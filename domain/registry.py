@@ -6,6 +6,7 @@ from typing import Any, Final
 from emporium.domain.api_key import API_KEY
 from emporium.domain.base import Aggregate, Event
 from emporium.domain.cart import CART
+from emporium.domain.catalog_import import CATALOG_IMPORT
 from emporium.domain.category import CATEGORIES
 from emporium.domain.customer import CUSTOMER
 from emporium.domain.invitation import INVITATION
@@ -43,6 +44,7 @@ AGGREGATES: Final[tuple[Aggregate[Any], ...]] = (
     PRODUCT,
     CATEGORIES,
     PICTURE,
+    CATALOG_IMPORT,
     WAREHOUSES,
     STOCK,
     RESERVATION,

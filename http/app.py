@@ -18,6 +18,7 @@ from emporium.http.account_data import DataController
 from emporium.http.account_security import SecurityController
 from emporium.http.cart import CartController
 from emporium.http.catalog import CatalogController
+from emporium.http.catalog_bulk import BulkController
 from emporium.http.categories import CategoryController
 from emporium.http.checkout import CheckoutController
 from emporium.http.documents import DocumentController, SlipController
@@ -62,6 +63,7 @@ _API: Final = (
             StaffController,
             ProductController,
             CatalogController,
+            BulkController,
             CategoryController,
             PictureController,
             SearchController,

@@ -187,6 +187,8 @@ def _complete_answers(operation: dict[str, Any], handler: HTTPRouteHandler, need
         names.append("Consistency-Token")
     answer["headers"] = {name: _HEADERS[name] for name in names}
     answer["description"] = operation["summary"] + "."
+    if "file" in opt:
+        answer["content"] = {kind: {"schema": _TEXT} for kind in opt["file"].split()}
     if status == "204":
         answer.pop("content", None)
     # Any request may bring a token that is none, a parameter that is not known, or come too often.

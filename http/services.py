@@ -9,7 +9,7 @@ import msgspec
 
 from emporium.application.live import Live
 from emporium.application.notifications import Composer
-from emporium.application.ports import Media, Papers, Pictures, Webhooks
+from emporium.application.ports import Files, Media, Papers, Pictures, Webhooks
 from emporium.application.search import SearchEngine
 from emporium.application.shop import Offers, Shop
 from emporium.http.limits import Limiter, Networks
@@ -142,7 +142,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
         search: finds products.
         live: tells who waits for an order that it moved.
         composer: puts messages into words; papers: documents on pages; webhooks: knows which addresses may be called.
-        media: keeps files; pictures: looks at those from people.
+        media: keeps what pages show, files: what nobody else sees; pictures: looks at those from people.
         ready: what stands in the way of being ready, by name; empty where nothing does.
     """
 
@@ -156,6 +156,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     order_tokens: Tokens
     secret: bytes
     media: Media
+    files: Files
     pictures: Pictures
     search: SearchEngine
     live: Live

@@ -17,17 +17,33 @@ URL: Final = "/media/"
 
 _TYPES: Final = {"svg": "image/svg+xml", "jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 _NAME: Final = re.compile(rf"[0-9a-f]{{64}}\.({'|'.join(_TYPES)})")
+_KEPT: Final = re.compile(r"[0-9a-f]{64}\.kept")
 
 
 class MediaFolder:
-    """See `emporium.application.ports.Media`: the folder `media` of a data folder."""
+    """See `emporium.application.ports.Media` and `Files`: the folder `media` of a data folder."""
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / "media"
 
     def put(self, content: bytes, kind: str) -> str:
         """See the port."""
-        name = _name(content, kind)
+        return URL + self._put(content, _name(content, kind))
+
+    def keep(self, content: bytes) -> str:
+        """See the port."""
+        return self._put(content, _kept_name(content))
+
+    def kept(self, name: str) -> bytes | None:
+        """See the port."""
+        if _KEPT.fullmatch(name) is None:
+            return None
+        try:
+            return (self._folder / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def _put(self, content: bytes, name: str) -> str:
         target = self._folder / name
         if not target.exists():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -42,7 +58,7 @@ class MediaFolder:
             except BaseException:
                 os.unlink(unfinished)
                 raise
-        return URL + name
+        return name
 
     def get(self, name: str) -> MediaFile | None:
         """See the port."""
@@ -77,6 +93,25 @@ class MediaStore:
         obstore.put(self._store, name, content, attributes=self._attributes(kind))
         return URL + name
 
+    def keep(self, content: bytes) -> str:
+        """See the port."""
+        import obstore
+
+        name = _kept_name(content)
+        obstore.put(self._store, name, content)
+        return name
+
+    def kept(self, name: str) -> bytes | None:
+        """See the port."""
+        import obstore
+
+        if _KEPT.fullmatch(name) is None:
+            return None
+        try:
+            return bytes(obstore.get(self._store, name).bytes())
+        except FileNotFoundError:
+            return None
+
     def _attributes(self, kind: str) -> dict[str, str] | None:
         # A plain folder keeps no attributes, and refuses them.
         return None if type(self._store).__name__ == "LocalStore" else {"Content-Type": _TYPES[kind]}
@@ -93,6 +128,10 @@ class MediaStore:
         except FileNotFoundError:
             return None
         return _file(name, match[1], content)
+
+
+def _kept_name(content: bytes) -> str:
+    return f"{hashlib.sha256(content).hexdigest()}.kept"
 
 
 def _name(content: bytes, kind: str) -> str:

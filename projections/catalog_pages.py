@@ -42,6 +42,7 @@ __all__ = [
     "products_for_admin",
     "titles",
     "weights",
+    "states",
 ]
 
 # --- tables ----------------------------------------------------------------------------------------
@@ -801,6 +802,15 @@ def page_of_state(
         related=state.related,
         translations=state.translations,
     )
+
+
+async def states(connection: Connection, *, after: UUID, limit: int) -> list[p.ProductState]:
+    """A page of all products of every status, by id."""
+    found = await connection.execute(
+        "SELECT state::text FROM rm_catalog_pages.products WHERE product_id > %s ORDER BY product_id LIMIT %s",
+        [after, limit],
+    )
+    return [msgspec.json.decode(text, type=p.ProductState) for (text,) in await found.fetchall()]
 
 
 async def category_page(connection: Connection, category: UUID | str) -> CategoryTree | None:

@@ -155,10 +155,8 @@ async def _write(shop: Shop, task: Task, rows: Sequence[Row], start: int, end: i
     """Writes the rows of a batch and how far it is, together. Where something of it is taken, in smaller parts."""
     batch = rows[start:end]
     slugs = {row.slug for _, row in batch if isinstance(row, ProductRow)}
-    log = shop.logs[LOG]
-    owners = dict(
-        zip(slugs, await asyncio.gather(*(log.claimed("slug", slug.encode()) for slug in slugs)), strict=True)
-    )
+    held = await shop.logs[LOG].claim_owners("slug", [slug.encode() for slug in slugs])
+    owners = {slug: held.get(slug.encode()) for slug in slugs}
 
     async def handler(work: Work) -> None:
         await _write_rows(work, task, batch, owners, start, len(rows))

@@ -1,6 +1,7 @@
 """/api/v1/admin/products/imports and /export: many products as a file, in and out, and an import put back."""
 
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID, uuid4
 
@@ -172,10 +173,7 @@ class Streamed(Reply[Any]):
 async def _rows(request: Request, tree: CategoriesState) -> AsyncIterator[list[ProductRow]]:
     after = UUID(int=0)
     while True:
-        start = after
-        states = await request.services.reads.run(
-            lambda connection, start=start: catalog_pages.states(connection, after=start, limit=_PAGE)
-        )
+        states = await request.services.reads.run(partial(catalog_pages.states, after=after, limit=_PAGE))
         if not states:
             return
         yield [catalog_files.row_of(state, tree) for state in states]

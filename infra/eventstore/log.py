@@ -161,6 +161,14 @@ class PgEventLog:
         )
         return rows[0][0] if rows else None
 
+    async def claim_owners(self, scope: str, values: Sequence[bytes]) -> dict[bytes, UUID]:
+        """See the port."""
+        rows = await self._database.query(
+            f"SELECT value, owner FROM public.{self.name}_claims WHERE scope = %b AND value = ANY(%b)",
+            [scope, list(values)],
+        )
+        return {bytes(value): owner for value, owner in rows}
+
     async def claims(self, scope: str) -> list[UUID]:
         """See the port."""
         rows = await self._database.query(f"SELECT owner FROM public.{self.name}_claims WHERE scope = %b", [scope])

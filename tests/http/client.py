@@ -11,6 +11,7 @@ import httpx
 
 from emporium.application import accounts
 from emporium.application.bootstrap import Doors, Opened
+from emporium.application.catalog import write
 from emporium.application.mail_tokens import make, secret_of, ticket_of
 from emporium.application.ports import Meta
 from emporium.domain.base import Event, Money
@@ -97,19 +98,19 @@ class House:
     async def stock_up(self, units: int = 100) -> None:
         """Opens a warehouse, puts the goods on sale, and waits until they show."""
         await self.shop.execute(OpenWarehouse(code="LON", name="London", country="GB", priority=0), STAFF)
-        catalog = inventory = 0
+        position = inventory = 0
         for sku, pence in GOODS.items():
             product = product_id_of(sku)
-            for command in (
+            commands = (
                 CreateProduct(product_id=product, title=sku.title(), slug=sku.lower()),
                 AddVariant(product_id=product, sku=sku),
                 ChangePrice(product_id=product, sku=sku, price=Money(pence, "GBP")),
                 PublishProduct(product_id=product),
-            ):
-                catalog = (await self.shop.execute(command, STAFF)).position
+            )
+            position = (await write(self.shop, product, commands, STAFF))[1].position
             received = ReceiveUnits(sku=sku, warehouse="LON", quantity=units)
             inventory = (await self.shop.execute(received, STAFF)).position
-        await self.shows("catalog", catalog, "catalog_pages")
+        await self.shows("catalog", position, "catalog_pages")
         await self.shows("inventory", inventory, "catalog_pages", "stock_levels")
 
     async def receive(self, sku: str, units: int) -> None:

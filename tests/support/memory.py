@@ -127,6 +127,9 @@ class MemoryLog:
     async def claimed(self, scope: str, value: bytes) -> UUID | None:
         return self.held.get((scope, value))
 
+    async def claim_owners(self, scope: str, values: Sequence[bytes]) -> dict[bytes, UUID]:
+        return {value: self.held[scope, value] for value in values if (scope, value) in self.held}
+
     async def claims(self, scope: str) -> list[UUID]:
         return [owner for (held, _), owner in self.held.items() if held == scope]
 

@@ -19,7 +19,16 @@ from emporium.application.housekeeping import Chore, Housekeeping
 from emporium.application.notifications import NAME as NOTIFICATIONS
 from emporium.application.notifications import UPSTREAMS, Composer, NoticeFollower, performers
 from emporium.application.policies import POLICIES
-from emporium.application.ports import Address, Clock, EventLog, Media, Notices, ParcelNotices, Pictures, ProviderRecord, Sender
+from emporium.application.ports import (
+    Address,
+    Clock,
+    EventLog,
+    Notices,
+    ParcelNotices,
+    Pictures,
+    ProviderRecord,
+    Sender,
+)
 from emporium.application.runner import BATCH, Follower, ProcessManager, TaskRunner
 from emporium.application.schedules import TimeLimits, scheduler
 from emporium.application.search import SearchEngine

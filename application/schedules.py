@@ -10,7 +10,19 @@ from msgspec.structs import replace
 
 from emporium.application.ports import Meta, NewEvent, Task
 from emporium.application.work import Schedule
-from emporium.domain import cart, catalog_import, notification, order, payment, picture, product, shipment, watch, webhook, webhook_delivery
+from emporium.domain import (
+    cart,
+    catalog_import,
+    notification,
+    order,
+    payment,
+    picture,
+    product,
+    shipment,
+    watch,
+    webhook,
+    webhook_delivery,
+)
 from emporium.domain.base import State, stream_id
 from emporium.domain.notification import About, notification_id_of
 from emporium.domain.webhook_delivery import Delivery, delivery_id_of
@@ -25,7 +37,6 @@ __all__ = [
     "UNDO",
     "WEBHOOK",
     "TimeLimits",
-    "WEBHOOK",
     "delivery_task",
     "message_task",
     "scheduler",

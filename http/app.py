@@ -16,6 +16,7 @@ from emporium.http.account import AccountController
 from emporium.http.account_book import BookController
 from emporium.http.account_data import DataController
 from emporium.http.account_security import SecurityController
+from emporium.http.caching import Kept
 from emporium.http.cart import CartController
 from emporium.http.catalog import CatalogController
 from emporium.http.catalog_bulk import BulkController
@@ -114,7 +115,7 @@ def create_app(services: Services, *, requests: RequestLog | None = None) -> Edg
         exception_handlers={Exception: answer_to},
         openapi_config=None,
         cors_config=_cors(services.cares.origins),
-        state=State({"metrics": metrics, "documents": Documents(_API)}),
+        state=State({"metrics": metrics, "kept": Kept(), "documents": Documents(_API)}),
         logging_config=None,
     )
     measured = msgspec.structs.replace(services, shop=_measured(services.shop, metrics))

@@ -16,7 +16,7 @@ from emporium.domain.base import Money
 from emporium.domain.category import AttributeKind
 from emporium.domain.picture import Rendition
 from emporium.domain.product import PUBLISHED, AttributeValue, Image
-from emporium.http.caching import PUBLIC, tagged
+from emporium.http.caching import PUBLIC, kept, tagged
 from emporium.http.consistency import includes
 from emporium.http.languages import LanguageParameter, language_of
 from emporium.http.paging import Cursor, Limit, Listing, listing
@@ -184,27 +184,31 @@ class ProductController(Controller):
     ) -> Reply[ProductListing]:
         """What is for sale, in a category and all below it, as the filters want it."""
         await includes(request, CATALOG_PAGES.name)
-        reads = request.services.reads
-        money = currency or request.services.shop.currency
-        chosen = Filter(
-            category_id=None if category is None else await category_of(request, category),
-            brands=tuple(brand or ()),
-            attributes=attributes_of(attribute or ()),
-            ranges=ranges_of(between or ()),
-            price_from=price_from,
-            price_to=price_to,
-            available=available,
-        )
-        page = await reads.run(
-            lambda connection: catalog_pages.listing(
-                connection, money, chosen=chosen, sort=sort, limit=limit, cursor=cursor
+
+        async def make() -> Reply[ProductListing]:
+            reads = request.services.reads
+            money = currency or request.services.shop.currency
+            chosen = Filter(
+                category_id=None if category is None else await category_of(request, category),
+                brands=tuple(brand or ()),
+                attributes=attributes_of(attribute or ()),
+                ranges=ranges_of(between or ()),
+                price_from=price_from,
+                price_to=price_to,
+                available=available,
             )
-        )
-        counted = None
-        if facets:
-            counted = await reads.run(lambda connection: catalog_pages.facets(connection, money, chosen))
-        shown = listing(request, page, summary)
-        return tagged(request, ProductListing(shown.items, shown.next, counted), cache=PUBLIC)
+            page = await reads.run(
+                lambda connection: catalog_pages.listing(
+                    connection, money, chosen=chosen, sort=sort, limit=limit, cursor=cursor
+                )
+            )
+            counted = None
+            if facets:
+                counted = await reads.run(lambda connection: catalog_pages.facets(connection, money, chosen))
+            shown = listing(request, page, summary)
+            return tagged(request, ProductListing(shown.items, shown.next, counted), cache=PUBLIC)
+
+        return await kept(request, CATALOG_PAGES.name, make)
 
     @get("/brands", opt={"tagged": True, "models": ("catalog_pages",)})
     async def list_brands(self, request: Request, currency: CurrencyParameter = None) -> Reply[Brands]:
@@ -258,22 +262,14 @@ class ProductController(Controller):
     ) -> Reply[ProductDetail]:
         """A product with its variants, their prices and how many can be had. A former slug leads to the present one."""
         await includes(request, CATALOG_PAGES.name)
-        wanted = _id_or_slug(product)
-        page, asked = None, None
-        if as_of is None:
-            page = await request.services.reads.run(lambda connection: catalog_pages.product_page(connection, wanted))
-        if page is None:
-            if isinstance(wanted, str):
-                owner = await catalog.owner_of_slug(request.services.shop, wanted)
-                if owner is None:
-                    raise _no_such_product()
-                wanted, slug = owner
-                if slug != product:
-                    return _moved(request, f"/api/v1/products/{slug}")
-            page, asked = await _page_again(request, wanted, as_of), as_of
-        if page is None:
-            raise _no_such_product()
-        return await _shown(request, page, currency, language, asked)
+        shop = request.services.shop
+        default = (await shop.terms.recent(shop.logs["ordering"])).languages[0]
+        return await kept(
+            request,
+            CATALOG_PAGES.name,
+            lambda: _product(request, product, currency, language, as_of, default),
+            default,
+        )
 
     @get("/{product:str}/prices", opt={"tagged": True, "models": ("catalog_pages",)})
     async def price_history(
@@ -290,6 +286,27 @@ class ProductController(Controller):
             lambda connection: catalog_pages.price_history(connection, *skus, limit=limit, cursor=cursor)
         )
         return tagged(request, listing(request, changes, lambda one: one), cache=PUBLIC)
+
+
+async def _product(
+    request: Request, product: str, currency: str | None, language: str | None, as_of: datetime | None, default: str
+) -> Reply[ProductDetail]:
+    wanted = _id_or_slug(product)
+    page, asked = None, None
+    if as_of is None:
+        page = await request.services.reads.run(lambda connection: catalog_pages.product_page(connection, wanted))
+    if page is None:
+        if isinstance(wanted, str):
+            owner = await catalog.owner_of_slug(request.services.shop, wanted)
+            if owner is None:
+                raise _no_such_product()
+            wanted, slug = owner
+            if slug != product:
+                return _moved(request, f"/api/v1/products/{slug}")
+        page, asked = await _page_again(request, wanted, as_of), as_of
+    if page is None:
+        raise _no_such_product()
+    return await _shown(request, page, currency, language, asked, default)
 
 
 def _no_such_product() -> Problem:
@@ -320,12 +337,16 @@ async def _page_again(request: Request, product_id: UUID, as_of: datetime | None
 
 
 async def _shown(
-    request: Request, page: ProductPage, currency: str | None, language: str | None, as_of: datetime | None
+    request: Request,
+    page: ProductPage,
+    currency: str | None,
+    language: str | None,
+    as_of: datetime | None,
+    default: str,
 ) -> Reply[ProductDetail]:
     shop = request.services.shop
     money = currency or shop.currency
-    settings = await shop.terms.recent(shop.logs["ordering"])
-    spoken = language_of(request, language, page.translations, settings.languages[0])
+    spoken = language_of(request, language, page.translations, default)
     related: Mapping[UUID, Listed] = {}
     if page.related:
         related = await request.services.reads.run(

@@ -120,6 +120,12 @@ class Waiter:
         belong to a former life of a log, or cannot be reached."""
         return all(name in self._standings and self._standings[name].serves for name in names)
 
+    def position(self, name: str) -> object:
+        """Names how far a model is, as this process last saw it (half a second ago, where nobody waits): equal while
+        it stands still. None where that is not known."""
+        standing = self._standings.get(name)
+        return None if standing is None or not standing.serves else standing.positions
+
     async def wait(self, names: Sequence[str], token: Token | None, timeout: float) -> bool:
         """Waits until the models serve and include the token.
 

@@ -1,10 +1,12 @@
 """What customers see of the catalogue: lists with filters and facets, pages in languages, of the past, and moved."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from emporium.application import bootstrap
@@ -12,6 +14,7 @@ from emporium.application.together import end
 from emporium.infra.settings import Settings
 from tests.http.client import API, Caller, House
 from tests.http.conftest import running
+from tests.http.test_authorization import edge_of
 
 
 @pytest.fixture
@@ -152,6 +155,30 @@ async def test_a_page_is_shown_as_it_was(house: House) -> None:
     assert (await guest.get("/products/great-lamp?as_of=2026-01-01T00:00:00")).status_code == 400
     prices = await seen(staff, guest, "/products/great-lamp/prices")
     assert [(one["amount"], one["previous"]) for one in prices["items"]] == [(1_200, 900), (900, None)]
+
+
+async def test_pages_are_kept_while_nothing_moves_and_never_longer(house: House) -> None:
+    staff, guest, other = await house.staff("catalog_manager"), house.guest(), house.guest()
+    record = await put(staff, "Lamp", "LAMP", 900)
+    first = await seen(staff, guest, "/products/lamp")
+    answers = edge_of(house.client)._app.state.kept
+    position = house.services.waiter.position("catalog_pages")
+    key = (f"{API}/products/lamp", b"", None, "en")
+    kept = answers.get(key, position)
+    assert kept is not None and msgspec.json.decode(kept[0]) == first
+    tag = dict(kept[1])[b"etag"].decode()
+    assert (await guest.get("/products/lamp", if_none_match=tag)).status_code == 304
+    # What is kept is what is given.
+    answers.put(key, position, b'{"kept":true}', kept[1])
+    assert (await other.get("/products/lamp")).json() == {"kept": True}
+    path = f"{API}/admin/products/{record['product_id']}/variants/LAMP/prices/GBP"
+    for pence in (800, 700, 600):
+        await staff.call("PUT", path, {"amount": pence})
+        assert (await seen(staff, guest, "/products/lamp"))["variants"][0]["price"]["amount"] == pence
+    await staff.call("PUT", path, {"amount": 500})
+    began = time.monotonic()
+    await house.until(other, "/products/lamp", lambda page: page["variants"][0]["price"]["amount"] == 500)
+    assert time.monotonic() - began < 3, "a second, where the machine is not busy"
 
 
 async def test_a_sale_comes_and_goes_at_its_time(shop: House) -> None:

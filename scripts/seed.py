@@ -1,7 +1,7 @@
 """The first start's demo catalogue, put there by the shop's own commands; run again it finds itself done."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -32,6 +32,10 @@ __all__ = ["demo_id_of", "run", "seed"]
 
 BATCH: Final = 24
 """Products in a unit: about 250 events, as many as the shop's own batches hold."""
+
+_UNITS: Final = {one.lower(): one for one in ("ml", "l", "mm", "cm", "g", "kg", "W", "K", "Hz", "dB", "years")} | {
+    "c": "°C"
+}
 
 _ORIGIN: Final = "import:demo"
 _FLOORS: Final = {shelf.slug: shelf.parent or shelf.slug for shelf in demo.CATEGORIES}
@@ -94,6 +98,22 @@ async def _grow_tree(work: Work) -> None:
             parent = category.category_id_of(shelf.parent) if shelf.parent is not None else None
             command = category.CreateCategory(category_id=shelf_id, name=shelf.name, slug=shelf.slug, parent=parent)
             await handle(work, command)
+            for kind in _kinds(shelf):
+                await handle(work, category.DefineAttribute(category_id=shelf_id, attribute=kind))
+
+
+def _kinds(shelf: demo.Shelf) -> Iterator[category.AttributeKind]:
+    """What its articles say of themselves; a name's unit stands at its end, as in `volume_ml`."""
+    said = {name: value for one in demo.PRODUCTS if one.shelf == shelf.slug for name, value in one.attributes.items()}
+    for name, value in sorted(said.items()):
+        if name in category.COMMON:
+            continue
+        kind, unit = category.TEXT, None
+        if isinstance(value, bool):
+            kind = category.YES_NO
+        elif isinstance(value, int | float):
+            kind, unit = category.NUMBER, _UNITS.get(name.rpartition("_")[2])
+        yield category.AttributeKind(name=name, kind=kind, unit=unit)
 
 
 async def _open_warehouses(work: Work) -> None:

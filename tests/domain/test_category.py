@@ -8,17 +8,24 @@ from emporium.domain.category import (
     CATEGORY_UNDER_ITSELF,
     MAX_CATEGORIES,
     MAX_DEPTH,
+    NO_SUCH_ATTRIBUTE,
     NO_SUCH_CATEGORY,
     SLUG_TAKEN,
     TOO_MANY_CATEGORIES,
     TREE_TOO_DEEP,
+    WRONG_ATTRIBUTE_KIND,
+    AttributeDefined,
+    AttributeKind,
+    AttributeRemoved,
     CategoriesState,
     Category,
     CategoryCreated,
     CategoryMoved,
     CategoryRenamed,
     CreateCategory,
+    DefineAttribute,
     MoveCategory,
+    RemoveAttribute,
     RenameCategory,
     categories_id,
     category_id_of,
@@ -110,3 +117,50 @@ def test_there_are_only_so_many_categories() -> None:
 def test_there_is_one_tree_and_a_seed_finds_its_categories_again() -> None:
     assert categories_id() == categories_id()
     assert category_id_of("mugs") == category_id_of("mugs") != category_id_of("cups")
+
+
+def number(name: str, unit: str | None = None) -> AttributeKind:
+    return AttributeKind(name=name, kind="number", unit=unit)
+
+
+def defined(category: object, kind: AttributeKind) -> AttributeDefined:
+    return AttributeDefined(category_id=category, attribute=kind)  # type: ignore[arg-type]
+
+
+def test_attributes_are_inherited_and_the_nearest_definition_holds() -> None:
+    define = DefineAttribute(category_id=HOME, attribute=number("volume", "l"))
+    given(*TREE).when(define).then(defined(HOME, number("volume", "l")))
+    given(*TREE, defined(HOME, number("volume", "l"))).when(define).then()
+    nearer = (defined(HOME, number("volume", "l")), defined(MUGS, number("volume", "ml")))
+    tree = given(*TREE, *nearer).state
+    assert tree.attributes(KITCHEN) == {"volume": number("volume", "l")}
+    assert tree.attributes(MUGS) == {"volume": number("volume", "ml")}
+    assert tree.attributes(GARDEN) == tree.attributes(None) == {}
+    moved = given(*TREE, *nearer, CategoryMoved(category_id=KITCHEN, parent=GARDEN)).state
+    assert moved.attributes(KITCHEN) == {}
+    removed = AttributeRemoved(category_id=MUGS, name="volume")
+    given(*TREE, *nearer).when(RemoveAttribute(category_id=MUGS, name="volume")).then(removed)
+    assert given(*TREE, *nearer, removed).state.attributes(MUGS) == {"volume": number("volume", "l")}
+    given(*TREE).when(RemoveAttribute(category_id=MUGS, name="volume")).rejected(NO_SUCH_ATTRIBUTE)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [
+        (AttributeKind(name="a", kind="colour"), "kind"),
+        (AttributeKind(name="a", kind="choice"), "choices"),
+        (AttributeKind(name="a", kind="text", choices=("x",)), "choices"),
+        (AttributeKind(name="a", kind="choice", choices=("x", "x")), "choices"),
+        (AttributeKind(name="a", kind="text", unit="ml"), "unit"),
+    ],
+)
+def test_a_definition_is_sound(kind: AttributeKind, field: str) -> None:
+    given(*TREE).when(DefineAttribute(category_id=HOME, attribute=kind)).rejected(WRONG_ATTRIBUTE_KIND, field=field)
+
+
+def test_a_slug_that_it_had_stays_its_own() -> None:
+    renamed = CategoryRenamed(category_id=MUGS, name="Cups", slug="cups")
+    assert given(*TREE, renamed).state.former == {"mugs": MUGS}
+    given(*TREE, renamed).when(create(9, "Mugs")).rejected(SLUG_TAKEN, slug="mugs", name="Cups")
+    back = CategoryRenamed(category_id=MUGS, name="Mugs", slug="mugs")
+    assert given(*TREE, renamed, back).state.former == {"cups": MUGS}

@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from emporium.application.ports import Meta
-from emporium.domain.category import CATEGORIES, CategoryCreated, CreateCategory, categories_id, category_id_of
+from emporium.domain.category import (
+    CATEGORIES,
+    COMMON,
+    CategoryCreated,
+    CreateCategory,
+    categories_id,
+    category_id_of,
+    check_attributes,
+)
 from emporium.domain.product import PRODUCT, PriceChanged, ProductState
 from emporium.domain.stock import STOCK, ReceiveUnits, StockLevelLow, stock_id_of
 from emporium.domain.warehouse import WAREHOUSES, warehouses_id
@@ -43,6 +51,8 @@ async def test_a_first_start_fills_the_shelves(media: MediaFolder, tmp_path: Pat
         assert product.status == "published"
         assert len(tree.path(product.category_id)) == 2
         assert set(product.variants) == {variant.sku for variant in article.variants()}
+        check_attributes(tree, product.category_id, product.attributes)
+        assert tree.attributes(product.category_id).keys() >= article.attributes.keys() - set(COMMON)
         [image] = product.images
         assert (tmp_path / image.url.lstrip("/")).is_file()
     directory, _ = await inventory.load(WAREHOUSES, warehouses_id())

@@ -32,6 +32,7 @@ MOST_CHANGES: Final = 2_000
 KNOWN_FOR: Final = 30.0
 """Seconds after which views that another gateway took in count here."""
 
+_SPARE: Final = 5
 _FIRST, _SECOND = 60, 600
 """How many are looked at, where too few of them can be had."""
 
@@ -184,17 +185,24 @@ class Adviser:
         )
 
     async def _offered(self, found: Sequence[Suggested], currency: str, limit: int) -> list[Offered]:
-        because = [one.because for one in found if one.because is not None]
-        rows = await self._listed([*(one.product_id for one in found), *because], currency)
-        offered = []
-        for one in found:
-            row = rows.get(one.product_id)
-            if row is not None and row.available > 0:
-                cause = None if one.because is None else rows.get(one.because)
-                offered.append(Offered(one, row, None if cause is None else cause.title))
-                if len(offered) == limit:
-                    break
-        return offered
+        offered: list[Offered] = []
+        # A few at a time: most often the first ones can be had.
+        for start in range(0, len(found), limit + _SPARE):
+            part = found[start : start + limit + _SPARE]
+            rows = await self._listed([one.product_id for one in part], currency)
+            for one in part:
+                row = rows.get(one.product_id)
+                if row is not None and row.available > 0 and len(offered) < limit:
+                    offered.append(Offered(one, row, None))
+            if len(offered) == limit:
+                break
+        causes = await self._listed([one.suggested.because for one in offered if one.suggested.because], currency)
+        return [
+            msgspec.structs.replace(one, because=causes[one.suggested.because].title)
+            if one.suggested.because in causes
+            else one
+            for one in offered
+        ]
 
     async def _listed(self, ids: Iterable[UUID], currency: str) -> Mapping[UUID, Listed]:
         wanted = list(dict.fromkeys(ids))

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from emporium.application.recommend import Trainer
 from emporium.domain.base import Money
 from emporium.domain.order import (
     FailOrder,
@@ -18,7 +19,8 @@ from emporium.domain.order import (
 )
 from emporium.domain.product import ArchiveProduct, ChangePrice, product_id_of
 from emporium.infra.settings import Settings
-from emporium.projections import views
+from emporium.projections import recommendations, views
+from emporium.projections.model import Connection
 from tests.http.client import STAFF, Caller, House
 from tests.http.conftest import running
 
@@ -114,6 +116,18 @@ async def test_from_orders_to_suggestions(shop: House) -> None:
     await buy(shop, "MUG", customer=me)
     await comes(customer, "/recommendations/me", [("mug", "bought_before"), ("tea", "like_bought")])
     await comes(customer, "/recommendations/me?again=false", [("tea", "like_bought")])
+
+    # The published model, kept from event to event, is that of the whole history.
+    async def both(connection: Connection) -> tuple[bytes, bytes]:
+        trainer = Trainer()
+        told, _ = await recommendations.baskets(connection, 0)
+        trainer.update(reversed(told))
+        published = await recommendations.published(connection, 0)
+        assert published is not None
+        return trainer.model().encode(), published[1]
+
+    whole, kept = await shop.services.reads.run(both)
+    assert whole == kept
 
 
 async def test_nothing_sold_out_or_archived_and_prices_as_they_are(shop: House) -> None:

@@ -354,7 +354,8 @@ def evolve(review: ReviewState | None, event: Event) -> ReviewState:
             edition=1 if review is None else review.edition + 1,
             distrusted=review is not None and review.distrusted,
         )
-    assert review is not None, "the stream of a review begins with ReviewWritten"
+    if review is None:
+        raise ValueError("a review begins with ReviewWritten")
     match event:
         case ReviewEdited(words=None):
             return replace(review, rating=event.rating, edition=review.edition + 1)

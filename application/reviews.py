@@ -1,5 +1,6 @@
 """Reviews: who may write one, the first look at its words, and the words sealed for their author."""
 
+import asyncio
 import re
 import unicodedata
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,7 +13,19 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from emporium.application.commands import handle
-from emporium.application.ports import Claim, Erased, Idempotency, Meta, Recorded, Taken, Vault
+from emporium.application.pictures import PICTURE_REFUSED
+from emporium.application.ports import (
+    BadPicture,
+    Claim,
+    Erased,
+    Idempotency,
+    Media,
+    Meta,
+    Pictures,
+    Recorded,
+    Taken,
+    Vault,
+)
 from emporium.application.shop import Shop
 from emporium.application.work import Committed, Work
 from emporium.domain.base import Command, Reason, Sealed
@@ -44,11 +57,13 @@ __all__ = [
     "LOG",
     "Changes",
     "Find",
+    "NOT_RECEIVED",
     "Words",
     "act",
     "answer",
     "edit",
     "first_look",
+    "keep_picture",
     "received",
     "reject",
     "report",
@@ -220,6 +235,18 @@ def _skus(catalog: Sequence[Recorded], until: Recorded) -> set[str]:
         elif isinstance(one.event, VariantRemoved):
             skus.discard(one.event.sku)
     return skus
+
+
+async def keep_picture(pictures: Pictures, media: Media, content: bytes) -> str:
+    """Stores a picture, freed of all but what is seen; its path. No event names it: it belongs to the review's words.
+
+    Raises `Rejected` (picture_refused), OSError.
+    """
+    try:
+        clean = await pictures.clean(content)
+    except BadPicture as bad:
+        raise PICTURE_REFUSED(why=str(bad)) from bad
+    return await asyncio.to_thread(media.put, clean.content, clean.kind)
 
 
 # --- what authors do -------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ from emporium.http.caching import PRIVATE, PUBLIC, tagged
 from emporium.http.consistency import includes
 from emporium.http.idempotency import Answer, dressed, once
 from emporium.http.paging import Cursor, Limit, Listing, listing
+from emporium.http.pictures import LONGEST_PICTURE
 from emporium.http.problems import KINDS, Wrong
 from emporium.http.reply import Reply
 from emporium.http.request import Request, actor_of
@@ -220,6 +221,12 @@ class VoteView(msgspec.Struct, frozen=True):
     helpful: bool | None
 
 
+class ReviewPicture(msgspec.Struct, frozen=True):
+    """The path of a picture that a review may hold."""
+
+    path: str
+
+
 class ReportTaken(msgspec.Struct, frozen=True):
     """The report is with staff."""
 
@@ -323,13 +330,6 @@ class ReviewController(Controller):
         pictures = await _pictures(request, data.pictures)
         words = reviews.Words(name=data.name, title=data.title, text=data.text, pictures=pictures)
 
-        async def find(skus: Sequence[str], fresh: bool) -> Sequence[UUID]:
-            if fresh:
-                await _all_orders(request)
-            return await request.services.reads.run(
-                lambda connection: order_history.orders_with(connection, customer_id, skus)
-            )
-
         return await once(
             request,
             reviews.LOG,
@@ -339,13 +339,29 @@ class ReviewController(Controller):
                 shop,
                 customer_id=customer_id,
                 product_id=product_id,
-                find=find,
+                find=_finder(request, customer_id),
                 rating=data.rating,
                 words=words,
                 cause=request.cause(actor_of(session), customer_id),
                 keep=keep,
             ),
         )
+
+    @post("/pictures", status_code=201, guards=[person], opt={"upload": "image/*", "longest_body": LONGEST_PICTURE})
+    async def upload_review_picture(self, request: Request, product: ProductParameter) -> Reply[ReviewPicture]:
+        """Stores the picture that is the body, for a review of a product that the caller has received.
+
+        JPEG, PNG, WebP or GIF, up to 10 MB. What is not seen of it, such as where it was taken, is removed. The same
+        picture again is the same.
+        """
+        session = await request.customer()
+        services = request.services
+        product_id = await _product(request, product, published_only=False)
+        find = _finder(request, session.customer)
+        if await reviews.received(services.shop, session.customer, product_id, find) is None:
+            raise reviews.NOT_RECEIVED()
+        path = await reviews.keep_picture(services.pictures, services.media, await request.body())
+        return Reply.of(ReviewPicture(path), 201, [(b"location", path.encode())])
 
     @get("/{review_id:uuid}", opt={"tagged": True, "models": ("reviews",)})
     async def show(self, request: Request, review_id: ReviewId) -> Reply[ReviewView]:
@@ -505,6 +521,19 @@ async def _product(request: Request, text: str, *, published_only: bool = True) 
     if page is None:
         raise KINDS.not_found("There is no such product.")
     return page.product_id
+
+
+def _finder(request: Request, customer_id: UUID) -> reviews.Find:
+    """Where to look for orders of the customer's that hold a SKU."""
+
+    async def find(skus: Sequence[str], fresh: bool) -> Sequence[UUID]:
+        if fresh:
+            await _all_orders(request)
+        return await request.services.reads.run(
+            lambda connection: order_history.orders_with(connection, customer_id, skus)
+        )
+
+    return find
 
 
 async def _pictures(request: Request, given: Sequence[str]) -> tuple[str, ...]:

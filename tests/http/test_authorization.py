@@ -126,6 +126,7 @@ ROUTES: Final = {
     "GET /api/v1/reviews/due": SIGNED_IN,
     "GET /api/v1/reviews/queue": "support catalog_manager",
     "POST /api/v1/reviews": SIGNED_IN,
+    "POST /api/v1/reviews/pictures": SIGNED_IN,
     "GET /api/v1/reviews/{review_id}": ANYONE,
     "PATCH /api/v1/reviews/{review_id}": SIGNED_IN,
     "DELETE /api/v1/reviews/{review_id}": SIGNED_IN,

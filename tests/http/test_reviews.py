@@ -28,8 +28,9 @@ from emporium.domain.review import ReviewAnswered, ReviewWritten
 from emporium.domain.shipment import PrepareShipment, RecordDelivery, RecordLabel, RecordLoss, ShipParcel
 from emporium.infra.settings import Settings
 from tests import servers
-from tests.http.client import Caller, House
+from tests.http.client import API, Caller, House
 from tests.http.conftest import running
+from tests.http.test_pictures import from_a_phone
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -282,6 +283,22 @@ async def test_pictures_are_those_that_are_there(house: House) -> None:
     assert (await customer.get(f"/reviews/{review_id}")).json()["pictures"] == [path]
     await customer.call("PATCH", f"/api/v1/reviews/{review_id}", {"pictures": []})
     assert (await customer.get(f"/reviews/{review_id}")).json()["pictures"] == []
+
+
+async def test_a_picture_is_cleaned_before_it_is_kept_and_only_of_who_received_the_product(house: House) -> None:
+    customer, stranger = await owner(house), await house.register()
+    url, headers = f"{API}/reviews/pictures?product=mug", {"content-type": "image/jpeg"}
+    refused = await house.client.post(url, content=from_a_phone(), headers={**headers, **stranger.headers})
+    assert (refused.status_code, refused.json()["type"]) == (409, "/problems/not_received")
+    made = await house.client.post(url, content=from_a_phone(), headers={**headers, **customer.headers})
+    assert made.status_code == 201, made.text
+    path = made.json()["path"]
+    shown = await house.client.get(path)
+    assert shown.status_code == 200 and b"Exif" not in shown.content
+    review_id = await reviewed(customer, pictures=[path])
+    assert (await customer.get(f"/reviews/{review_id}")).json()["pictures"] == [path]
+    bad = await house.client.post(url, content=b"<svg/>", headers={**headers, **customer.headers})
+    assert (bad.status_code, bad.json()["type"]) == (422, "/problems/picture_refused")
 
 
 async def test_staff_look_at_what_is_odd_or_reported(house: House) -> None:

@@ -838,6 +838,15 @@ async def search_orders(
     return page_of(rows, limit, lambda row: (row.placed_at, row.order_id))
 
 
+async def addresses(connection: Connection, orders: Sequence[UUID]) -> dict[UUID, Sealed]:
+    """The sealed e-mail addresses of these orders, of those that have one."""
+    found = await connection.execute(
+        "SELECT order_id, email::text FROM rm_order_history.contents WHERE order_id = ANY(%s) AND email IS NOT NULL",
+        [list(orders)],
+    )
+    return {order_id: msgspec.json.decode(email, type=Sealed) for order_id, email in await found.fetchall()}
+
+
 async def orders_of_customer(
     connection: Connection, customer_id: UUID, *, status: str | None = None, limit: int = 20, cursor: str | None = None
 ) -> Page[OrderRow]:

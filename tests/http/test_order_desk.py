@@ -48,6 +48,8 @@ async def test_orders_are_found_by_address_number_sku_and_day(house: House) -> N
     assert await found(staff, {"email": " ADA.KING@example.org"}) == [tea, mug]
     assert await found(staff, {"email": "ada@example.org"}) == []
     assert await found(staff, {"email": "ada.king@example.org", "sku": "TEA"}) == [tea]
+    await house.shop.vault.erase(await house.customer_id(ada))
+    assert await found(staff, {"email": "ada.king@example.org"}) == [tea], "who was erased is not found by the address"
     assert await found(staff, {"sku": "POT"}) == [pot]
     assert await found(staff, {"sku": "PO"}) == []
     assert await found(staff, {"number": tea.lower().replace("-", "")}) == [tea]

@@ -317,7 +317,7 @@ class Effects:
             return Finished()
         if parcel.labelled:
             go_on = self._automatic and not state.held
-            return Finished([shipment.PackParcel(order_id=order_id, parcel=number)] if go_on else [])
+            return Finished([shipment.PackParcel(order_id=order_id, parcel=number, if_due=True)] if go_on else [])
         if await self._only_secured(order_id):
             return Retry(ASKING, "its money is secured, but not taken yet", failed=False)
         items = {one.sku: one.quantity for one in parcel.parcel.items}

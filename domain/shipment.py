@@ -258,8 +258,11 @@ class GiveUpParcel(Command, frozen=True, kw_only=True):
 
 
 class PackParcel(Command, frozen=True, kw_only=True):
+    """With `if_due` (automatic fulfilment, not a person's wish) nothing comes of it where something came between."""
+
     order_id: UUID
     parcel: int
+    if_due: bool = False
 
 
 class ShipParcel(Command, frozen=True, kw_only=True):
@@ -374,7 +377,9 @@ def decide(command: Command, shipment: ShipmentState | None) -> Sequence[Event]:
         case GiveUpParcel():
             return _give_up(command, shipment, parcel)
         case PackParcel():
-            return [] if parcel.packed else _pack(shipment, parcel)
+            # A release, another label or an end makes what is to follow by itself.
+            blocked = shipment.held or shipment.status == CANCELLED or parcel.given_up or not parcel.labelled
+            return [] if parcel.packed or (command.if_due and blocked) else _pack(shipment, parcel)
         case ShipParcel():
             if parcel.shipped:
                 return []

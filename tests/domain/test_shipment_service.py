@@ -1,16 +1,21 @@
 """A shipment that is held, released, or sent to another address than it was first."""
 
+import pytest
 from msgspec.structs import replace
 
+from emporium.domain.base import Rejected
 from emporium.domain.shipment import (
     AWAITED,
     CANCELLED,
     NO_SUCH_SHIPMENT,
     PREPARED,
+    SHIPMENT,
     SHIPMENT_HELD,
     CancelShipment,
     HoldShipment,
+    OrderShipped,
     PackParcel,
+    ParcelGivenUp,
     ParcelLabelVoided,
     ReaddressShipment,
     RecordLabel,
@@ -49,6 +54,25 @@ def test_nothing_is_packed_or_leaves_while_the_shipment_is_held() -> None:
     given(BOTH, labelled(1), HELD).when(ShipParcel(order_id=ORDER, parcel=1)).rejected(SHIPMENT_HELD, parcel=1)
     given(BOTH, HELD).when(label(1, pack=True)).then(labelled(1))
     given(BOTH, labelled(1), HELD, RELEASED).when(PackParcel(order_id=ORDER, parcel=1)).then(packed(1))
+
+
+def test_a_packing_by_itself_that_something_came_before_is_no_work_for_people() -> None:
+    """It would be parked for a person, though a release or another label lets the parcel go on by itself."""
+    itself, wished = PackParcel(order_id=ORDER, parcel=1, if_due=True), PackParcel(order_id=ORDER, parcel=1)
+    gone = OrderShipped(
+        order_id=ORDER, parcel=2, of=2, items=(), carrier="Post", tracking_number="T2", tracking_url="/t"
+    )
+    given_up = ParcelGivenUp(order_id=ORDER, parcel=1, items=(), reason="undeliverable")
+    for story in (
+        (BOTH, labelled(1), HELD),
+        (BOTH, labelled(1), voided(1, 1)),
+        (BOTH, labelled(1), STOPPED),
+        (BOTH, labelled(1), labelled(2), packed(2), gone, given_up),
+    ):
+        given(*story).when(itself).then()
+        with pytest.raises(Rejected):
+            SHIPMENT.decide(wished, given(*story).state)
+    given(BOTH, labelled(1)).when(itself).then(packed(1))
 
 
 def test_a_hold_may_come_before_there_is_anything_to_hold() -> None:

@@ -130,8 +130,8 @@ class Meta(msgspec.Struct, frozen=True):
             cart's, product's or customer's id or the request's.
         causation: the direct cause: `event:<id>`, `request:<id>`, `timer:<task id>`,
             `effect:<task id>` or `import:<file row or invoice>`.
-        actor: who: `customer:<id>`, `guest:<cart id>`, `staff:<id>`, `key:<id>` (a machine's API key),
-            `system:<policy or effect>`, `import`.
+        actor: who: `customer:<id>`, `guest:<cart id>` (the order's where it had no cart), `staff:<id>`,
+            `key:<id>` (a machine's API key), `system:<policy or effect>`, `import`.
         request: the request id of the gateway where one is known.
     """
 

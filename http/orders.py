@@ -567,7 +567,8 @@ async def owned(request: Request, number: str) -> tuple[OrderState, str]:
         if session is not None and (order.customer_id == session.customer or not STAFF.isdisjoint(session.roles)):
             return order, actor_of(session)
         if guest == order.order_id:
-            return order, f"guest:{order.cart_id}"
+            # An order on the phone had no cart; guests share nothing, not even a name.
+            return order, f"guest:{order.cart_id or order.order_id}"
     raise KINDS.not_found("There is no such order, or it is not this caller's.")
 
 

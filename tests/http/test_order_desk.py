@@ -187,6 +187,18 @@ async def test_staff_place_an_order_for_somebody_on_the_phone(house: House) -> N
         refused = await staff.post("/admin/orders", {**guest, "email": "caller@example.org", **change})
         assert refused.json()["type"] == f"/problems/{kind}", (change, refused.text)
     assert len(await house.events("ordering", OrderCreated)) == 2
+    # Two guests who order on the phone are two callers, though neither had a cart.
+    another = await staff.post("/admin/orders", {**guest, "email": "caller@example.org"})
+    actors = set()
+    for number in (placed.json()["order_number"], another.json()["order_number"]):
+        order_id = await house.shop.logs["ordering"].claimed("order_number", number.encode())
+        assert order_id is not None
+        caller = house.guest()
+        caller.headers["order-token"] = house.services.order_tokens.sign_cart(order_id)
+        gone = await caller.post(f"/orders/{number}/cancel", idempotency_key="1")
+        assert gone.status_code == 202, gone.text
+        actors.add((await house.shop.logs["ordering"].stream(order_id))[-1].meta.actor)
+    assert len(actors) == 2
 
 
 async def test_an_earlier_order_fills_the_cart_as_far_as_it_can_still_be_had(house: House) -> None:

@@ -25,7 +25,9 @@ from emporium.domain.search_rules import SEARCH_RULES
 from emporium.domain.shipment import SHIPMENT
 from emporium.domain.shop_settings import SHOP_SETTINGS
 from emporium.domain.stock import STOCK
+from emporium.domain.stock_count import STOCK_COUNT
 from emporium.domain.subscription import SUBSCRIPTIONS
+from emporium.domain.transfer import TRANSFER
 from emporium.domain.warehouse import WAREHOUSES
 from emporium.domain.watch import WATCHES
 from emporium.domain.webhook import WEBHOOKS
@@ -70,6 +72,8 @@ AGGREGATES: Final[tuple[Aggregate[Any], ...]] = (
     WATCHES,
     REVIEW,
     HELPFUL_VOTE,
+    TRANSFER,
+    STOCK_COUNT,
 )
 
 SCHEMAS: Final[dict[type[Event], int]] = {}

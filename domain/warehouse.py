@@ -1,10 +1,11 @@
 """The directory of warehouses: one stream, read before every allocation, in the order in which they are preferred."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from emporium.domain.base import Aggregate, Command, Event, Reason, State, stream_id
 from emporium.domain.text import check_shape, check_text
@@ -28,6 +29,14 @@ class WarehouseOpened(Event, frozen=True, kw_only=True):
     code: str
     name: str
     country: str
+    priority: int
+
+
+class WarehouseChanged(Event, frozen=True, kw_only=True):
+    """The warehouse has another name, or is preferred more or less than it was."""
+
+    code: str
+    name: str
     priority: int
 
 
@@ -74,6 +83,14 @@ class OpenWarehouse(Command, frozen=True, kw_only=True):
     priority: int
 
 
+class ChangeWarehouse(Command, frozen=True, kw_only=True):
+    """None: as it is."""
+
+    code: str
+    name: str | None = None
+    priority: int | None = None
+
+
 class CloseWarehouse(Command, frozen=True, kw_only=True):
     code: str
 
@@ -99,8 +116,7 @@ def decide(command: Command, directory: WarehousesState | None) -> Sequence[Even
             check_shape("code", command.code, "code")
             check_shape("country", command.country, "country")
             name = check_text("name", command.name, NAME_MOST)
-            if not 0 <= command.priority <= MAX_PRIORITY:
-                raise PRIORITY_OUT_OF_RANGE(priority=command.priority, most=MAX_PRIORITY)
+            _check_priority(command.priority)
             opened = WarehouseOpened(code=command.code, name=name, country=command.country, priority=command.priority)
             there = directory.find(command.code)
             if there is not None:
@@ -110,12 +126,28 @@ def decide(command: Command, directory: WarehousesState | None) -> Sequence[Even
             if len(directory.warehouses) >= MAX_WAREHOUSES:
                 raise TOO_MANY_WAREHOUSES(most=MAX_WAREHOUSES)
             return [opened]
+        case ChangeWarehouse():
+            there = directory.find(command.code)
+            if there is None:
+                raise NO_SUCH_WAREHOUSE(code=command.code)
+            changed = WarehouseChanged(
+                code=command.code,
+                name=there.name if command.name is None else check_text("name", command.name, NAME_MOST),
+                priority=there.priority if command.priority is None else _check_priority(command.priority),
+            )
+            return [] if (changed.name, changed.priority) == (there.name, there.priority) else [changed]
         case CloseWarehouse():
             if directory.find(command.code) is None:
                 raise NO_SUCH_WAREHOUSE(code=command.code)
             return [WarehouseClosed(code=command.code)]
         case _:
             raise TypeError(f"the warehouses do not know {type(command).__name__}")
+
+
+def _check_priority(priority: int) -> int:
+    if not 0 <= priority <= MAX_PRIORITY:
+        raise PRIORITY_OUT_OF_RANGE(priority=priority, most=MAX_PRIORITY)
+    return priority
 
 
 def _warehouse(event: WarehouseOpened) -> Warehouse:
@@ -130,19 +162,28 @@ def evolve(directory: WarehousesState | None, event: Event) -> WarehousesState:
     there = directory.warehouses if directory is not None else ()
     match event:
         case WarehouseOpened():
-            ordered = sorted((*there, _warehouse(event)), key=lambda one: (one.priority, one.code))
-            return WarehousesState(warehouses=tuple(ordered))
+            return _ordered((*there, _warehouse(event)))
+        case WarehouseChanged():
+            changed = (
+                replace(one, name=event.name, priority=event.priority) if one.code == event.code else one
+                for one in there
+            )
+            return _ordered(changed)
         case WarehouseClosed():
             return WarehousesState(warehouses=tuple(one for one in there if one.code != event.code))
         case _:
             raise TypeError(f"the warehouses do not know {type(event).__name__}")
 
 
+def _ordered(warehouses: Iterable[Warehouse]) -> WarehousesState:
+    return WarehousesState(warehouses=tuple(sorted(warehouses, key=lambda one: (one.priority, one.code))))
+
+
 WAREHOUSES: Final = Aggregate(
     name="Warehouses",
     log="inventory",
     state=WarehousesState,
-    events=(WarehouseOpened, WarehouseClosed),
+    events=(WarehouseOpened, WarehouseChanged, WarehouseClosed),
     decide=decide,
     evolve=evolve,
 )

@@ -1,17 +1,31 @@
-"""Stock by SKU and warehouse: on hand, reserved, available, and whether that is low."""
+"""Stock by SKU and warehouse: on hand, reserved, available, its average cost, whether it is low; and transfers."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, Final, TypeVar
+from uuid import UUID
 
 import msgspec
 from psycopg.rows import class_row
 
 from emporium.application.ports import Recorded
-from emporium.domain import stock
+from emporium.domain import stock, transfer
+from emporium.domain.base import Money
+from emporium.domain.stock import PARTS, Cost, averaged
 from emporium.projections.model import Connection, ReadModel, Tables
 from emporium.projections.paging import Page, decode_cursor, page_of
 
-__all__ = ["STOCK_LEVELS", "Level", "levels", "low_levels"]
+__all__ = [
+    "STOCK_LEVELS",
+    "Level",
+    "Transfer",
+    "Worth",
+    "levels",
+    "total_worth",
+    "transfers",
+    "warehouses_of",
+    "worth",
+]
 
 DDL: Final = """
 CREATE TABLE levels (
@@ -20,60 +34,147 @@ CREATE TABLE levels (
     on_hand bigint NOT NULL,
     reserved bigint NOT NULL,
     mark bigint,
+    cost bigint,
+    currency text,
     available bigint NOT NULL GENERATED ALWAYS AS (on_hand - reserved) STORED,
     low boolean NOT NULL GENERATED ALWAYS AS (coalesce(on_hand - reserved <= mark, false)) STORED,
     PRIMARY KEY (sku, warehouse)
 ) WITH (fillfactor = 70);
+CREATE TABLE transfers (
+    transfer_id uuid PRIMARY KEY,
+    position bigint NOT NULL,
+    source text NOT NULL,
+    target text NOT NULL,
+    sent_at timestamptz NOT NULL,
+    reference text NOT NULL,
+    sent bigint NOT NULL,
+    on_the_way bigint NOT NULL
+);
 """
 
 INDEXES: Final = """
+CREATE INDEX IF NOT EXISTS transfers_position ON transfers (position);
+CREATE INDEX IF NOT EXISTS transfers_open ON transfers (position) WHERE on_the_way > 0;
 CREATE INDEX IF NOT EXISTS levels_low ON levels (sku, warehouse) WHERE low;
 """
 
 
 class _Change(msgspec.Struct):
-    """What a batch does to one row: units more or fewer, and the mark where it was set."""
+    """What a batch does to one row: units more or fewer, and the mark and the cost where they were set."""
 
     sku: str
     warehouse: str
     on_hand: int = 0
     reserved: int = 0
     mark: int | None = None
+    cost: int | None = None
+    currency: str | None = None
+
+
+class _Transfer(msgspec.Struct):
+    """A transfer that began."""
+
+    transfer_id: UUID
+    position: int
+    source: str
+    target: str
+    sent_at: datetime
+    reference: str
+    sent: int
+    on_the_way: int
+
+
+class _Came(msgspec.Struct):
+    """Units of a transfer that are not on the way any more."""
+
+    transfer_id: UUID
+    on_the_way: int
 
 
 async def fold(tables: Tables, log: str, events: Sequence[Recorded]) -> None:
     """The rows of the inventory's events."""
+    await _fold_transfers(tables, [one for one in events if isinstance(one.event, _OF_TRANSFERS)])
+    found = [stock.evolve(None, one.event) for one in events if not isinstance(one.event, _OF_TRANSFERS)]
+    priced = dict.fromkeys(after.sku for after in found if after.cost is not None)
+    there = {
+        (sku, warehouse): (on_hand, None if cost is None else Cost(cost, currency))
+        for sku, warehouse, on_hand, cost, currency in await tables.fetch(
+            "SELECT sku, warehouse, on_hand, cost, currency FROM levels WHERE sku = ANY(%s)", list(priced)
+        )
+    }
     changes: dict[tuple[str, str], _Change] = {}
-    for one in events:
-        # The domain's own arithmetic from an empty stock is the change: it is linear.
-        after = stock.evolve(None, one.event)
+    for after in found:
+        # The domain's own arithmetic from an empty stock is the change: units are linear, the average is not.
         key = (after.sku, after.warehouse)
         row = changes.get(key)
         if row is None:
             row = changes[key] = _Change(*key)
+        if after.cost is not None:
+            on_hand, cost = there.get(key, (0, None))
+            cost = cost if row.cost is None or row.currency is None else Cost(row.cost, row.currency)
+            now = averaged(on_hand + row.on_hand, cost, after.on_hand, after.cost)
+            assert now is not None, "one of them is known"
+            row.cost, row.currency = now.parts, now.currency
         row.on_hand += after.on_hand
         row.reserved += after.reserved
         if after.mark is not None:
             row.mark = after.mark
     await tables.write(
-        "INSERT INTO levels AS t (sku, warehouse, on_hand, reserved, mark)"
-        " SELECT sku, warehouse, on_hand, reserved, mark FROM json_populate_recordset(NULL::levels, %s)"
+        "INSERT INTO levels AS t (sku, warehouse, on_hand, reserved, mark, cost, currency)"
+        " SELECT sku, warehouse, on_hand, reserved, mark, cost, currency FROM json_populate_recordset(NULL::levels, %s)"
         " ON CONFLICT (sku, warehouse) DO UPDATE SET on_hand = t.on_hand + excluded.on_hand,"
-        " reserved = t.reserved + excluded.reserved, mark = coalesce(excluded.mark, t.mark)",
+        " reserved = t.reserved + excluded.reserved, mark = coalesce(excluded.mark, t.mark),"
+        " cost = coalesce(excluded.cost, t.cost), currency = coalesce(excluded.currency, t.currency)",
         list(changes.values()),
+    )
+
+
+_OF_TRANSFERS: Final = (transfer.TransferSent, transfer.TransferArrived, transfer.TransferLost)
+
+
+async def _fold_transfers(tables: Tables, events: Sequence[Recorded]) -> None:
+    begun: list[_Transfer] = []
+    came: dict[UUID, int] = {}
+    for one in events:
+        event: Any = one.event
+        units = sum(line.quantity for line in event.lines)
+        if isinstance(event, transfer.TransferSent):
+            begun.append(
+                _Transfer(
+                    transfer_id=event.transfer_id,
+                    position=one.position,
+                    source=event.source,
+                    target=event.target,
+                    sent_at=one.at,
+                    reference=event.reference,
+                    sent=units,
+                    on_the_way=units,
+                )
+            )
+        else:
+            came[event.transfer_id] = came.get(event.transfer_id, 0) + units
+    await tables.write(
+        "INSERT INTO transfers SELECT * FROM json_populate_recordset(NULL::transfers, %s)"
+        " ON CONFLICT (transfer_id) DO NOTHING",
+        begun,
+    )
+    await tables.write(
+        "UPDATE transfers AS t SET on_the_way = t.on_the_way - c.on_the_way"
+        " FROM json_populate_recordset(NULL::transfers, %s) AS c WHERE t.transfer_id = c.transfer_id",
+        [_Came(known, units) for known, units in came.items()],
     )
 
 
 def _key(one: Recorded) -> str:
     event: Any = one.event
-    return f"{event.sku}\x1f{event.warehouse}"
+    return str(one.stream) if isinstance(event, _OF_TRANSFERS) else f"{event.sku}\x1f{event.warehouse}"
 
 
 STOCK_LEVELS: Final = ReadModel(
     name="stock_levels",
-    version=1,
+    version=2,
     # StockLevelLow follows from the others: the row says at any time whether it is low.
-    logs={"inventory": tuple(event for event in stock.STOCK.events if event is not stock.StockLevelLow)},
+    logs={"inventory": (*(event for event in stock.STOCK.events if event is not stock.StockLevelLow), *_OF_TRANSFERS)},
     ddl=DDL,
     indexes=INDEXES,
     key=_key,
@@ -95,15 +196,99 @@ class Level(msgspec.Struct, frozen=True, kw_only=True):
     low: bool
 
 
+class Worth(msgspec.Struct, frozen=True, kw_only=True):
+    """What the units of a SKU in a warehouse are worth, in minor units; nulls where nobody has said what they cost."""
+
+    sku: str
+    warehouse: str
+    on_hand: int
+    value: int | None
+    currency: str | None
+
+
+class Transfer(msgspec.Struct, frozen=True, kw_only=True):
+    """Units that left a warehouse for another, and how many of them are still on the way."""
+
+    transfer_id: UUID
+    position: int
+    source: str
+    target: str
+    sent_at: datetime
+    reference: str
+    sent: int
+    on_the_way: int
+
+
+_VALUE: Final = f"floor((on_hand::numeric * cost * 2 + {PARTS}) / {PARTS * 2})::bigint"
+"""As `domain.stock.value_of`."""
+
+
 async def levels(
+    connection: Connection,
+    *,
+    sku: str | None = None,
+    warehouse: str | None = None,
+    low: bool = False,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Page[Level]:
+    """Levels by SKU and warehouse. Raises BadCursor."""
+    columns = "sku, warehouse, on_hand, reserved, available, mark, low"
+    return await _some(connection, Level, columns, sku, warehouse, "low" if low else "true", limit, cursor)
+
+
+async def worth(
     connection: Connection,
     *,
     sku: str | None = None,
     warehouse: str | None = None,
     limit: int = 50,
     cursor: str | None = None,
-) -> Page[Level]:
-    """Levels by SKU and warehouse. Raises BadCursor."""
+) -> Page[Worth]:
+    """What lies where is worth, by SKU and warehouse. Raises BadCursor."""
+    columns = f"sku, warehouse, on_hand, {_VALUE} AS value, currency"
+    return await _some(connection, Worth, columns, sku, warehouse, "true", limit, cursor)
+
+
+async def total_worth(connection: Connection, *, sku: str | None = None, warehouse: str | None = None) -> list[Money]:
+    """What all of it is worth, in each currency."""
+    where, values = _where(sku, warehouse)
+    found = await connection.execute(
+        f"SELECT sum({_VALUE})::bigint, currency FROM rm_stock_levels.levels"
+        f" WHERE {where} AND currency IS NOT NULL GROUP BY currency ORDER BY currency",
+        values,
+    )
+    return [Money(int(amount), str(currency)) for amount, currency in await found.fetchall()]
+
+
+async def warehouses_of(connection: Connection, sku: str) -> list[str]:
+    """Where the SKU lies or has lain."""
+    found = await connection.execute(
+        "SELECT warehouse FROM rm_stock_levels.levels WHERE sku = %s ORDER BY warehouse", [sku]
+    )
+    return [str(warehouse) for (warehouse,) in await found.fetchall()]
+
+
+async def transfers(
+    connection: Connection, *, open_only: bool = False, limit: int = 50, cursor: str | None = None
+) -> Page[Transfer]:
+    """Transfers, the newest first. Raises BadCursor."""
+    before = 2**62 if cursor is None else decode_cursor(cursor, tuple[int])[0]
+    async with connection.cursor(row_factory=class_row(Transfer)) as found:
+        await found.execute(
+            "SELECT transfer_id, position, source, target, sent_at, reference, sent, on_the_way"
+            " FROM rm_stock_levels.transfers WHERE position < %s AND (on_the_way > 0 OR NOT %s)"
+            " ORDER BY position DESC LIMIT %s",
+            [before, open_only, limit + 1],
+        )
+        rows = await found.fetchall()
+    return page_of(rows, limit, lambda row: (row.position,))
+
+
+R = TypeVar("R", Level, Worth)
+
+
+def _where(sku: str | None, warehouse: str | None) -> tuple[str, dict[str, Any]]:
     conditions = ["true"]
     values: dict[str, Any] = {}
     if sku is not None:
@@ -112,24 +297,27 @@ async def levels(
     if warehouse is not None:
         conditions.append("warehouse = %(warehouse)s")
         values["warehouse"] = warehouse
-    return await _levels(connection, conditions, values, limit, cursor)
+    return " AND ".join(conditions), values
 
 
-async def low_levels(connection: Connection, *, limit: int = 50, cursor: str | None = None) -> Page[Level]:
-    """What is low, by SKU and warehouse. Raises BadCursor."""
-    return await _levels(connection, ["low"], {}, limit, cursor)
-
-
-async def _levels(
-    connection: Connection, conditions: list[str], values: dict[str, Any], limit: int, cursor: str | None
-) -> Page[Level]:
+async def _some(
+    connection: Connection,
+    kind: type[R],
+    columns: str,
+    sku: str | None,
+    warehouse: str | None,
+    condition: str,
+    limit: int,
+    cursor: str | None,
+) -> Page[R]:
+    where, values = _where(sku, warehouse)
     if cursor is not None:
-        conditions.append("(sku, warehouse) > (%(after_sku)s, %(after_warehouse)s)")
+        where += " AND (sku, warehouse) > (%(after_sku)s, %(after_warehouse)s)"
         values["after_sku"], values["after_warehouse"] = decode_cursor(cursor, tuple[str, str])
-    async with connection.cursor(row_factory=class_row(Level)) as found:
+    async with connection.cursor(row_factory=class_row(kind)) as found:
         await found.execute(
-            "SELECT sku, warehouse, on_hand, reserved, available, mark, low FROM rm_stock_levels.levels"
-            f" WHERE {' AND '.join(conditions)} ORDER BY sku, warehouse LIMIT %(limit)s",
+            f"SELECT {columns} FROM rm_stock_levels.levels"
+            f" WHERE {where} AND {condition} ORDER BY sku, warehouse LIMIT %(limit)s",
             {**values, "limit": limit + 1},
         )
         rows = await found.fetchall()

@@ -1,30 +1,38 @@
 """What the stock of a SKU in a warehouse does."""
 
-from emporium.domain.base import MAX_QUANTITY, QUANTITY_OUT_OF_RANGE
+from emporium.domain.base import AMOUNT_OUT_OF_RANGE, MAX_AMOUNT, MAX_QUANTITY, QUANTITY_OUT_OF_RANGE, Money
 from emporium.domain.stock import (
     ADJUSTMENT_TOO_LARGE,
     CHANGE_OUT_OF_RANGE,
+    COST_CURRENCY,
+    KINDS,
     NOT_RESERVED,
     OUT_OF_STOCK,
+    UNKNOWN_KIND,
     AdjustStock,
+    Cost,
     LowStockMarkSet,
     ReceiveUnits,
     ReleaseUnits,
     ReserveUnits,
+    SendUnitsAway,
     SetLowStockMark,
     ShipUnits,
     StockAdjusted,
     StockLevelLow,
     TakeBackUnits,
+    TakeInUnits,
+    UnitsArrived,
     UnitsReceived,
     UnitsReleased,
     UnitsReserved,
     UnitsReturned,
+    UnitsSentAway,
     UnitsShipped,
     stock_id_of,
 )
 from emporium.domain.text import TEXT_LENGTH, TEXT_NOT_PLAIN, WRONG_SHAPE
-from tests.domain.spec import given, uid
+from tests.domain.spec import gbp, given, uid
 
 ORDER = uid(1)
 
@@ -55,6 +63,51 @@ def low(available: int, mark: int) -> StockLevelLow:
 
 def receive(quantity: int, reference: str = "") -> ReceiveUnits:
     return ReceiveUnits(sku="MUG", warehouse="NORTH", quantity=quantity, reference=reference)
+
+
+def priced(quantity: int, pence: int) -> UnitsReceived:
+    return UnitsReceived(sku="MUG", warehouse="NORTH", quantity=quantity, unit_cost=gbp(pence))
+
+
+def sent(quantity: int, cost: Cost | None = None) -> UnitsSentAway:
+    return UnitsSentAway(sku="MUG", warehouse="NORTH", transfer_id=ORDER, quantity=quantity, cost=cost)
+
+
+def test_the_average_cost_moves_with_what_comes_and_stays_with_what_goes() -> None:
+    assert given(received(4)).state.value is None
+    assert given(received(4), priced(2, 300)).state.value == gbp(1_800)  # of unknown cost: as the others
+    assert given(priced(10, 100), priced(5, 250)).state.value == gbp(2_250)
+    after = given(priced(10, 100), priced(5, 250), reserved(6), shipped(6)).state
+    assert (after.value, after.cost, after.shipped) == (gbp(1_350), Cost(1_500_000, "GBP"), 6)
+    thirds = given(priced(2, 100), priced(1, 101)).state
+    assert (thirds.cost, thirds.value) == (Cost(1_003_333, "GBP"), gbp(301))
+    receive = ReceiveUnits(sku="MUG", warehouse="NORTH", quantity=1, unit_cost=Money(1, "EUR"))
+    given(priced(1, 100)).when(receive).rejected(COST_CURRENCY, there="GBP", currency="EUR")
+    for cost in (Money(-1, "GBP"), Money(MAX_AMOUNT + 1, "GBP")):
+        dear = ReceiveUnits(sku="MUG", warehouse="NORTH", quantity=1, unit_cost=cost)
+        given().when(dear).rejected(AMOUNT_OUT_OF_RANGE)
+
+
+def test_units_go_to_another_warehouse_with_their_cost_but_never_those_that_are_promised() -> None:
+    away = SendUnitsAway(sku="MUG", warehouse="NORTH", transfer_id=ORDER, quantity=3)
+    given(priced(5, 200), reserved(2)).when(away).then(sent(3, Cost(2_000_000, "GBP"))).leads_to(available=0)
+    given(received(5), reserved(3)).when(away).rejected(OUT_OF_STOCK, available=2, wanted=3)
+    given(received(3), marked(1)).when(away).then(sent(3), low(0, 1))
+    cost = Cost(4_000_000, "GBP")
+    take_in = TakeInUnits(sku="MUG", warehouse="NORTH", transfer_id=ORDER, quantity=5, cost=cost)
+    arrived = UnitsArrived(sku="MUG", warehouse="NORTH", transfer_id=ORDER, quantity=5, cost=cost)
+    given(priced(5, 200)).when(take_in).then(arrived).leads_to(on_hand=10, value=gbp(3_000))
+    given().when(take_in).then(arrived).leads_to(on_hand=5, value=gbp(2_000))
+
+
+def test_an_adjustment_has_a_kind() -> None:
+    for kind in KINDS:
+        away = AdjustStock(sku="MUG", warehouse="NORTH", change=-1, reason="so", kind=kind, reference="RMA 7")
+        event = StockAdjusted(sku="MUG", warehouse="NORTH", change=-1, reason="so", kind=kind, reference="RMA 7")
+        given(received(5)).when(away).then(event)
+    given(received(5)).when(AdjustStock(sku="MUG", warehouse="NORTH", change=-1, reason="so", kind="magic")).rejected(
+        UNKNOWN_KIND, kind="magic"
+    )
 
 
 def adjust(change: int, reason: str = "counted") -> AdjustStock:

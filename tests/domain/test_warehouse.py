@@ -8,8 +8,10 @@ from emporium.domain.warehouse import (
     PRIORITY_OUT_OF_RANGE,
     TOO_MANY_WAREHOUSES,
     WAREHOUSE_EXISTS,
+    ChangeWarehouse,
     CloseWarehouse,
     OpenWarehouse,
+    WarehouseChanged,
     WarehouseClosed,
     WarehouseOpened,
     warehouses_id,
@@ -44,6 +46,16 @@ def test_a_warehouse_closes_and_may_open_again() -> None:
     given(opened("NORTH", 1), closed).when(CloseWarehouse(code="NORTH")).rejected(NO_SUCH_WAREHOUSE)
     given().when(CloseWarehouse(code="NORTH")).rejected(NO_SUCH_WAREHOUSE, code="NORTH")
     given(opened("NORTH", 1), closed).when(open_("NORTH", 3)).then(opened("NORTH", 3))
+
+
+def test_it_gets_another_name_and_another_place_in_the_order() -> None:
+    changed = WarehouseChanged(code="SOUTH", name="Dover", priority=0)
+    given(opened("NORTH", 1), opened("SOUTH", 2)).when(ChangeWarehouse(code="SOUTH", name=" Dover ", priority=0)).then(
+        changed
+    ).leads_to(in_order=("SOUTH", "NORTH"))
+    given(opened("SOUTH", 2), changed).when(ChangeWarehouse(code="SOUTH", name="Dover")).then()
+    given(opened("SOUTH", 2)).when(ChangeWarehouse(code="SOUTH", priority=-1)).rejected(PRIORITY_OUT_OF_RANGE)
+    given(opened("SOUTH", 2)).when(ChangeWarehouse(code="NORTH", priority=1)).rejected(NO_SUCH_WAREHOUSE)
 
 
 def test_what_is_no_warehouse() -> None:

@@ -24,6 +24,8 @@ from emporium.domain import (
     search_rules,
     shipment,
     stock,
+    stock_count,
+    transfer,
     watch,
     webhook_delivery,
 )
@@ -529,8 +531,38 @@ def shelves() -> Iterator[Happening]:
                 stock.UnitsReceived(sku=sku, warehouse=warehouse, quantity=1_000),
                 stock.LowStockMarkSet(sku=sku, warehouse=warehouse, mark=1_000 if n % 7 == 0 else 5),
                 stock.StockAdjusted(sku=sku, warehouse=warehouse, change=-n - 1, reason="broken"),
+                stock.UnitsReceived(sku=sku, warehouse=warehouse, quantity=n + 1, unit_cost=pounds(101 + n)),
             ):
                 yield "inventory", key, event, START, sku
+        yield from _moved(n, sku)
+
+
+def _moved(n: int, sku: str) -> Iterator[Happening]:
+    """Units that go from one warehouse to the other, not all of which arrive, and the count that follows."""
+    source, target = WAREHOUSES[n % 2], WAREHOUSES[1 - n % 2]
+    known = uuid5(SPACE, f"transfer {n}")
+    here, there = stock.stock_id_of(sku, source), stock.stock_id_of(sku, target)
+    cost = stock.Cost(1_010_000 + n * 10_000, "GBP")
+    sent = (transfer.TransferLine(sku, 9, cost),)
+    came, gone = (transfer.TransferLine(sku, 6, cost),), (transfer.TransferLine(sku, 2, cost),)
+    counted = uuid5(SPACE, f"count {n}")
+    line = stock_count.CountLine(sku, 900, 901, START)
+    happened: list[tuple[UUID, Event]] = [
+        (known, transfer.TransferSent(transfer_id=known, source=source, target=target, lines=sent)),
+        (here, stock.UnitsSentAway(sku=sku, warehouse=source, transfer_id=known, quantity=9, cost=cost)),
+        (known, transfer.TransferArrived(transfer_id=known, lines=came)),
+        (there, stock.UnitsArrived(sku=sku, warehouse=target, transfer_id=known, quantity=6, cost=cost)),
+        (known, transfer.TransferLost(transfer_id=known, lines=gone, reason="fell off the lorry")),
+        (counted, stock_count.StockCounted(count_id=counted, warehouse=target, lines=(line,))),
+        (
+            there,
+            stock.StockAdjusted(
+                sku=sku, warehouse=target, change=-1, reason="counted", kind=stock.COUNTED, count_id=counted
+            ),
+        ),
+    ]
+    for key, event in happened:
+        yield "inventory", key, event, START, sku
 
 
 def year(orders: int, *, seed: int = 1, customers: int = 5) -> list[Happening]:

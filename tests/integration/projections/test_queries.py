@@ -283,7 +283,7 @@ async def test_levels_follow_every_movement(full: Shop) -> None:
     assert sum(one.reserved for one in found) > 0
     north = await all_pages(stock_levels.levels, full.connection, warehouse="north", sku=SKUS[3])
     assert north == [one for one in found if (one.sku, one.warehouse) == (SKUS[3], "north")]
-    low = await all_pages(stock_levels.low_levels, full.connection)
+    low = await all_pages(stock_levels.levels, full.connection, low=True)
     assert low == [one for one in found if one.low]
     assert {one.sku for one in low} == set(SKUS[::7])
 

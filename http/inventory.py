@@ -524,14 +524,14 @@ class InventoryController(Controller):
     async def list_transfers(
         self,
         request: Request,
-        open_only: Annotated[bool, QueryParameter(name="open", description="Only what is on the way.")] = False,
+        on_the_way: Annotated[bool, QueryParameter(description="Only what is still on the way.")] = False,
         limit: Limit = 50,
         cursor: Cursor = None,
     ) -> Reply[Listing[TransferRow]]:
         """Transfers, the newest first."""
         await includes(request, STOCK_LEVELS.name)
         page = await request.services.reads.run(
-            lambda connection: stock_levels.transfers(connection, open_only=open_only, limit=limit, cursor=cursor)
+            lambda connection: stock_levels.transfers(connection, open_only=on_the_way, limit=limit, cursor=cursor)
         )
         return tagged(request, listing(request, page, _row))
 

@@ -57,7 +57,7 @@ async def test_a_transfer_leaves_is_on_the_way_and_arrives_or_is_lost(house: Hou
     part = await clerk.post(f"{here}/arrive", {"lines": [{"sku": "MUG", "quantity": 4}]})
     assert part.json()["lines"] == [{"sku": "MUG", "sent": 10, "arrived": 4, "lost": 0, "on_the_way": 6}]
     assert (await level(clerk, "MUG", "EDI"))["available"] == 4
-    [row] = (await clerk.get("/inventory/transfers?open=true")).json()["items"]
+    [row] = (await clerk.get("/inventory/transfers?on_the_way=true")).json()["items"]
     assert (row["on_the_way"], row["reference"]) == (6, "van 7")
     too_many = await clerk.post(f"{here}/arrive", {"lines": [{"sku": "MUG", "quantity": 7}]})
     assert too_many.json()["type"] == "/problems/not_on_the_way"
@@ -69,7 +69,7 @@ async def test_a_transfer_leaves_is_on_the_way_and_arrives_or_is_lost(house: Hou
     )
     assert sorted(one.status_code for one in ends) == [201, 409]
     assert (await clerk.get(here)).json()["status"] == "ended"
-    assert (await clerk.get("/inventory/transfers?open=true")).json()["items"] == []
+    assert (await clerk.get("/inventory/transfers?on_the_way=true")).json()["items"] == []
     everywhere = [await level(clerk, "MUG", place) for place in ("LON", "EDI")]
     assert sum(one["on_hand"] for one in everywhere) == (100 if ends[0].status_code == 201 else 94)
 

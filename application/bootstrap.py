@@ -200,6 +200,7 @@ class _CatalogOffers:
                 available=row.available,
                 tax_class=row.tax_class,
                 weight=row.weight,
+                supplied=row.supplied,
             )
             for sku, row in rows.items()
         }

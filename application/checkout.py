@@ -9,14 +9,14 @@ from uuid import UUID, uuid4
 import msgspec
 from msgspec.structs import replace
 
-from emporium.application import coupons, guest_orders
+from emporium.application import admission, coupons, guest_orders
 from emporium.application.accounts import check_email
 from emporium.application.addresses import check_address, check_country
 from emporium.application.orders import email_mark
 from emporium.application.ports import Address, Claim, Idempotency, LimitReached, Meta, Taken
 from emporium.application.shop import Offer, Shop
 from emporium.application.work import Committed, Work
-from emporium.domain.base import Money, Reason, stream_id
+from emporium.domain.base import Money, Reason, Rejected, stream_id
 from emporium.domain.cart import (
     CART,
     CART_CHECKED_OUT,
@@ -57,7 +57,7 @@ from emporium.domain.quote import (
 )
 from emporium.domain.shop_settings import ShopSettings
 
-__all__ = ["CURRENCY_NOT_SOLD", "LANGUAGE_UNKNOWN", "Details", "Placed", "place", "quote"]
+__all__ = ["CURRENCY_NOT_SOLD", "LANGUAGE_UNKNOWN", "Details", "Placed", "place", "quote", "sold_out"]
 
 EMAIL_NEEDED = Reason("email_needed", "A guest's order needs an e-mail address.", "invalid")
 NOT_AVAILABLE = Reason("not_available", "Not everything in the cart is available.")
@@ -162,10 +162,12 @@ async def place(
             raise EMAIL_NEEDED(field="email")
         email = await _own_email(shop, customer_id)
     codes: tuple[str, ...] = ()
+    wanted: dict[str, int] = {}
+    supplied: dict[str, int | None] = {}
 
-    async def attempt(clashes: int) -> tuple[Placed, Committed]:
+    async def attempt(clashes: int, visit: admission.Visit) -> tuple[Placed, Committed]:
         async def handler(work: Work) -> Placed:
-            nonlocal codes
+            nonlocal codes, wanted, supplied
             cart = _ready(await work.load(CART, cart_id), details.currency)
             settings = await shop.terms.in_unit(work)
             promotions = await coupons.in_unit(work, cart.coupons)
@@ -178,12 +180,15 @@ async def place(
             work.begin(ORDER, order_id)
             await work.load(ORDER, order_id)
             # The keys are at hand only until something else is awaited.
+            subjects = [subject] if cart.note is None else list({subject, cart.subject})
             offers, _ = await asyncio.gather(
-                shop.offers.offers(list(cart.items), cart.currency),
-                shop.vault.key_for(subject)
-                if cart.note is None or cart.subject == subject
-                else shop.vault.key_for_many([subject, cart.subject]),
+                shop.offers.offers(list(cart.items), cart.currency), shop.vault.key_for_many(subjects)
             )
+            wanted = {item.sku: item.quantity for item in cart.items.values()}
+            supplied = {sku: offer.supplied for sku, offer in offers.items()}
+            if await visit.queue((one.sku, one.available) for one in offers.values()):
+                _check_left(shop, wanted)
+                await shop.vault.key_for_many(subjects)
             accepted = details.accept_prices or quoted is not None
             goods = _goods(cart, offers, promotions, settings, accept_prices=accepted)
             by = chosen(settings, address.country, goods, details.shipping_method)
@@ -227,7 +232,9 @@ async def place(
                 agreement=agreement,
                 note=note,
                 email_mark=email_mark(shop.vault, email),
+                admitted=True,
             )
+            admission.admit(work, wanted, supplied)
             work.decide(CART, cart_id, check_out, meta)
             work.decide(ORDER, order_id, place_order, meta)
             work.unit.claims.append(Claim("order_number", number.encode(), order_id))
@@ -241,13 +248,38 @@ async def place(
 
     for clashes in range(_NUMBERS):
         try:
-            return await attempt(clashes)
+            async with shop.till.visit() as visit:
+                return await attempt(clashes, visit)
         except Taken:
             if clashes == _NUMBERS - 1:
                 raise
         except LimitReached as reached:
-            raise coupons.used_up(reached.name, codes) or reached from None
+            short = await sold_out(shop, reached.name, wanted, supplied)
+            raise short or coupons.used_up(reached.name, codes) or reached from None
     raise AssertionError
+
+
+def _check_left(shop: Shop, wanted: Mapping[str, int]) -> None:
+    """Raises `Rejected` (not_available) where others were just refused for want of what is wanted here."""
+    short = [
+        {"sku": sku, "wanted": units, "available": left}
+        for sku, units in wanted.items()
+        if (left := shop.till.left(sku)) is not None and left < units
+    ]
+    if short:
+        raise NOT_AVAILABLE(items=short)
+
+
+async def sold_out(
+    shop: Shop, counter: str, wanted: Mapping[str, int], supplied: Mapping[str, int | None]
+) -> Rejected | None:
+    """What it means that this counter is at its limit; None where it counts something else."""
+    found = await admission.left(shop.logs["ordering"], counter, supplied)
+    if found is None:
+        return None
+    sku, left = found
+    shop.till.note(sku, left)
+    return NOT_AVAILABLE(items=[{"sku": sku, "wanted": wanted[sku], "available": left}])
 
 
 def _ready(cart: CartState | None, currency: str | None) -> CartState:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
+from emporium.application import admission
 from emporium.application.coupons import give_back
 from emporium.application.ports import Claim, Meta, Task
 from emporium.application.schedules import delivery_task, message_task
@@ -339,7 +340,6 @@ ROUTES: Final[dict[type[Command], Route]] = {
     order.RequestCancellation: (ORDER, _by_order),
     order.RefuseCancellation: (ORDER, _by_order),
     order.ReturnLines: (ORDER, _by_order),
-    order.WriteOffParcel: (ORDER, _by_order),
     order.GrantGoodwill: (ORDER, _by_order),
     order.RecordOrderRefund: (ORDER, _by_order),
     order.ClaimOrder: (ORDER, _by_order),
@@ -500,6 +500,7 @@ async def _fail_and_reopen(work: Work, command: FailAndReopen, cause: Meta) -> N
     if not work.decide(ORDER, command.order_id, fail, cause) or state is None:
         return
     give_back(work, state)
+    admission.give_back(work, state)
     if state.cart_id is None:
         return
     there = await work.load(CART, state.cart_id)
@@ -543,6 +544,17 @@ async def _confirm_cancellation(work: Work, command: order.ConfirmCancellation, 
     state = await work.load(ORDER, command.order_id)
     if work.decide(ORDER, command.order_id, command, cause) and state is not None:
         give_back(work, state)
+        admission.give_back(work, state)
+
+
+async def _write_off(work: Work, command: order.WriteOffParcel, cause: Meta) -> None:
+    state = await work.load(ORDER, command.order_id)
+    for event in work.decide(ORDER, command.order_id, command, cause):
+        if isinstance(event, order.OrderReturned) and command.reason == order.GIVEN_UP and state is not None:
+            units: dict[str, int] = defaultdict(int)
+            for line in event.lines:
+                units[line.sku] += line.quantity
+            admission.give_back_units(work, state, units)
 
 
 async def _announce(work: Work, command: Announce, cause: Meta) -> None:
@@ -598,6 +610,7 @@ HANDLERS: Final[dict[type[Command], tuple[str, Handler]]] = {
     FailAndReopen: ("ordering", _fail_and_reopen),
     IssueDocuments: ("ordering", _issue_documents),
     order.ConfirmCancellation: ("ordering", _confirm_cancellation),
+    order.WriteOffParcel: ("ordering", _write_off),
     Announce: ("notifications", _announce),
     notification.RecordSent: ("notifications", _on_message),
     notification.RecordSendFailure: ("notifications", _on_message),

@@ -1,19 +1,19 @@
 """Orders that staff place for somebody on the phone: a customer or a guest, at list prices or agreed ones."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from uuid import UUID, uuid4
 
 import msgspec
 from msgspec.structs import replace
 
-from emporium.application import guest_orders, payment_methods
+from emporium.application import admission, guest_orders, payment_methods
 from emporium.application.accounts import check_email
 from emporium.application.addresses import check_address
-from emporium.application.checkout import EMAIL_NEEDED, LANGUAGE_UNKNOWN, NOT_AVAILABLE, Placed
+from emporium.application.checkout import EMAIL_NEEDED, LANGUAGE_UNKNOWN, NOT_AVAILABLE, Placed, sold_out
 from emporium.application.orders import email_mark
-from emporium.application.ports import Address, Claim, Idempotency, Meta, Taken
-from emporium.application.shop import Shop
+from emporium.application.ports import Address, Claim, Idempotency, LimitReached, Meta, Taken
+from emporium.application.shop import Offer, Shop
 from emporium.application.work import Committed, Work
 from emporium.domain.base import stream_id
 from emporium.domain.cart import NOTE_MOST
@@ -80,15 +80,23 @@ async def place(shop: Shop, wanted: PhoneOrder, cause: Meta, keep: Keep = lambda
     order_id = uuid4()
     subject = wanted.customer_id or order_id
     meta = replace(cause, correlation=str(order_id))
+    units: dict[str, int] = {}
+    for line in wanted.lines:
+        units[line.sku] = units.get(line.sku, 0) + line.quantity
+    supplied: dict[str, int | None] = {}
 
     async def attempt(clashes: int) -> tuple[Placed, Committed]:
         async def handler(work: Work) -> Placed:
+            nonlocal supplied
             settings = await shop.terms.in_unit(work)
             if wanted.language not in (None, *settings.languages):
                 raise LANGUAGE_UNKNOWN(field="language", language=wanted.language)
             work.begin(ORDER, order_id)
             await work.load(ORDER, order_id)
-            goods = await _goods(shop, wanted)
+            offers = await shop.offers.offers(list(units), wanted.currency)
+            supplied = {sku: offer.supplied for sku, offer in offers.items()}
+            goods = _goods(offers, wanted)
+            admission.admit(work, units, supplied)
             by = chosen(settings, address.country, goods, wanted.shipping_method)
             priced = price(goods, by, address.country, settings)
             number = order_number(order_id if clashes == 0 else stream_id("order number", order_id, clashes))
@@ -120,6 +128,7 @@ async def place(shop: Shop, wanted: PhoneOrder, cause: Meta, keep: Keep = lambda
                     ),
                     note=None if note is None else seal(subject, "OrderCreated", order_id, "note", note),
                     email_mark=email_mark(shop.vault, email),
+                    admitted=True,
                 ),
                 meta,
             )
@@ -138,6 +147,8 @@ async def place(shop: Shop, wanted: PhoneOrder, cause: Meta, keep: Keep = lambda
         except Taken as taken:
             if taken.scope != "order_number" or clashes == _NUMBERS - 1:
                 raise
+        except LimitReached as reached:
+            raise await sold_out(shop, reached.name, units, supplied) or reached from None
     raise AssertionError
 
 
@@ -157,9 +168,8 @@ async def _email(shop: Shop, wanted: PhoneOrder) -> str:
     return own
 
 
-async def _goods(shop: Shop, wanted: PhoneOrder) -> Goods:
+def _goods(offers: Mapping[str, Offer], wanted: PhoneOrder) -> Goods:
     """The lines at the prices of now, or agreed ones. Raises `Rejected` (not_available)."""
-    offers = await shop.offers.offers(list({line.sku for line in wanted.lines}), wanted.currency)
     units: dict[str, int] = {}
     items, short = [], {}
     for line in wanted.lines:

@@ -444,7 +444,7 @@ def _given_up(event: shipment.ParcelGivenUp, *_: object) -> Sequence[Command]:
             return_id=stream_id("return", event.order_id, "parcel", event.parcel),
             items=dict(units),
             restock=False,
-            reason="parcel_given_up",
+            reason=order.GIVEN_UP,
         )
     ]
 

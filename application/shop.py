@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from emporium.application.admission import Till
 from emporium.application.commands import handle, log_of
 from emporium.application.ports import (
     Carrier,
@@ -35,6 +36,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """What a SKU can be had for now: its price (None where it has none in this currency) and available units.
 
     Taxed as its `tax_class` says; one unit weighs `weight` grams.
+    `supplied` is how many units there are or ever were: on hand, or sent to customers; None where nobody knows.
     """
 
     sku: str
@@ -44,6 +46,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     available: int
     tax_class: str = "standard"
     weight: int = 0
+    supplied: int | None = None
 
 
 class Offers(Protocol):
@@ -81,6 +84,7 @@ class Shop(msgspec.Struct, frozen=True, kw_only=True):
         parcel_notices: reads what the carrier tells by itself; None where it tells nothing.
         currency: of prices and carts unless another is asked for.
         terms: the shop's settings.
+        till: where those wait who want the last units.
     """
 
     logs: Mapping[str, EventLog]
@@ -96,6 +100,7 @@ class Shop(msgspec.Struct, frozen=True, kw_only=True):
     currency: str = "GBP"
     traces: Traces | None = None
     terms: Terms = msgspec.field(default_factory=Terms)
+    till: Till = msgspec.field(default_factory=Till)
     notices: Notices | None = None
     parcel_notices: ParcelNotices | None = None
 

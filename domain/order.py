@@ -53,6 +53,9 @@ PARTLY_SHIPPED, SHIPPED, FULFILLED = "partly_shipped", "shipped", "fulfilled"
 REFUNDING, CANCELLING = "refunding", "cancelling"
 FAILED, CANCELLED = "failed", "cancelled"
 
+GIVEN_UP: Final = "parcel_given_up"
+"""Why units are refunded that never left."""
+
 TERMINAL: Final = frozenset({FULFILLED, FAILED, CANCELLED})
 """The statuses in which the saga has ended; returns and refunds may still follow."""
 
@@ -140,7 +143,8 @@ class OrderCreated(Event, frozen=True, kw_only=True):
 
     `subject` is whose key seals its personal data, `note` too (the buyer's); `email_mark` is the keyed
     fingerprint of the e-mail address, by which staff find the order. `payment_token` is the provider's token
-    of a saved method, which can be charged again: it never stands in clear.
+    of a saved method, which can be charged again: it never stands in clear. `admitted`: its units were counted
+    against all that were ever supplied.
     """
 
     order_id: UUID
@@ -163,6 +167,7 @@ class OrderCreated(Event, frozen=True, kw_only=True):
     note: Sealed | None = None
     email_mark: str | None = None
     payment_token: Sealed | None = None
+    admitted: bool = False
 
 
 class OrderPaid(Event, frozen=True, kw_only=True):
@@ -442,6 +447,7 @@ class OrderState(State, frozen=True, kw_only=True):
         corrections: what lowers the price, by refund id: (line, minor units) of what came back, nothing for goodwill.
         channel: where it was placed.
         addresses: those it had before `ship_to`, the first one first.
+        admitted: whether its units were counted against what was ever supplied.
     """
 
     order_id: UUID
@@ -473,6 +479,7 @@ class OrderState(State, frozen=True, kw_only=True):
     corrections: dict[UUID, tuple[tuple[int, int], ...]] = {}
     channel: str = "web"
     addresses: tuple[Sealed | None, ...] = ()
+    admitted: bool = False
 
     @property
     def revision(self) -> int:
@@ -532,6 +539,7 @@ class PlaceOrder(Command, frozen=True, kw_only=True):
     note: Sealed | None = None
     email_mark: str | None = None
     payment_token: Sealed | None = None
+    admitted: bool = False
 
 
 class RecordPayment(Command, frozen=True, kw_only=True):
@@ -988,6 +996,7 @@ def _place(command: PlaceOrder, order: OrderState | None) -> Sequence[Event]:
             agreement=command.agreement,
             note=command.note,
             email_mark=command.email_mark,
+            admitted=command.admitted,
             payment_token=command.payment_token,
         )
     ]
@@ -1148,6 +1157,7 @@ def evolve(order: OrderState | None, event: Event) -> OrderState:
             email=event.email,
             ship_to=event.ship_to,
             channel=event.channel,
+            admitted=event.admitted,
         )
     if order is None:
         raise ValueError("an order begins with OrderCreated")

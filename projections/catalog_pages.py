@@ -112,7 +112,12 @@ CREATE TABLE categories (
 CREATE TABLE pictures (url text PRIMARY KEY, renditions json NOT NULL);
 
 -- From the inventory log.
-CREATE TABLE stock (sku text PRIMARY KEY, available bigint NOT NULL, position bigint NOT NULL) WITH (fillfactor = 50);
+CREATE TABLE stock (
+    sku text PRIMARY KEY,
+    available bigint NOT NULL,
+    supplied bigint NOT NULL,
+    position bigint NOT NULL
+) WITH (fillfactor = 50);
 """
 
 INDEXES: Final = """
@@ -199,6 +204,7 @@ class _Category(msgspec.Struct):
 class _Stock(msgspec.Struct):
     sku: str
     available: int
+    supplied: int
     position: int
 
 
@@ -225,17 +231,20 @@ async def fold(tables: Tables, log: str, events: Sequence[Recorded]) -> None:
 
 
 async def _fold_stock(tables: Tables, events: Sequence[Recorded]) -> None:
-    changes: dict[str, int] = {}
-    last: dict[str, int] = {}
+    changes: dict[str, _Stock] = {}
     for one in events:
         # The domain's own arithmetic from an empty stock is the change: it is linear.
         after = stock.evolve(None, one.event)
-        changes[after.sku] = changes.get(after.sku, 0) + after.available
-        last[after.sku] = one.position
+        row = changes.setdefault(after.sku, _Stock(after.sku, 0, 0, 0))
+        row.available += after.available
+        # What was ever on the shelves: the same before and after a sale.
+        row.supplied += after.on_hand + after.shipped
+        row.position = one.position
     await tables.write(
         "INSERT INTO stock AS t SELECT * FROM json_populate_recordset(NULL::stock, %s)"
-        " ON CONFLICT (sku) DO UPDATE SET available = t.available + excluded.available, position = excluded.position",
-        [_Stock(sku, change, last[sku]) for sku, change in changes.items()],
+        " ON CONFLICT (sku) DO UPDATE SET available = t.available + excluded.available,"
+        " supplied = t.supplied + excluded.supplied, position = excluded.position",
+        list(changes.values()),
     )
 
 
@@ -417,7 +426,7 @@ _MOVES: Final[tuple[type[Event], ...]] = tuple(
 
 CATALOG_PAGES: Final = ReadModel(
     name="catalog_pages",
-    version=4,
+    version=5,
     logs={"catalog": (*p.PRODUCT.events, *_CATEGORY_EVENTS, PictureRendered), "inventory": _MOVES},
     ddl=DDL,
     indexes=INDEXES,
@@ -541,7 +550,7 @@ class PriceChange(msgspec.Struct, frozen=True, kw_only=True):
 class OfferRow(msgspec.Struct, frozen=True, kw_only=True):
     """What a SKU can be had for: price in minor units (None without one in the currency asked for), units.
 
-    `weight` is one unit's, in grams.
+    `weight` is one unit's, in grams; `supplied` is how many units there are or ever were.
     """
 
     sku: str
@@ -549,6 +558,7 @@ class OfferRow(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     price: int | None
     available: int
+    supplied: int
     tax_class: str
     weight: int
 
@@ -903,7 +913,8 @@ async def offers(connection: Connection, skus: Sequence[str], currency: str) -> 
     async with connection.cursor(row_factory=class_row(OfferRow)) as found:
         await found.execute(
             "SELECT v.sku, v.product_id, v.title, (v.prices -> %s ->> 'amount')::bigint AS price,"
-            " coalesce(s.available, 0) AS available, v.tax_class, v.weight FROM rm_catalog_pages.variants v"
+            " coalesce(s.available, 0) AS available, coalesce(s.supplied, 0) AS supplied, v.tax_class, v.weight"
+            " FROM rm_catalog_pages.variants v"
             " LEFT JOIN rm_catalog_pages.stock s USING (sku) WHERE v.sku = ANY(%s) AND v.published",
             [currency, list(skus)],
         )

@@ -8,7 +8,7 @@ all gateways. An order that comes to nothing gives its units back with the commi
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 from weakref import WeakValueDictionary
@@ -17,7 +17,7 @@ from emporium.application.ports import EventLog
 from emporium.application.work import Work
 from emporium.domain.order import OrderState
 
-__all__ = ["Till", "Visit", "admit", "give_back", "give_back_units", "left"]
+__all__ = ["SoldOut", "Till", "Visit", "admit", "give_back", "give_back_units", "left"]
 
 _UNLIMITED: Final = 2**62
 
@@ -69,11 +69,20 @@ def _name(sku: str) -> str:
     return f"ordered/{sku}"
 
 
+class SoldOut(Exception):  # noqa: N818
+    """Others were refused these units a moment ago: SKU → how many can still be ordered."""
+
+    def __init__(self, left: Mapping[str, int]) -> None:
+        super().__init__(f"of {', '.join(left)} no more can be ordered")
+        self.left = left
+
+
 class Till:
     """Where those wait, within one process, who want a SKU that is nearly sold out.
 
-    What counts at one counter commits one after the other. So only a few try at once; whoever comes to the front
-    once others were refused is told so without trying. Without this a crowd would do all of its work for nothing.
+    What counts at one counter commits one after the other. So only a few try at once, and while others wait behind
+    them, whoever comes to the front after a refusal is told so without trying: a crowd would else do all of its work
+    for nothing. Where nobody waits, everybody tries.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -87,41 +96,53 @@ class Till:
         self._left = {known: seen for known, seen in self._left.items() if seen[0] > now}
         self._left[sku] = (now + _REMEMBERED, left)
 
-    def left(self, sku: str) -> int | None:
-        """How many units of the SKU could be ordered a moment ago; None where nobody was refused lately."""
-        until, left = self._left.get(sku, (0.0, 0))
-        return left if until > self._clock() else None
+    def short(self, units: Mapping[str, int]) -> dict[str, int]:
+        """What is left of those SKUs for which others wait and of which fewer were left a moment ago."""
+        found = {}
+        for sku, quantity in units.items():
+            gate = self._gates.get(sku)
+            until, left = self._left.get(sku, (0.0, 0))
+            if gate is not None and gate.locked() and left < quantity and until > self._clock():
+                found[sku] = left
+        return found
 
     @asynccontextmanager
     async def visit(self) -> AsyncIterator["Visit"]:
         """One order's way through the till."""
         async with AsyncExitStack() as leaving:
-            yield Visit(self._gates, leaving)
+            yield Visit(self, self._gates, leaving)
 
 
 class Visit:
     """One order at the till."""
 
-    def __init__(self, gates: WeakValueDictionary[str, asyncio.Semaphore], leaving: AsyncExitStack) -> None:
+    def __init__(
+        self, till: Till, gates: "WeakValueDictionary[str, asyncio.Semaphore]", leaving: AsyncExitStack
+    ) -> None:
+        self._till = till
         self._gates = gates
         self._leaving = leaving
         self._passed: set[str] = set()
 
-    async def queue(self, offers: Iterable[tuple[str, int]]) -> bool:
-        """Waits for one's turn with each SKU of which few units are available, until the visit ends.
+    async def join(self, units: Mapping[str, int]) -> None:
+        """Waits for one's turn where others wait already. Raises SoldOut."""
+        await self._pass([sku for sku in units if sku in self._gates], units)
 
-        Args:
-            offers: SKU and available units.
+    async def queue(self, units: Mapping[str, int], available: Mapping[str, int]) -> bool:
+        """Waits for one's turn with each SKU of which few are available; whether there was any. Raises SoldOut."""
+        return await self._pass([sku for sku in units if available.get(sku, 0) <= _FEW], units)
 
-        Returns:
-            Whether it had to pass any gate: others may have been refused meanwhile.
-        """
-        few = sorted(sku for sku, available in offers if available <= _FEW and sku not in self._passed)
+    async def _pass(self, skus: list[str], units: Mapping[str, int]) -> bool:
         # In one order for all, so that no two wait for each other.
-        for sku in few:
+        ahead = sorted(sku for sku in skus if sku not in self._passed)
+        if any(sku < passed for sku in ahead for passed in self._passed):
+            return False
+        for sku in ahead:
             gate = self._gates.get(sku)
             if gate is None:
                 gate = self._gates[sku] = asyncio.Semaphore(_AT_ONCE)
             await self._leaving.enter_async_context(gate)
             self._passed.add(sku)
-        return bool(few)
+            if short := self._till.short(units):
+                raise SoldOut(short)
+        return bool(ahead)

@@ -13,7 +13,7 @@ from emporium.application import admission, coupons, guest_orders
 from emporium.application.accounts import check_email
 from emporium.application.addresses import check_address, check_country
 from emporium.application.orders import email_mark
-from emporium.application.ports import Address, Claim, Idempotency, LimitReached, Meta, Taken
+from emporium.application.ports import Address, Claim, Conflict, Idempotency, LimitReached, Meta, Taken
 from emporium.application.shop import Offer, Shop
 from emporium.application.work import Committed, Work
 from emporium.domain.base import Money, Reason, Rejected, stream_id
@@ -186,8 +186,7 @@ async def place(
             )
             wanted = {item.sku: item.quantity for item in cart.items.values()}
             supplied = {sku: offer.supplied for sku, offer in offers.items()}
-            if await visit.queue((one.sku, one.available) for one in offers.values()):
-                _check_left(shop, wanted)
+            if await visit.queue(wanted, {sku: offer.available for sku, offer in offers.items()}):
                 await shop.vault.key_for_many(subjects)
             accepted = details.accept_prices or quoted is not None
             goods = _goods(cart, offers, promotions, settings, accept_prices=accepted)
@@ -249,25 +248,37 @@ async def place(
     for clashes in range(_NUMBERS):
         try:
             async with shop.till.visit() as visit:
+                await visit.join(await _units(shop, cart_id, fresh=False))
                 return await attempt(clashes, visit)
         except Taken:
             if clashes == _NUMBERS - 1:
                 raise
+        except Rejected as rejected:
+            if rejected.code == NOT_AVAILABLE.code:
+                for item in rejected.values["items"]:
+                    shop.till.note(item["sku"], item["available"])
+            raise
+        except admission.SoldOut as sold:
+            now = await _units(shop, cart_id, fresh=True)
+            items = [
+                {"sku": sku, "wanted": now[sku], "available": left}
+                for sku, left in sold.left.items()
+                if left < now.get(sku, 0)
+            ]
+            # Otherwise the cart is another one than this process believed.
+            if items:
+                raise NOT_AVAILABLE(items=items) from None
         except LimitReached as reached:
             short = await sold_out(shop, reached.name, wanted, supplied)
             raise short or coupons.used_up(reached.name, codes) or reached from None
-    raise AssertionError
+    raise Conflict(frozenset({cart_id}))
 
 
-def _check_left(shop: Shop, wanted: Mapping[str, int]) -> None:
-    """Raises `Rejected` (not_available) where others were just refused for want of what is wanted here."""
-    short = [
-        {"sku": sku, "wanted": units, "available": left}
-        for sku, units in wanted.items()
-        if (left := shop.till.left(sku)) is not None and left < units
-    ]
-    if short:
-        raise NOT_AVAILABLE(items=short)
+async def _units(shop: Shop, cart_id: UUID, *, fresh: bool) -> dict[str, int]:
+    """What is in the cart, by SKU. Raises `Rejected` (cart_empty, cart_checked_out …), where fresh."""
+    cart, _ = await shop.logs["ordering"].load(CART, cart_id, fresh=fresh)
+    items = _ready(cart, None).items if fresh else {} if cart is None else cart.items
+    return {item.sku: item.quantity for item in items.values()}
 
 
 async def sold_out(

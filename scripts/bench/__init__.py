@@ -26,6 +26,7 @@ NAMES: Final = (
     "suggest",
     "index",
     "relevance",
+    "flash",
 )
 """Every measurement, in the order of the table of goals."""
 

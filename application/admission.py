@@ -27,6 +27,12 @@ _FEW: Final = 1_000
 _AT_ONCE: Final = 8
 """Orders of one SKU that are tried at once in a process."""
 
+_SCARCE: Final = 60.0
+"""Seconds for which a SKU is taken to be scarce after it was looked at."""
+
+_MOST: Final = 10_000
+"""Scarce SKUs that are remembered."""
+
 _REMEMBERED: Final = 0.5
 """Seconds for which a refusal is believed."""
 
@@ -89,6 +95,22 @@ class Till:
         self._clock = clock
         self._gates: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._left: dict[str, tuple[float, int]] = {}
+        self._few: dict[str, float] = {}
+
+    def seen(self, sku: str, available: int) -> None:
+        """So many units of the SKU are available: whoever wants some of the last ones shall queue."""
+        if available > _FEW:
+            self._few.pop(sku, None)
+            return
+        now = self._clock()
+        if len(self._few) >= _MOST:
+            self._few = {known: until for known, until in self._few.items() if until > now}
+        if len(self._few) < _MOST:
+            self._few[sku] = now + _SCARCE
+
+    def scarce(self, sku: str) -> bool:
+        """Whether few units of the SKU were available when it was last looked at."""
+        return self._few.get(sku, 0.0) > self._clock()
 
     def note(self, sku: str, left: int) -> None:
         """An order was refused: so many units of the SKU can still be ordered."""
@@ -125,12 +147,14 @@ class Visit:
         self._passed: set[str] = set()
 
     async def join(self, units: Mapping[str, int]) -> None:
-        """Waits for one's turn where others wait already. Raises SoldOut."""
-        await self._pass([sku for sku in units if sku in self._gates], units)
+        """Waits for one's turn where few units are known to be available. Raises SoldOut."""
+        await self._pass([sku for sku in units if self._till.scarce(sku)], units)
 
     async def queue(self, units: Mapping[str, int], available: Mapping[str, int]) -> bool:
         """Waits for one's turn with each SKU of which few are available; whether there was any. Raises SoldOut."""
-        return await self._pass([sku for sku in units if available.get(sku, 0) <= _FEW], units)
+        for sku, units_there in available.items():
+            self._till.seen(sku, units_there)
+        return await self._pass([sku for sku in units if self._till.scarce(sku)], units)
 
     async def _pass(self, skus: list[str], units: Mapping[str, int]) -> bool:
         # In one order for all, so that no two wait for each other.

@@ -254,6 +254,8 @@ async def add(
         wanted = quantity + (item.quantity if item is not None else 0)
         await _allowed(shop, before, sku, wanted, currency)
         offer = (await recent.offers((sku,), currency)).get(sku)
+        if offer is not None:
+            shop.till.seen(sku, offer.available)
         if offer is None or offer.price is None or wanted > offer.available:
             # A refusal is believed only when it was asked for now.
             offer = (await shop.offers.offers((sku,), currency)).get(sku)

@@ -29,6 +29,9 @@ _OTHERS: Final = 10
 """Orders for other products a second."""
 
 _CONNECTIONS: Final = 256
+_STALE: Final = 4.0
+"""Seconds after which every gateway knows how few units there are."""
+
 _ADDRESS: Final = {"name": "Bench", "lines": ["1 High Street"], "city": "London", "postcode": "N1 1AA", "country": "GB"}
 _STAFF: Final = Meta("bench", "request:bench", "staff:bench")
 _FLASH, *_OTHER_SKUS = SKUS
@@ -80,15 +83,16 @@ async def sale(shop: Opened, address: str, buyers: int, units: int) -> Sale:
     for _ in range(_CONNECTIONS):
         connections.put_nowait(await Connection.open(address))
     chance = random.Random(buyers)
-    carts = await asyncio.gather(*(_cart(connections, _FLASH) for _ in range(buyers)))
-    seconds = 5
-    count = _OTHERS * seconds
-    others = await asyncio.gather(*(_cart(connections, chance.choice(_OTHER_SKUS)) for _ in range(2 * count)))
     stock, _ = await shop.shop.logs["inventory"].load(STOCK, stock_id_of(_FLASH, "LON"), fresh=True)
     assert stock is not None, "it was stocked"
     take = AdjustStock(sku=_FLASH, warehouse="LON", change=units - stock.available, reason="a flash sale")
     await shop.shop.execute(take, _STAFF)
-    await asyncio.sleep(1)
+    # Until carts take no offer for good any more that is older.
+    await asyncio.sleep(_STALE)
+    carts = await asyncio.gather(*(_cart(connections, _FLASH) for _ in range(buyers)))
+    seconds = 5
+    count = _OTHERS * seconds
+    others = await asyncio.gather(*(_cart(connections, chance.choice(_OTHER_SKUS)) for _ in range(2 * count)))
     watch = _Watch(shop)
     await watch.begin()
     watching = [asyncio.create_task(watch.ordering()), asyncio.create_task(watch.payments())]

@@ -112,6 +112,11 @@ class Till:
         """Whether few units of the SKU were available when it was last looked at."""
         return self._few.get(sku, 0.0) > self._clock()
 
+    @property
+    def crowded(self) -> bool:
+        """Whether anybody waits."""
+        return any(gate.locked() for gate in self._gates.values())
+
     def note(self, sku: str, left: int) -> None:
         """An order was refused: so many units of the SKU can still be ordered."""
         now = self._clock()

@@ -246,9 +246,11 @@ async def place(
         return await shop.run("ordering", cause, handler)
 
     for clashes in range(_NUMBERS):
+        crowded = shop.till.crowded
         try:
             async with shop.till.visit() as visit:
-                await visit.join(await _units(shop, cart_id, fresh=False))
+                now = await _units(shop, cart_id, fresh=crowded)
+                await visit.join(now)
                 return await attempt(clashes, visit)
         except Taken:
             if clashes == _NUMBERS - 1:
@@ -259,7 +261,8 @@ async def place(
                     shop.till.note(item["sku"], item["available"])
             raise
         except admission.SoldOut as sold:
-            now = await _units(shop, cart_id, fresh=True)
+            if not crowded:
+                now = await _units(shop, cart_id, fresh=True)
             items = [
                 {"sku": sku, "wanted": now[sku], "available": left}
                 for sku, left in sold.left.items()

@@ -82,6 +82,9 @@ async def sale(shop: Opened, address: str, buyers: int, units: int) -> Sale:
     connections = asyncio.Queue[Connection]()
     for _ in range(_CONNECTIONS):
         connections.put_nowait(await Connection.open(address))
+    apart = asyncio.Queue[Connection]()
+    for _ in range(_OTHERS):
+        apart.put_nowait(await Connection.open(address))
     chance = random.Random(buyers)
     stock, _ = await shop.shop.logs["inventory"].load(STOCK, stock_id_of(_FLASH, "LON"), fresh=True)
     assert stock is not None, "it was stocked"
@@ -96,11 +99,9 @@ async def sale(shop: Opened, address: str, buyers: int, units: int) -> Sale:
     watch = _Watch(shop)
     await watch.begin()
     watching = [asyncio.create_task(watch.ordering()), asyncio.create_task(watch.payments())]
-    before = await _paced(connections, watch, others[:count], _OTHERS)
+    before = await _paced(apart, others[:count], _OTHERS)
     await watch.ended(before)
-    during, crowd = await asyncio.gather(
-        _paced(connections, watch, others[count:], _OTHERS), _paced(connections, watch, carts, buyers)
-    )
+    during, crowd = await asyncio.gather(_paced(apart, others[count:], _OTHERS), _paced(connections, carts, buyers))
     last = time.perf_counter()
     await watch.ended(during)
     await watch.ended(crowd)
@@ -112,8 +113,9 @@ async def sale(shop: Opened, address: str, buyers: int, units: int) -> Sale:
     for task in watching:
         task.cancel()
     stock, _ = await shop.shop.logs["inventory"].load(STOCK, stock_id_of(_FLASH, "LON"), fresh=True)
-    while not connections.empty():
-        connections.get_nowait().close()
+    for queue in (connections, apart):
+        while not queue.empty():
+            queue.get_nowait().close()
     back = [at for one, at in watch.back.items() if one in ours]
     return Sale(
         sold=sum(watch.ends[one][0] == "confirmed" for one in ours),
@@ -229,7 +231,7 @@ async def _cart(connections: "asyncio.Queue[Connection]", sku: str) -> str:
     return added.headers[b"cart-token"].decode()
 
 
-async def _paced(connections: "asyncio.Queue[Connection]", watch: _Watch, carts: list[str], rate: int) -> list[_Bought]:
+async def _paced(connections: "asyncio.Queue[Connection]", carts: list[str], rate: int) -> list[_Bought]:
     """Checks the carts out, so many a second, whoever has been answered by then."""
     began = time.perf_counter()
 

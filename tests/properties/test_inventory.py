@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from emporium.domain.base import Command, Event, Rejected
+from emporium.domain.base import Command, Event, Money, Rejected
 from emporium.domain.reservation import (
     RESERVATION,
     Allocation,
@@ -29,14 +29,26 @@ from emporium.domain.stock import (
     ReceiveUnits,
     ReleaseUnits,
     ReserveUnits,
+    SendUnitsAway,
     SetLowStockMark,
     ShipUnits,
     StockAdjusted,
     StockState,
     TakeBackUnits,
+    TakeInUnits,
+    UnitsArrived,
     UnitsReceived,
     UnitsReturned,
+    UnitsSentAway,
     UnitsShipped,
+)
+from emporium.domain.transfer import (
+    TRANSFER,
+    LoseTransfer,
+    ReceiveTransfer,
+    SendTransfer,
+    TransferLine,
+    TransferState,
 )
 from tests.domain.spec import uid
 
@@ -51,6 +63,7 @@ class InventoryMachine(RuleBasedStateMachine):
         self.stocks: dict[tuple[str, str], StockState] = {}
         self.orders: dict[UUID, ReservationState] = {}
         self.moved: dict[tuple[str, str], int] = {}
+        self.transfers: list[TransferState] = []
 
     def stock(self, command: Command, place: tuple[str, str]) -> None:
         for event in STOCK.decide(command, self.stocks.get(place)):
@@ -58,7 +71,9 @@ class InventoryMachine(RuleBasedStateMachine):
             match event:
                 case UnitsReceived(quantity=change) | UnitsReturned(quantity=change) | StockAdjusted(change=change):
                     self.moved[place] = self.moved.get(place, 0) + change
-                case UnitsShipped(quantity=gone):
+                case UnitsArrived(quantity=come):
+                    self.moved[place] = self.moved.get(place, 0) + come
+                case UnitsShipped(quantity=gone) | UnitsSentAway(quantity=gone):
                     self.moved[place] -= gone
 
     def order(self, order_id: UUID, command: Command) -> None:
@@ -100,6 +115,42 @@ class InventoryMachine(RuleBasedStateMachine):
         except Rejected as refused:
             free = self.stocks[place].available if place in self.stocks else 0
             assert change == 0 or free + change < 0, refused
+
+    @rule(place=PLACES, quantity=st.integers(min_value=1, max_value=9))
+    def send(self, place: tuple[str, str], quantity: int) -> None:
+        sku, source = place
+        number = uid(100 + len(self.transfers))
+        target = WAREHOUSES[WAREHOUSES.index(source) - 1]
+        send = SendTransfer(transfer_id=number, source=source, target=target, lines=(TransferLine(sku, quantity),))
+        away = SendUnitsAway(sku=sku, warehouse=source, transfer_id=number, quantity=quantity)
+        try:
+            self.stock(away, place)
+        except Rejected:
+            return
+        [sent] = TRANSFER.decide(send, None)
+        self.transfers.append(TRANSFER.evolve(None, sent))
+
+    @rule(
+        which=st.integers(min_value=0, max_value=3), quantity=st.integers(min_value=1, max_value=9), lost=st.booleans()
+    )
+    def end(self, which: int, quantity: int, lost: bool) -> None:
+        if which >= len(self.transfers):
+            return
+        state = self.transfers[which]
+        [sku] = [one.sku for one in state.sent]
+        units = {sku: quantity}
+        command: Command = ReceiveTransfer(transfer_id=state.transfer_id, units=units)
+        if lost:
+            command = LoseTransfer(transfer_id=state.transfer_id, units=units, reason="lost")
+        try:
+            [event] = TRANSFER.decide(command, state)
+        except Rejected:
+            assert quantity > state.on_the_way.get(sku, 0)
+            return
+        self.transfers[which] = TRANSFER.evolve(state, event)
+        if not lost:
+            take_in = TakeInUnits(sku=sku, warehouse=state.target, transfer_id=state.transfer_id, quantity=quantity)
+            self.stock(take_in, (sku, state.target))
 
     @rule(place=PLACES, mark=st.integers(min_value=0, max_value=9))
     def mark(self, place: tuple[str, str], mark: int) -> None:
@@ -164,6 +215,14 @@ class InventoryMachine(RuleBasedStateMachine):
             assert state.on_hand == self.moved.get(place, 0)
 
     @invariant()
+    def what_was_sent_arrived_is_lost_or_on_the_way(self) -> None:
+        for state in self.transfers:
+            sent = sum(one.quantity for one in state.sent)
+            there = (state.arrived, state.lost, state.on_the_way)
+            assert sent == sum(sum(units.values()) for units in there)
+            assert min(state.on_the_way.values(), default=0) >= 0
+
+    @invariant()
     def low_is_told_whenever_it_is_low(self) -> None:
         for state in self.stocks.values():
             assert state.low == (state.mark is not None and state.available <= state.mark)
@@ -185,13 +244,23 @@ class StockMachine(RuleBasedStateMachine):
     )
     def do(self, kind: type[Command], units: int) -> None:
         given_ = {"sku": "MUG", "warehouse": "NORTH", "order_id": uid(1), "quantity": units, "change": units}
-        fields = {name: given_.get(name, "counted") for name in kind.__struct_fields__}
+        given_ |= {"reason": "counted", "unit_cost": Money(abs(units), "GBP")}
+        fields = {name: given_[name] for name in kind.__struct_fields__ if name in given_}
+        before = self.state
         try:
             events = STOCK.decide(kind(**fields), self.state)
         except Rejected:
             return
         for event in events:
             self.state = STOCK.evolve(self.state, event)
+        if before is not None and self.state is not None and kind in (ReserveUnits, ReleaseUnits, ShipUnits):
+            supplied = [one.on_hand + one.shipped for one in (before, self.state)]
+            assert supplied[0] == supplied[1], "a sale does not change what was ever supplied"
+
+    @invariant()
+    def it_is_worth_no_less_than_nothing(self) -> None:
+        value = None if self.state is None else self.state.value
+        assert value is None or value.amount >= 0
 
     @invariant()
     def it_is_never_negative_or_promised_twice(self) -> None:

@@ -31,7 +31,7 @@ from emporium.application.ports import (
 )
 from emporium.application.runner import BATCH, Follower, ProcessManager, TaskRunner
 from emporium.application.schedules import TimeLimits, scheduler
-from emporium.application.search import SearchEngine
+from emporium.application.search import Search, SearchEngine
 from emporium.application.shop import Offer, Shop
 from emporium.application.terms import Terms, fresh_shop
 from emporium.domain.base import Money
@@ -67,6 +67,7 @@ from emporium.infra.provider_http import HttpProvider
 from emporium.infra.push import AppriseSender
 from emporium.infra.rates import MIGRATIONS as RATE_MIGRATIONS
 from emporium.infra.rates import SharedRates
+from emporium.infra.search.either import Either
 from emporium.infra.search.embedded import EmbeddedSearch
 from emporium.infra.sessions import MIGRATIONS as SESSION_MIGRATIONS
 from emporium.infra.sessions import CartTokens, Sessions, end_sessions, open_sessions
@@ -95,7 +96,7 @@ __all__ = [
     "Revived",
     "catalog_keeper",
     "housekeeping",
-    "indexer",
+    "indexers",
     "limits_of",
     "main_dsn",
     "composer",
@@ -205,7 +206,11 @@ class _CatalogOffers:
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
-    """A process's shop, its event store and its connections to the read models."""
+    """A process's shop, its event store and its connections to the read models.
+
+    Attributes:
+        search: what answers; engines: the indexes behind it, the one that answers first.
+    """
 
     settings: Settings
     shop: Shop
@@ -213,7 +218,8 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     reads: Database
     media: MediaFolder | MediaStore
     pictures: Pictures
-    search: SearchEngine
+    search: Search
+    engines: tuple[SearchEngine, ...]
 
 
 def _provider(settings: Settings) -> "tuple[HttpProvider | StripeProvider, Notices | None]":
@@ -385,8 +391,19 @@ async def open_shop(
             traces=await stack.enter_async_context(open_traces(settings.otlp_endpoint, "emporium")),
             terms=terms,
         )
-        search = EmbeddedSearch(settings.data_dir / "search")
-        stack.push_async_callback(search.aclose)
+        embedded = EmbeddedSearch(settings.data_dir / "search")
+        stack.push_async_callback(embedded.aclose)
+        search: Search = embedded
+        engines: tuple[SearchEngine, ...] = (embedded,)
+        if settings.elasticsearch_url is not None:
+            # The client is loaded only where it is used.
+            from emporium.infra.search.elastic import ElasticSearch
+
+            elastic = ElasticSearch(
+                settings.elasticsearch_url, settings.elasticsearch_index, api_key=settings.elasticsearch_api_key
+            )
+            stack.push_async_callback(elastic.aclose)
+            search, engines = Either(elastic, embedded), (elastic, embedded)
         media = _media(settings)
         looking = PillowPictures()
         stack.callback(looking.close)
@@ -398,6 +415,7 @@ async def open_shop(
             media=media,
             pictures=looking,
             search=search,
+            engines=engines,
         )
 
 
@@ -577,9 +595,9 @@ def projections(opened: Opened, *, name: str) -> Engine:
     return Engine(dsn, MODELS, opened.shop.logs, opened.shop.leases["ordering"], owner=name)
 
 
-def indexer(opened: Opened, *, name: str) -> Indexer:
-    """What keeps the search index true, ready to run in this process; `name` is this process in the leases."""
-    return Indexer(opened.reads, opened.search, opened.shop.leases["catalog"], name)
+def indexers(opened: Opened, *, name: str) -> list[Indexer]:
+    """What keeps every search index true, ready to run in this process; `name` is this process in the leases."""
+    return [Indexer(opened.reads, engine, opened.shop.leases["catalog"], name) for engine in opened.engines]
 
 
 class Doors(msgspec.Struct, frozen=True, kw_only=True):

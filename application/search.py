@@ -19,6 +19,7 @@ __all__ = [
     "Price",
     "Query",
     "Rules",
+    "Search",
     "SearchEngine",
     "SearchSort",
     "Suggestion",
@@ -164,7 +165,18 @@ class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
     target: str | None = None
 
 
-class SearchEngine(Protocol):
+class Search(Protocol):
+    """Finds products. All raise EngineDown."""
+
+    async def search(self, query: Query, rules: Rules) -> Answer: ...
+
+    async def suggest(self, typed: str, currency: str, limit: int) -> Sequence[Suggestion]:
+        """Products of which a word begins like the last word typed, and which have the others; the most popular
+        first."""
+        ...
+
+
+class SearchEngine(Search, Protocol):
     """An index of all published products. All raise EngineDown."""
 
     @property
@@ -177,10 +189,18 @@ class SearchEngine(Protocol):
         can use: all documents are wanted anew."""
         ...
 
-    async def index(self, documents: Sequence[Document], gone: Sequence[UUID]) -> None:
-        """Makes the documents searchable and those that are gone unsearchable. Twice the same does no harm.
+    async def index(self, documents: Sequence[Document], gone: Sequence[UUID], version: int) -> Mapping[UUID, str]:
+        """Makes the documents searchable and those that are gone unsearchable. Twice the same does no harm, nor does
+        what is older than what is there.
 
-        Raises Misfit where the index must be made anew for one of them.
+        Args:
+            version: of all of them; it grows with every change of the documents, within one identity.
+
+        Returns:
+            Those that the engine will never take, and why.
+
+        Raises:
+            Misfit: the index must be made anew for one of them.
         """
         ...
 
@@ -188,17 +208,13 @@ class SearchEngine(Protocol):
         """A new index beside the one that answers, for prices in these currencies."""
         ...
 
-    async def search(self, query: Query, rules: Rules) -> Answer: ...
-
-    async def suggest(self, typed: str, currency: str, limit: int) -> Sequence[Suggestion]:
-        """Products of which a word begins like the last word typed, and which have the others."""
-        ...
-
 
 class Rebuild(Protocol):
     """An index in the making. All raise EngineDown."""
 
-    async def add(self, documents: Sequence[Document]) -> None: ...
+    async def add(self, documents: Sequence[Document], version: int) -> Mapping[UUID, str]:
+        """As `SearchEngine.index`."""
+        ...
 
     async def finish(self) -> str:
         """From here on it answers, in place of the old one; its identity."""

@@ -10,7 +10,7 @@ import msgspec
 from emporium.application.live import Live
 from emporium.application.notifications import Composer
 from emporium.application.ports import Files, Media, Papers, Pictures, Webhooks
-from emporium.application.search import SearchEngine
+from emporium.application.search import Search
 from emporium.application.shop import Offers, Shop
 from emporium.http.limits import Limiter, Networks
 from emporium.projections.consistency import Waiter
@@ -158,7 +158,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     media: Media
     files: Files
     pictures: Pictures
-    search: SearchEngine
+    search: Search
     live: Live
     composer: Composer
     papers: Papers

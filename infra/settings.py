@@ -175,6 +175,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="Direct connection for LISTEN and leases where the others go through a transaction pooler."),
     ] = None
 
+    # Search
+    elasticsearch_url: Annotated[
+        HttpUrl | None,
+        Meta(
+            description="Elasticsearch 8 or 9, with its port, and `user:password@` where it wants that; unset: the "
+            "embedded engine alone.",
+            extra_json_schema={"secret": True},
+        ),
+    ] = None
+    elasticsearch_api_key: Annotated[
+        str | None, Meta(description="API key for Elasticsearch.", extra_json_schema={"secret": True})
+    ] = None
+    elasticsearch_index: Annotated[
+        str,
+        Meta(pattern="^[a-z0-9][a-z0-9_.-]{0,100}$", title="a name in lower case",
+             description="Name of the alias there, one for each shop; its indexes are called like it and a number."),
+    ] = "emporium-products"  # fmt: skip
+
     # Personal data
     master_key: Annotated[
         str | None,
@@ -324,6 +342,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = False
     test_database_url: Annotated[
         DatabaseUrl | None, Meta(description="Tests: one more PostgreSQL server on which the integration tests run.")
+    ] = None
+    test_elasticsearch_url: Annotated[
+        HttpUrl | None, Meta(description="Tests: an Elasticsearch to be used instead of one that is started.")
     ] = None
     fuzz_calls: Annotated[
         int, Meta(ge=1, le=10_000_000, description="Tests: made-up requests with which the whole API is tried.")

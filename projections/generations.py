@@ -112,6 +112,15 @@ CREATE TABLE emporium_search (
     changed_at timestamptz NOT NULL DEFAULT now()
 );
 """,
+    """
+CREATE TABLE emporium_search_refused (
+    engine text NOT NULL,
+    product_id uuid NOT NULL,
+    error text NOT NULL,
+    refused_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (engine, product_id)
+);
+""",
 )
 """The engine's own tables, step by step. A parked row without an error waits behind one that has it."""
 

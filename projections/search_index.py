@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, Protocol, TypeVar
 from uuid import UUID
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LEASE: Final = "search"
-"""The name of the lease of whoever indexes."""
+"""The lease of whoever indexes for an engine is called like this and the engine."""
 
 PAGE: Final = 500
 PACE: Final = 0.25
@@ -63,41 +63,45 @@ class Indexer:
         self._engine = engine
         self._leases = leases
         self._owner = owner
+        self._lease = f"{LEASE}/{engine.name}"
         # What the index says of a product's stock: a sale that leaves some changes nothing.
         self._stocked: dict[UUID, bool] = {}
+        # What was refused; None: not known, for another process led before.
+        self._aside: set[UUID] | None = None
 
     async def run(self) -> None:
         """Waits for the lease, indexes while it holds, for ever."""
         failures = 0
         while True:
             try:
-                epoch = await self._leases.acquire(LEASE, self._owner, _TTL)
+                epoch = await self._leases.acquire(self._lease, self._owner, _TTL)
                 if epoch is None:
                     await asyncio.sleep(_TTL / 4)
                     continue
                 try:
                     await until_one_ends(self._renew(epoch), self._follow())
                 finally:
-                    await self._leases.release(LEASE, self._owner, epoch)
+                    await self._leases.release(self._lease, self._owner, epoch)
                 failures = 0
             except Misfit as misfit:
                 # The catalogue grew while it was read: the next attempt knows the new currency.
                 _log.info("the search index is made anew: %s", misfit)
             except (EngineDown, Unavailable) as down:
-                _log.warning("indexing for the search waits: %s", down)
+                _log.warning("indexing for %s waits: %s", self._engine.name, down)
             except Exception:
-                _log.exception("indexing for the search failed and starts again")
+                _log.exception("indexing for %s failed and starts again", self._engine.name)
             await asyncio.sleep(_WAITS[min(failures, len(_WAITS) - 1)])
             failures += 1
 
     async def _renew(self, epoch: int) -> None:
         while True:
             await asyncio.sleep(_TTL / 3)
-            if not await self._leases.renew(LEASE, self._owner, epoch, _TTL):
+            if not await self._leases.renew(self._lease, self._owner, epoch, _TTL):
                 return
 
     async def _follow(self) -> None:
         self._stocked.clear()
+        self._aside = None
         while True:
             if not await self.step():
                 await asyncio.sleep(PACE)
@@ -136,7 +140,9 @@ class Indexer:
         changes, wanted, documents = await self._reads.run(read)
         found = {document.product_id for document in documents}
         if wanted:
-            await self._engine.index(documents, [key for key in wanted if key not in found])
+            gone = [key for key in wanted if key not in found]
+            refused = await self._engine.index(documents, gone, changes.version)
+            await self._set_aside(wanted, refused)
         self._stocked.update((document.product_id, document.available) for document in documents)
         await self._remember(row.identity, changes.upto)
 
@@ -149,18 +155,48 @@ class Indexer:
         try:
             done, after = 0, search_source.FIRST
             tell(Progress(done, total))
+            refused: dict[UUID, str] = {}
             while True:
                 page = await self._reads.run(partial(search_source.documents, after=after, limit=PAGE))
                 if not page:
                     break
-                await making.add(page)
+                # Older than whatever catching up brings, however new a page already is.
+                refused.update(await making.add(page, upto.version))
                 done, after = done + len(page), page[-1].product_id
                 tell(Progress(done, max(total, done)))
         except BaseException:
             await making.abandon()
             raise
         self._stocked.clear()
-        await self._remember(await making.finish(), upto)
+        identity = await making.finish()
+        await self._set_aside(None, refused)
+        await self._remember(identity, upto)
+
+    async def _set_aside(self, tried: Sequence[UUID] | None, refused: Mapping[UUID, str]) -> None:
+        """Remembers what the engine will not take, until it is tried again; None: all were tried."""
+        if tried is not None and not refused and self._aside is not None and self._aside.isdisjoint(tried):
+            return
+        if refused:
+            _log.warning("%s refuses %d products: %s", self._engine.name, len(refused), next(iter(refused.values())))
+
+        async def write(connection: Connection) -> None:
+            which, values = ("", []) if tried is None else (" AND product_id = ANY(%s)", [list(tried)])
+            async with connection.transaction():
+                await connection.execute(
+                    f"DELETE FROM emporium_search_refused WHERE engine = %s{which}",
+                    [self._engine.name, *values],
+                )
+                await connection.execute(
+                    "INSERT INTO emporium_search_refused (engine, product_id, error)"
+                    " SELECT %s, x.product_id, x.error FROM unnest(%s::uuid[], %s::text[]) AS x (product_id, error)",
+                    [self._engine.name, list(refused), [error[:500] for error in refused.values()]],
+                )
+
+        await self._reads.run(write)
+        if tried is None:
+            self._aside = set(refused)
+        elif self._aside is not None:
+            self._aside = (self._aside - set(tried)) | set(refused)
 
     async def _row(self) -> _Row | None:
         async def read(connection: Connection) -> _Row | None:

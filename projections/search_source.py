@@ -27,6 +27,11 @@ class Standing(msgspec.Struct, frozen=True):
 
     positions: Mapping[str, tuple[int, UUID | None]]
 
+    @property
+    def version(self) -> int:
+        """A number that grows with every step of any log."""
+        return sum(position for position, _ in self.positions.values())
+
     def follows(self, before: "Standing") -> bool:
         """Whether this is a later moment of the same logs: after a restore it is not."""
         return all(
@@ -36,11 +41,16 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 class Changes(msgspec.Struct, frozen=True):
-    """Which products have changed up to a moment; of those whose stock alone has, whether there is any."""
+    """Which products have changed up to a moment; of those whose stock alone has, whether there is any.
+
+    Attributes:
+        upto: what these changes bring an index to; version: of the documents that can be read now.
+    """
 
     changed: Sequence[UUID]
     stocked: Mapping[UUID, bool]
     upto: Standing
+    version: int
 
 
 _CHANGED: Final = """
@@ -116,7 +126,7 @@ async def changes(connection: Connection, since: Standing, most: int) -> Changes
         stocked = dict(await found.fetchall())
         for product_id in changed:
             stocked.pop(product_id, None)
-    return Changes(changed, stocked, Standing({**now.positions, "catalog": (upto, life)}))
+    return Changes(changed, stocked, Standing({**now.positions, "catalog": (upto, life)}), now.version)
 
 
 async def count(connection: Connection) -> int:

@@ -9,7 +9,7 @@ import uvloop
 from emporium.application.bootstrap import (
     catalog_keeper,
     housekeeping,
-    indexer,
+    indexers,
     notifier,
     open_shop,
     owner,
@@ -56,7 +56,7 @@ async def _work(settings: Settings) -> None:
             opened.store.watch(),
             housekeeping(opened, name=owner()).run(),
             projections(opened, name=owner()).run(),
-            indexer(opened, name=owner()).run(),
+            *(one.run() for one in indexers(opened, name=owner())),
             telling.run(),
             catalog_keeper(opened, name=owner()).run(),
             calling.run(),

@@ -12,6 +12,7 @@ from typing import Final
 import pytest
 
 from tests import servers
+from tests.support import elastic
 
 _numbers = count(1)
 
@@ -66,6 +67,27 @@ def all_servers() -> Iterator[servers.Servers]:
 def server(all_servers: servers.Servers) -> str:
     """The URL of a running server: the embedded one (tests/integration runs on several in turn)."""
     return all_servers.server("18")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Starts beside the other tests what takes long and one of them needs."""
+    if any("elasticsearch" in str(getattr(item, "callspec", "")) for item in session.items):
+        _elastic(session.config).begin()
+
+
+def _elastic(config: pytest.Config) -> elastic.Elastic:
+    # Workers of one run share the server; it ends with the process that the run is.
+    return elastic.Elastic(os.getppid() if hasattr(config, "workerinput") else os.getpid())
+
+
+@pytest.fixture(scope="session")
+def elasticsearch(pytestconfig: pytest.Config) -> str:
+    """The URL of a real Elasticsearch."""
+    try:
+        return _elastic(pytestconfig).url()
+    except elastic.Lacking as lacking:
+        servers.lack(str(lacking))
+        raise
 
 
 @pytest.fixture

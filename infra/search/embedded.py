@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -17,42 +17,32 @@ import tantivy
 from tantivy import FieldType, Occur
 from tantivy import Query as Condition
 
-from emporium.application.search import (
-    Answer,
-    Bucket,
-    Document,
-    EngineDown,
-    Facet,
-    Hit,
-    Misfit,
-    Query,
-    Rules,
-    Suggestion,
+from emporium.application.search import Answer, Document, EngineDown, Hit, Misfit, Query, Rules, Suggestion
+from emporium.infra.search import plan
+from emporium.infra.search.facets import (
+    ATTRIBUTE,
+    MOST_BUCKETS,
+    PLAIN,
+    RATINGS,
+    Counts,
+    attribute_key,
+    facets,
+    tie_of,
 )
-from emporium.infra.search.words import (
-    MOST_WORDS,
-    alternatives,
-    analyzer,
-    folded,
-    highlighted,
-    stems,
-    typos,
-)
+from emporium.infra.search.words import MOST_WORDS, analyzer, folded, highlighter, stems, typos
 
 __all__ = ["LAYOUT", "EmbeddedSearch"]
 
 T = TypeVar("T")
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 """Raised with every change of the fields: an index of another layout is made anew."""
 
 _HEAP: Final = 32_000_000
 _THREADS: Final = 2
-_BUCKETS: Final = 100
-_RATINGS: Final = (1.0, 2.0, 3.0, 4.0)
-
-# How much a word counts by where it stands and how well it matches.
-_TITLE, _NAMES, _TEXT, _TYPO, _BEGIN, _SYNONYM, _SKU, _PIN = 3.0, 1.5, 0.6, 0.5, 0.7, 0.8, 1e4, 1e6
+_MARGIN: Final = 16
+_FARTHEST: Final = 500
+"""Hits beyond a page that are looked at for such as are like its last one."""
 
 
 class EmbeddedSearch:
@@ -75,9 +65,10 @@ class EmbeddedSearch:
         index = await self.run(self._current)
         return None if index is None else index.identity
 
-    async def index(self, documents: Sequence[Document], gone: Sequence[UUID]) -> None:
-        """See the port."""
+    async def index(self, documents: Sequence[Document], gone: Sequence[UUID], version: int) -> Mapping[UUID, str]:
+        """See the port. Only the leader writes, in order: the version is not looked at."""
         await self.run(self._write, documents, gone)
+        return {}
 
     async def rebuild(self, currencies: Sequence[str]) -> "_Rebuild":
         """See the port."""
@@ -143,11 +134,8 @@ class EmbeddedSearch:
             return []
         searcher = index.searcher()
         schema = index.schema
-        begin = [word for word, _ in searcher.terms_with_prefix("title_words", words[-1], limit=50)]
-        if not begin:
-            return []
         wanted = [(Occur.Must, Condition.term_query(schema, "title_words", word)) for word in words[:-1]]
-        wanted.append((Occur.Must, Condition.term_set_query(schema, "title_words", begin)))
+        wanted.append((Occur.Must, Condition.fuzzy_term_query(schema, "title_words", words[-1], 0, prefix=True)))
         wanted.append((Occur.Must, _priced(schema, currency)))
         found = searcher.search(Condition.boolean_query(wanted), limit, count=False, order_by_field="popularity")
         shown = (searcher.doc(address) for _, address in found.hits)
@@ -177,9 +165,10 @@ class _Rebuild:
         self._index = _Index.make(self._path, currencies)
         self._writer = self._index.writer()
 
-    async def add(self, documents: Sequence[Document]) -> None:
+    async def add(self, documents: Sequence[Document], version: int) -> Mapping[UUID, str]:
         """See the port."""
         await self._engine.run(self._add, documents)
+        return {}
 
     async def finish(self) -> str:
         """See the port."""
@@ -264,12 +253,13 @@ class _Index:
             "all_words": " / ".join([one.title, *names, *values]),
             "sku": [sku.casefold() for sku in one.skus],
             "category": [str(category) for category in one.categories],
-            "attribute": [f"{name}={value}" for name, several in one.attributes.items() for value in several],
+            "attribute": [attribute_key(name, value) for name, several in one.attributes.items() for value in several],
             "numbers": dict(one.numbers),
             "available": one.available,
             "popularity": one.popularity,
             "rating": one.rating if one.rating is not None else -1.0,
             "published": int(one.published_at.timestamp() * 1e6),
+            "tie": tie_of(one.product_id),
         }
         if one.brand is not None:
             fields["brand"] = one.brand
@@ -295,6 +285,7 @@ def _schema(currencies: Sequence[str]) -> tantivy.Schema:
     builder.add_float_field("popularity", fast=True)
     builder.add_float_field("rating", indexed=True, fast=True)
     builder.add_integer_field("published", fast=True)
+    builder.add_integer_field("tie", fast=True)
     for currency in currencies:
         builder.add_integer_field(f"price_{currency}", indexed=True, fast=True)
     return builder.build()
@@ -336,36 +327,28 @@ class _Asked:
         if query.currency not in self._index.currencies:
             return Answer(hits=(), total=0, engine=EmbeddedSearch.name)
         filters = self._filters()
-        matching = self._matching()
+        matching = self._said(plan.wanted(query, self._rules))
         hits, total = self._find(_all([self._ranked(matching), *filters.values()]))
-        meant = None
         if total == 0 and len(self._words) > 1:
             # All but one of the words are better than nothing.
-            matching = self._matching(forgiving=True)
+            matching = self._said(plan.wanted(query, self._rules, forgiving=True))
             hits, total = self._find(_all([self._ranked(matching), *filters.values()]))
-        if self._words:
-            meant = self._meant()
-        facets = tuple(self._facets(self._or_pinned(matching), filters)) if query.facets else ()
-        asked = {word: stem for word in self._asked_for() for stem in stems(word)}
+        mark = highlighter(plan.asked_for(query, self._rules))
         shown = []
         for score, address in hits:
             doc = self._searcher.doc(address)
-            shown.append(
-                Hit(
-                    product_id=UUID(doc.get_first("product_id")),
-                    title=highlighted(str(doc.get_first("title")), asked),
-                    score=float(score),
-                )
-            )
-        return Answer(hits=tuple(shown), total=total, facets=facets, meant=meant, engine=EmbeddedSearch.name)
+            product_id, title = UUID(doc.get_first("product_id")), mark(str(doc.get_first("title")))
+            shown.append(Hit(product_id=product_id, title=title, score=score))
+        return Answer(
+            hits=tuple(shown),
+            total=total,
+            facets=facets(self._counts(self._or_pinned(matching), filters)) if query.facets else (),
+            meant=self._meant(),
+            engine=EmbeddedSearch.name,
+        )
 
-    def _asked_for(self) -> Iterator[str]:
-        yield from self._words
-        for others in alternatives(self._words, self._rules).values():
-            for other in others:
-                yield from other
-
-    def _find(self, condition: Condition) -> tuple[list[tuple[Any, tantivy.DocAddress]], int]:
+    def _find(self, condition: Condition) -> tuple[list[tuple[float, tantivy.DocAddress]], int]:
+        """The page's hits and how many there are. What is alike is in the order of `popularity` and `tie`."""
         query = self._query
         field, order = {
             "relevance": (None, tantivy.Order.Desc),
@@ -377,44 +360,52 @@ class _Asked:
         }[query.sort]
         if field is None and not self._words and not self._rules.pins:
             field = "popularity"
-        found: Any = self._searcher.search(
-            condition, query.limit, count=True, order_by_field=field, offset=query.offset, order=order
-        )
-        return found.hits, found.count
+        end = query.offset + query.limit
+        reach = end + _MARGIN
+        while True:
+            found: Any = self._searcher.search(condition, reach, count=True, order_by_field=field, order=order)
+            hits: list[tuple[float, tantivy.DocAddress]] = [(float(value or 0.0), where) for value, where in found.hits]
+            # As long as the page's last is like the last that was looked at, another one may belong before it.
+            if len(hits) < reach or hits[end - 1][0] != hits[-1][0] or reach > end + _FARTHEST:
+                break
+            reach = end + _FARTHEST + 1
+        if any(one[0] == other[0] for one, other in itertools.pairwise(hits[: end + 1])):
+            hits = self._told_apart(hits, rising=order is tantivy.Order.Asc)
+        return hits[query.offset : end], int(found.count)
+
+    def _told_apart(
+        self, hits: list[tuple[float, tantivy.DocAddress]], *, rising: bool
+    ) -> list[tuple[float, tantivy.DocAddress]]:
+        where = [address for _, address in hits]
+        popularity = self._searcher.fast_field_values("popularity", where)
+        ties = self._searcher.fast_field_values("tie", where)
+        sign = 1 if rising else -1
+        keys = [(sign * hit[0], -(p or 0.0), t or 0) for hit, p, t in zip(hits, popularity, ties, strict=True)]
+        return [hits[n] for n in sorted(range(len(hits)), key=keys.__getitem__)]
 
     # --- words -------------------------------------------------------------------------------------
 
-    def _matching(self, *, forgiving: bool = False) -> Condition:
-        """What the words find."""
-        if not self._words:
-            return Condition.const_score_query(Condition.all_query(), 1.0)
-        same = alternatives(self._words, self._rules)
-        groups = []
-        for at, word in enumerate(self._words):
-            ways = [self._word(word, last=at == len(self._words) - 1)]
-            for other in same.get(at, ()):
-                ways.append(Condition.boost_query(_all([self._word(one, last=False) for one in other]), _SYNONYM))
-            groups.append(Condition.disjunction_max_query(ways, 0.1) if len(ways) > 1 else ways[0])
-        least = len(groups) - 1 if forgiving else len(groups)
-        words = Condition.boolean_query([(Occur.Should, group) for group in groups], least)
-        sku = Condition.term_query(self._schema, "sku", self._query.words.strip().casefold())
-        return Condition.disjunction_max_query([words, Condition.const_score_query(sku, _SKU)])
-
-    def _word(self, word: str, *, last: bool) -> Condition:
+    def _said(self, node: plan.Node) -> Condition:
+        """A part of the plan in tantivy's language."""
         schema = self._schema
-        ways = []
-        for stem in stems(word):
-            for field, weight in (("title", _TITLE), ("names", _NAMES), ("text", _TEXT)):
-                ways.append(Condition.boost_query(Condition.term_query(schema, field, stem), weight))
-        wrong = typos(word)
-        if wrong:
-            near = Condition.fuzzy_term_query(schema, "all_words", word, wrong)
-            ways.append(Condition.boost_query(near, _TYPO))
-        if last and len(word) > 1:
-            begins = [term for term, _ in self._searcher.terms_with_prefix("all_words", word, limit=50)]
-            if begins:
-                ways.append(Condition.const_score_query(Condition.term_set_query(schema, "all_words", begins), _BEGIN))
-        return Condition.disjunction_max_query(ways, 0.2)
+        match node:
+            case plan.Term(field, word, weight):
+                return Condition.boost_query(Condition.term_query(schema, field, word), weight)
+            case plan.Near(word, letters, weight):
+                return Condition.boost_query(Condition.fuzzy_term_query(schema, "all_words", word, letters), weight)
+            case plan.Begin(word, weight):
+                begin = Condition.fuzzy_term_query(schema, "all_words", word, 0, prefix=True)
+                return Condition.const_score_query(begin, weight)
+            case plan.Sku(sku, weight):
+                return Condition.const_score_query(Condition.term_query(schema, "sku", sku), weight)
+            case plan.Best(ways, tie):
+                return Condition.disjunction_max_query([self._said(one) for one in ways], tie)
+            case plan.Every(parts, weight):
+                return Condition.boost_query(_all([self._said(one) for one in parts]), weight)
+            case plan.Some(parts, least):
+                return Condition.boolean_query([(Occur.Should, self._said(one)) for one in parts], least)
+            case plan.Everything():
+                return Condition.const_score_query(Condition.all_query(), 1.0)
 
     def _ranked(self, matching: Condition) -> Condition:
         """What is found, counted as staff wish."""
@@ -428,7 +419,7 @@ class _Asked:
         if not pins or self._query.sort != "relevance":
             return self._or_pinned(matching)
         first = [
-            Condition.const_score_query(self._only(product_id), _PIN - rank) for rank, product_id in enumerate(pins)
+            Condition.const_score_query(self._only(product_id), plan.PIN - rank) for rank, product_id in enumerate(pins)
         ]
         return Condition.disjunction_max_query([matching, *first])
 
@@ -446,19 +437,13 @@ class _Asked:
 
     def _mend(self, word: str) -> str:
         searcher = self._searcher
-        if not typos(word) or searcher.doc_freq("all_words", word):
+        if not typos(word) or searcher.terms_with_prefix("all_words", word, limit=1):
             return word
         if any(searcher.doc_freq(field, stem) for stem in stems(word) for field in ("title", "names", "text")):
             return word
-        if searcher.terms_with_prefix("all_words", word, limit=1):
-            return word
-        known = dict(searcher.terms_with_prefix("all_words", word[:1], limit=20_000))
-        near = difflib.get_close_matches(word, known, n=5, cutoff=0.7)
-        if not near:
-            return word
-        best = difflib.SequenceMatcher(None, word, near[0]).ratio()
-        close = [one for one in near if difflib.SequenceMatcher(None, word, one).ratio() > best - 0.05]
-        return max(close, key=lambda one: known[one])
+        known = searcher.terms_with_prefix("all_words", word[:1], limit=20_000)
+        near = set(difflib.get_close_matches(word, [one for one, _ in known], n=5, cutoff=0.7))
+        return plan.closest(word, [one for one in known if one[0] in near])
 
     # --- filters and facets ------------------------------------------------------------------------
 
@@ -471,8 +456,8 @@ class _Asked:
         if query.category is not None:
             chosen["category"] = Condition.term_query(schema, "category", str(query.category))
         for name, values in query.attributes.items():
-            wanted = [f"{name}={value}" for value in values]
-            chosen[f"attribute.{name}"] = Condition.term_set_query(schema, "attribute", wanted)
+            wanted = [attribute_key(name, value) for value in values]
+            chosen[f"{ATTRIBUTE}{name}"] = Condition.term_set_query(schema, "attribute", wanted)
         for name, (least, most) in query.ranges.items():
             chosen[f"range.{name}"] = self._index.parse(f"numbers.{_escaped(name)}:[{_bound(least)} TO {_bound(most)}]")
         if query.rating_from is not None:
@@ -481,67 +466,52 @@ class _Asked:
             chosen["available"] = Condition.term_query(schema, "available", query.available)
         return {name: Condition.const_score_query(condition, 0.0) for name, condition in chosen.items()}
 
-    def _facets(self, matching: Condition, filters: Mapping[str, Condition]) -> Iterator[Facet]:
+    def _counts(self, matching: Condition, filters: Mapping[str, Condition]) -> Counts:
         """Every facet, counted without what is chosen of itself, so that more of it can be chosen."""
-        chosen_attributes = [name for name in filters if name.startswith("attribute.")]
-        counted: dict[str, dict[str, Any]] = {}
+        counts = Counts()
 
-        def count(names: Sequence[str], without: str | None) -> None:
+        def count(names: Sequence[str], without: str | None) -> dict[str, Any]:
             wanted = [condition for name, condition in filters.items() if name != without]
-            aggregations = {name: self._aggregation(name) for name in names}
-            counted.update(self._searcher.aggregate(_all([matching, *wanted]), aggregations))
+            if without == "price":
+                wanted.append(_priced(self._schema, self._query.currency))
+            return self._searcher.aggregate(_all([matching, *wanted]), {name: self._counting(name) for name in names})
 
-        plain = [name for name in ("brand", "category", "rating", "available", "price") if name not in filters]
-        count([*plain, "attribute"], None)
-        for name in ("brand", "category", "rating", "available", "price"):
-            if name in filters:
-                count([name], name)
-        attributes = _by_name(counted.pop("attribute"))
-        for name in chosen_attributes:
-            count(["attribute"], name)
-            own = name.removeprefix("attribute.")
-            attributes[own] = _by_name(counted.pop("attribute")).get(own, [])
-        for name in ("brand", "category", "rating", "available", "price"):
-            buckets = _buckets(name, counted[name])
-            if buckets:
-                yield Facet(name=name, buckets=tuple(buckets))
-        for name, values in sorted(attributes.items()):
-            yield Facet(name=f"attribute.{name}", buckets=tuple(values))
+        counted = count([*(name for name in PLAIN if name not in filters), "attribute"], None)
+        for key, number in _rows(counted.pop("attribute")).items():
+            attribute, _, value = key.partition("=")
+            counts.attributes.setdefault(attribute, {})[value] = number
+        for name in filters:
+            if name in PLAIN:
+                counted |= count([name], name)
+            elif name.startswith(ATTRIBUTE):
+                own = name.removeprefix(ATTRIBUTE)
+                rows = _rows(count(["attribute"], name)["attribute"])
+                parted = {key.partition("=")[::2]: number for key, number in rows.items()}
+                counts.attributes[own] = {value: number for (of, value), number in parted.items() if of == own}
+        price = counted.pop("price")
+        counts.price = int(price["count"]), int(price["min"] or 0), int(price["max"] or 0)
+        # "4 and more", "3 and more" …: who is in one is in all below it.
+        rated = _rows(counted.pop("rating"))
+        counts.values["rating"] = {
+            str(least): sum(rated.get(str(more), 0) for more in RATINGS if more >= least) for least in RATINGS
+        }
+        counts.values.update((name, _rows(rows)) for name, rows in counted.items())
+        return counts
 
-    def _aggregation(self, name: str) -> dict[str, Any]:
+    def _counting(self, name: str) -> dict[str, Any]:
         if name == "rating":
-            bounds = [*_RATINGS, None]
-            pairs = itertools.pairwise(bounds)
+            pairs = itertools.pairwise([*RATINGS, None])
             ranges = [{"key": str(least), "from": least} | ({"to": most} if most else {}) for least, most in pairs]
             return {"range": {"field": "rating", "ranges": ranges}}
         if name == "price":
             return {"stats": {"field": f"price_{self._query.currency}"}}
         if name == "attribute":
             return {"terms": {"field": "attribute", "size": 1_000}}
-        return {"terms": {"field": name, "size": _BUCKETS}}
+        return {"terms": {"field": name, "size": MOST_BUCKETS}}
 
 
-def _buckets(name: str, counted: Mapping[str, Any]) -> list[Bucket]:
-    if name == "price":
-        if not counted["count"]:
-            return []
-        return [Bucket(value=str(int(counted[end])), count=int(counted["count"])) for end in ("min", "max")]
-    if name == "rating":
-        # "4 and more", "3 and more" …: who is in one is in all below it.
-        least = {row["key"]: int(row["doc_count"]) for row in counted["buckets"]}
-        sums = [(rating, sum(least.get(str(more), 0) for more in _RATINGS if more >= rating)) for rating in _RATINGS]
-        return [Bucket(value=f"{rating:g}", count=count) for rating, count in reversed(sums) if count]
-    rows = [(str(row.get("key_as_string", row["key"])), int(row["doc_count"])) for row in counted["buckets"]]
-    found = [Bucket(value=value, count=count) for value, count in rows if count]
-    return sorted(found, key=lambda one: (-one.count, one.value))
-
-
-def _by_name(counted: Mapping[str, Any]) -> dict[str, list[Bucket]]:
-    found: dict[str, list[Bucket]] = {}
-    for row in counted["buckets"]:
-        name, _, value = str(row["key"]).partition("=")
-        found.setdefault(name, []).append(Bucket(value=value, count=int(row["doc_count"])))
-    return {name: sorted(several, key=lambda one: (-one.count, one.value)) for name, several in found.items()}
+def _rows(counted: Mapping[str, Any]) -> dict[str, int]:
+    return {str(row.get("key_as_string", row["key"])): int(row["doc_count"]) for row in counted["buckets"]}
 
 
 def _escaped(name: str) -> str:

@@ -1,6 +1,6 @@
 """Words as both engines see them: lower case, without accents, by their stem; and which of a title's words matched."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from html import escape
 from re import compile as regex
@@ -10,7 +10,7 @@ import tantivy
 
 from emporium.application.search import Rules
 
-__all__ = ["LONGEST", "MOST_WORDS", "alternatives", "analyzer", "folded", "highlighted", "stems", "typos"]
+__all__ = ["LONGEST", "MOST_WORDS", "alternatives", "analyzer", "folded", "highlighter", "stems", "typos"]
 
 LONGEST: Final = 40
 """Characters of a word that can be found."""
@@ -67,20 +67,21 @@ def alternatives(words: Sequence[str], rules: Rules) -> dict[int, list[list[str]
     return found
 
 
-def highlighted(title: str, asked: Mapping[str, str]) -> str:
-    """The title as HTML, the words that were asked for between `<mark>` tags.
+def highlighter(words: Iterable[str]) -> Callable[[str], str]:
+    """Makes HTML of titles, with the words that were asked for between `<mark>` tags."""
+    asked = {word: stem for word in words for stem in stems(word)}
 
-    Args:
-        asked: folded word → stem, of all words that were asked for.
-    """
-    parts: list[str] = []
-    end = 0
-    for match in _WORD.finditer(title):
-        parts.append(escape(title[end : match.start()]))
-        word = escape(match.group())
-        parts.append(f"<mark>{word}</mark>" if _matches(match.group(), asked) else word)
-        end = match.end()
-    return "".join([*parts, escape(title[end:])])
+    def mark(title: str) -> str:
+        parts: list[str] = []
+        end = 0
+        for match in _WORD.finditer(title):
+            parts.append(escape(title[end : match.start()]))
+            word = escape(match.group())
+            parts.append(f"<mark>{word}</mark>" if _matches(match.group(), asked) else word)
+            end = match.end()
+        return "".join([*parts, escape(title[end:])])
+
+    return mark
 
 
 def _matches(word: str, asked: Mapping[str, str]) -> bool:

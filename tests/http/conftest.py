@@ -4,8 +4,8 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -40,12 +40,12 @@ async def running(
             managers = bootstrap.process_managers(shop.shop, automatic=automatic, name="test")
             runners += [manager.run() for manager in managers]
         if search:
-            runners.append(bootstrap.indexer(shop, name="test").run())
+            runners += [one.run() for one in bootstrap.indexers(shop, name="test")]
         tasks = [asyncio.create_task(runner) for runner in runners]
         try:
             await house.stock_up()
             async with asyncio.timeout(20):
-                while search and await shop.search.identity() is None:
+                while search and await shop.engines[0].identity() is None:
                     await asyncio.sleep(0.02)
             yield house
         finally:
@@ -71,13 +71,18 @@ def template(all_servers: servers.Servers, server: str) -> str:
     return all_servers.template(server)
 
 
+@contextmanager
+def elsewhere(server: str, template: str) -> Iterator[Settings]:
+    """Settings of a shop in a fresh database that outlives a test."""
+    folder = Path(tempfile.mkdtemp(prefix="emporium-"))
+    with servers.made(server, f"shared_{os.getpid()}_{next(_numbers)}", template=template) as url:
+        yield msgspec.structs.replace(Settings(), database_url=url, data_dir=folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(server: str, template: str) -> AsyncIterator[House]:
     """One gateway for all tests of a module that only look, or only touch what is their own."""
-    folder = Path(tempfile.mkdtemp(prefix="emporium-"))
-    name = f"shared_{os.getpid()}_{next(_numbers)}"
-    with servers.made(server, name, template=template) as url:
-        there = msgspec.structs.replace(Settings(), database_url=url, data_dir=folder)
+    with elsewhere(server, template) as there:
         async with running(there, search=True) as house:
             yield house
-    shutil.rmtree(folder, ignore_errors=True)

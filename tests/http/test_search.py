@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import msgspec
 import pytest
+import pytest_asyncio
 
 from emporium.application.ports import Meta
 from emporium.domain.base import Command, Money
@@ -22,9 +24,9 @@ from emporium.domain.product import (
 from emporium.domain.stock import AdjustStock, ReceiveUnits
 from emporium.infra.settings import Settings
 from tests.http.client import House
-from tests.http.conftest import running
+from tests.http.conftest import elsewhere, running
 
-pytestmark = pytest.mark.parametrize("server", ["pg18"], indirect=True)
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 STAFF = Meta("test", "request:test", "staff:test")
 HOME, KITCHEN, GARDEN = category_id_of("home"), category_id_of("kitchen"), category_id_of("garden")
@@ -77,24 +79,42 @@ async def finds(house: House, query: str, wanted: list[str]) -> None:
         raise AssertionError(f"{query} finds {last}, not {wanted}") from None
 
 
-@pytest.fixture
-async def shop(settings: Settings) -> AsyncIterator[House]:
+@pytest.fixture(scope="module", params=["embedded", "elasticsearch"])
+def engine(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """What makes the settings those of a shop that searches with one of the engines."""
+    return {} if request.param == "embedded" else {"elasticsearch_url": request.getfixturevalue("elasticsearch")}
+
+
+def of_its_own(settings: Settings, engine: dict[str, Any]) -> Settings:
+    """Settings of a shop that shares no index with another one."""
+    return msgspec.structs.replace(settings, **engine, elasticsearch_index=f"test-{uuid4().hex}")
+
+
+async def stock_up(house: House) -> None:
     """A catalogue of a few things, indexed."""
-    async with running(settings, search=True) as house:
-        await say(
-            house,
-            CreateCategory(category_id=HOME, name="Home", slug="home"),
-            CreateCategory(category_id=KITCHEN, name="Kitchen", slug="kitchen", parent=HOME),
-            CreateCategory(category_id=GARDEN, name="Garden", slug="garden"),
-        )
-        await put(house, "CAFE-1", "Café Cup, Red", 500, brand="Acme", category_id=KITCHEN,
-                  attributes={"colour": "red", "volume": 250, "dishwasher": True})  # fmt: skip
-        await put(house, "CAFE-2", "Café Cup, Blue", 900, brand="Acme", category_id=KITCHEN,
-                  attributes={"colour": "blue", "volume": 400})  # fmt: skip
-        await put(house, "SPADE", "Garden Spade", 2500, units=0, brand="Zeta", category_id=GARDEN,
-                  description="Digs deep. Not a cup.")  # fmt: skip
-        await finds(house, "q=spade", ["spade"])
-        yield house
+    await say(
+        house,
+        CreateCategory(category_id=HOME, name="Home", slug="home"),
+        CreateCategory(category_id=KITCHEN, name="Kitchen", slug="kitchen", parent=HOME),
+        CreateCategory(category_id=GARDEN, name="Garden", slug="garden"),
+    )
+    await put(house, "CAFE-1", "Café Cup, Red", 500, brand="Acme", category_id=KITCHEN,
+              attributes={"colour": "red", "volume": 250, "dishwasher": True})  # fmt: skip
+    await put(house, "CAFE-2", "Café Cup, Blue", 900, brand="Acme", category_id=KITCHEN,
+              attributes={"colour": "blue", "volume": 400})  # fmt: skip
+    await put(house, "SPADE", "Garden Spade", 2500, units=0, brand="Zeta", category_id=GARDEN,
+              description="Digs deep. Not a cup.")  # fmt: skip
+    await finds(house, "q=spade", ["spade"])
+    assert (await found(house, "q=spade"))["engine"] == house.opened.engines[0].name
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shop(engine: dict[str, Any], server: str, template: str) -> AsyncIterator[House]:
+    """For tests that only look."""
+    with elsewhere(server, template) as there:
+        async with running(of_its_own(there, engine), search=True) as house:
+            await stock_up(house)
+            yield house
 
 
 async def test_words_are_found_however_they_are_written(shop: House) -> None:
@@ -147,7 +167,13 @@ async def test_where_nothing_is_found_something_is_offered(shop: House) -> None:
     assert len(nothing["instead"]) > 0
 
 
-async def test_it_follows_the_catalogue(shop: House) -> None:
+async def test_it_follows_the_catalogue(settings: Settings, engine: dict[str, Any]) -> None:
+    async with running(of_its_own(settings, engine), search=True) as shop:
+        await stock_up(shop)
+        await _followed(shop)
+
+
+async def _followed(shop: House) -> None:
     cup, spade = product_id_of("CAFE-1"), product_id_of("SPADE")
     await say(shop, UpdateProduct(product_id=cup, title="Teapot"))
     await finds(shop, "q=teapot", ["cafe-1"])

@@ -28,6 +28,7 @@ from emporium.domain import (
     quote,
     returns,
     review,
+    search_rules,
     shipment,
     shop_settings,
     stock,
@@ -72,6 +73,7 @@ from emporium.domain.reservation import (
     reservation_id_of,
 )
 from emporium.domain.review import REVIEW
+from emporium.domain.search_rules import SEARCH_RULES, search_rules_id
 from emporium.domain.shipment import SHIPMENT, shipment_id_of
 from emporium.domain.shop_settings import SHOP_SETTINGS, ShopSettings, in_force, shop_settings_id
 from emporium.domain.stock import STOCK, ReleaseUnits, ReserveUnits, ShipUnits, TakeBackUnits, stock_id_of
@@ -193,6 +195,10 @@ def _categories(_: Any) -> UUID:
     return categories_id()
 
 
+def _search_rules(_: Any) -> UUID:
+    return search_rules_id()
+
+
 def _warehouses(_: Any) -> UUID:
     return warehouses_id()
 
@@ -259,6 +265,10 @@ ROUTES: Final[dict[type[Command], Route]] = {
     category.MoveCategory: (CATEGORIES, _categories),
     category.DefineAttribute: (CATEGORIES, _categories),
     category.RemoveAttribute: (CATEGORIES, _categories),
+    search_rules.SetSynonyms: (SEARCH_RULES, _search_rules),
+    search_rules.RemoveSynonyms: (SEARCH_RULES, _search_rules),
+    search_rules.SetPlacement: (SEARCH_RULES, _search_rules),
+    search_rules.RemovePlacement: (SEARCH_RULES, _search_rules),
     warehouse.OpenWarehouse: (WAREHOUSES, _warehouses),
     warehouse.CloseWarehouse: (WAREHOUSES, _warehouses),
     customer.RegisterCustomer: (CUSTOMER, _customer),

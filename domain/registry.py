@@ -21,6 +21,7 @@ from emporium.domain.promotion import PROMOTIONS
 from emporium.domain.quote import QUOTE
 from emporium.domain.reservation import RESERVATION
 from emporium.domain.review import REVIEW
+from emporium.domain.search_rules import SEARCH_RULES
 from emporium.domain.shipment import SHIPMENT
 from emporium.domain.shop_settings import SHOP_SETTINGS
 from emporium.domain.stock import STOCK
@@ -47,6 +48,7 @@ AGGREGATES: Final[tuple[Aggregate[Any], ...]] = (
     CATEGORIES,
     PICTURE,
     CATALOG_IMPORT,
+    SEARCH_RULES,
     WAREHOUSES,
     STOCK,
     RESERVATION,

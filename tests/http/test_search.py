@@ -1,13 +1,14 @@
 """/search over the embedded engine: words, facets, pages, and that it follows the catalogue."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
 import pytest
 import pytest_asyncio
+from elasticsearch import AsyncElasticsearch
 
 from emporium.application.ports import Meta
 from emporium.domain.base import Command, Money
@@ -25,6 +26,7 @@ from emporium.domain.stock import AdjustStock, ReceiveUnits
 from emporium.infra.settings import Settings
 from tests.http.client import House
 from tests.http.conftest import elsewhere, running
+from tests.support.proxy import proxy
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -77,6 +79,16 @@ async def finds(house: House, query: str, wanted: list[str]) -> None:
                 await asyncio.sleep(0.05)
     except TimeoutError:
         raise AssertionError(f"{query} finds {last}, not {wanted}") from None
+
+
+async def until(house: House, query: str, good: Callable[[dict[str, Any]], bool]) -> None:
+    """Waits until an answer is good."""
+    async with asyncio.timeout(20):
+        while True:
+            answer = await house.guest().get(f"/search?{query}")
+            if answer.status_code == 200 and good(answer.json()):
+                return
+            await asyncio.sleep(0.05)
 
 
 @pytest.fixture(scope="module", params=["embedded", "elasticsearch"])
@@ -213,3 +225,23 @@ async def test_before_there_is_an_index_the_answer_says_so(settings: Settings) -
         answer = await house.guest().get("/search?q=cup")
         assert answer.status_code == 503
         assert answer.headers["retry-after"] == "2"
+
+
+async def test_it_catches_up_with_what_it_missed(settings: Settings, elasticsearch: str) -> None:
+    async with proxy(elasticsearch) as door:
+        there = of_its_own(settings, {"elasticsearch_url": door.url})
+        async with running(there, search=True) as shop:
+            await stock_up(shop)
+            door.away = True
+            await say(shop, UpdateProduct(product_id=product_id_of("SPADE"), title="Trowel"))
+            # The shop goes on, on its own index.
+            await finds(shop, "q=trowel", ["spade"])
+            assert (await found(shop, "q=trowel"))["engine"] == "embedded"
+            door.away = False
+            await until(shop, "q=trowel", lambda answer: answer["engine"] == "elasticsearch" and answer["total"] == 1)
+            # Whoever loses the index gets it back, without a word to us.
+            async with AsyncElasticsearch(elasticsearch) as client:
+                lost = await client.indices.get(index=f"{there.elasticsearch_index}-*")
+                await client.indices.delete(index=next(iter(lost)))
+            await until(shop, "q=trowel", lambda answer: answer["engine"] == "embedded")
+            await until(shop, "q=trowel", lambda answer: answer["engine"] == "elasticsearch" and answer["total"] == 1)

@@ -76,7 +76,7 @@ from emporium.infra.tracing import open_traces
 from emporium.infra.vault import MIGRATIONS as VAULT_MIGRATIONS
 from emporium.infra.vault import Masters, masters_from_file, masters_from_text, masters_in_folder, open_vault
 from emporium.infra.webhook_http import HttpWebhooks
-from emporium.projections import catalog_pages, saga_monitor
+from emporium.projections import catalog_pages, saga_monitor, search_log
 from emporium.projections.engine import Engine
 from emporium.projections.generations import MIGRATIONS as PROJECTION_MIGRATIONS
 from emporium.projections.registry import MODELS
@@ -583,10 +583,16 @@ def housekeeping(opened: Opened, *, name: str) -> Housekeeping:
     chores = [
         Chore("sessions", leases, sessions.purge),
         Chore("allowances", leases, SharedRates(opened.reads).forget),
+        Chore("searches", leases, partial(_forget_searches, opened)),
         Chore("attempts", leases, Attempts(opened.reads).purge),
         Chore("erasures", leases, partial(erasure.complete, opened.shop, sessions)),
     ]
     return Housekeeping([*answers, *chores], name)
+
+
+async def _forget_searches(opened: Opened) -> int:
+    before = opened.shop.clock.now() - timedelta(days=opened.settings.search_log_days)
+    return await opened.reads.run(lambda connection: search_log.forget(connection, before))
 
 
 def projections(opened: Opened, *, name: str) -> Engine:

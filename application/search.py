@@ -86,7 +86,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
         boosts: product → factor by which it counts more (above 1) or less.
     """
 
-    synonyms: Sequence[Sequence[str]] = ()
+    synonyms: tuple[tuple[str, ...], ...] = ()
     pins: Sequence[UUID] = ()
     boosts: Mapping[UUID, float] = {}
 

@@ -40,6 +40,7 @@ from emporium.http.promotions import PromotionController
 from emporium.http.request import Request, refuse_unknown_parameters
 from emporium.http.reviews import ReviewController
 from emporium.http.search import SearchController
+from emporium.http.search_rules import SearchRulesController
 from emporium.http.services import Services
 from emporium.http.shipments import CarrierController, RefusedController, ShipmentController
 from emporium.http.shop_settings import ShopSettingsController
@@ -69,6 +70,7 @@ _API: Final = (
             PictureController,
             SearchController,
             ReviewController,
+            SearchRulesController,
             CartController,
             CheckoutController,
             OrderController,

@@ -1,7 +1,9 @@
 """The ASGI application that granian runs: it opens a process's services, serves, and closes them."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from ipaddress import ip_network
 from typing import Any, Final
 
@@ -9,17 +11,27 @@ from litestar.types import Receive, Scope, Send
 
 from emporium.application.bootstrap import Doors, Opened, composer, webhook_addresses
 from emporium.application.carts import RecentOffers
+from emporium.application.completions import Completions, Known
 from emporium.application.live import Live
 from emporium.application.ports import Unavailable
+from emporium.application.search_notes import Notes
+from emporium.application.search_rules import CurrentRules
+from emporium.application.together import end
 from emporium.http.app import create_app
 from emporium.http.edge import Edge, RequestLog
 from emporium.http.limits import Limit, Limiter, Limits
 from emporium.http.services import Cares, Reads, Services
+from emporium.projections import catalog_pages, search_log
 from emporium.projections.consistency import Waiter
 from emporium.projections.model import Connection
 from emporium.projections.registry import MODELS
+from emporium.projections.search_log import Noted
 
 __all__ = ["Gateway", "NotStarted", "open_services"]
+
+PAST: Final = timedelta(days=30)
+QUERIES: Final = 5_000
+"""How far back, and how many, past queries are suggested."""
 
 SILENCE: Final = 15.0
 """Seconds without a sign of life after which a read model counts as left behind."""
@@ -40,7 +52,21 @@ async def open_services(opened: Opened, doors: Doors) -> AsyncIterator[Services]
     async def ready() -> Mapping[str, str]:
         return await _problems(opened.reads, waiter)
 
-    async with waiter.running(), live.running():
+    async def known() -> Known:
+        since = opened.shop.clock.now() - PAST
+
+        async def look(connection: Connection) -> Known:
+            tree = await catalog_pages.categories(connection)
+            queries = await search_log.popular(connection, since, QUERIES)
+            return Known(queries, [(one.category_id, one.name) for one in tree])
+
+        return await opened.reads.run(look)
+
+    async def write(counts: Mapping[Noted, int]) -> None:
+        await opened.reads.run(lambda connection: search_log.record(connection, counts))
+
+    notes = Notes[Noted](write)
+    async with waiter.running(), live.running(), _beside(notes.run()):
         yield Services(
             shop=opened.shop,
             reads=opened.reads,
@@ -57,6 +83,9 @@ async def open_services(opened: Opened, doors: Doors) -> AsyncIterator[Services]
             search=opened.search,
             staff_two_factor=settings.staff_two_factor,
             live=live,
+            rules=CurrentRules(opened.shop.logs["catalog"]),
+            completions=Completions(opened.search, known),
+            notes=notes,
             composer=composer(opened),
             papers=doors.papers,
             webhooks=webhook_addresses(opened),
@@ -64,6 +93,15 @@ async def open_services(opened: Opened, doors: Doors) -> AsyncIterator[Services]
             cares=_cares(opened),
             ready=ready,
         )
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        await end([task])
 
 
 def _limiter(opened: Opened, doors: Doors) -> Limiter:

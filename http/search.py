@@ -1,12 +1,13 @@
 """/api/v1/search: finds products by words, narrows by facets, completes what is being typed."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
-from litestar import Controller, get
-from litestar.params import FromQuery, QueryParameter
+from litestar import Controller, get, post
+from litestar.params import FromQuery, JSONBody, QueryParameter
+from msgspec import Meta
 
 from emporium.application.search import (
     MOST_HITS,
@@ -15,10 +16,13 @@ from emporium.application.search import (
     Facet,
     Hit,
     Query,
-    Rules,
     SearchSort,
     Suggestion,
 )
+from emporium.application.search_notes import hour_of, worth_noting
+from emporium.application.search_rules import rules_of
+from emporium.domain.search_rules import query_of
+from emporium.http.bodies import Body
 from emporium.http.caching import PUBLIC, tagged
 from emporium.http.problems import KINDS, Problem
 from emporium.http.products import (
@@ -35,7 +39,8 @@ from emporium.http.products import (
 )
 from emporium.http.reply import Reply
 from emporium.http.request import Request
-from emporium.projections import catalog_pages, reviews
+from emporium.projections import catalog_pages, reviews, search_log
+from emporium.projections.search_log import Noted
 
 __all__ = ["SearchController"]
 
@@ -70,6 +75,14 @@ class Suggestions(msgspec.Struct, frozen=True):
     """Completions of what is being typed, the most popular first."""
 
     items: Sequence[Suggestion]
+
+
+class Outcome(Body, frozen=True, kw_only=True):
+    """What followed a search: somebody looked at a product that was found, or ordered it."""
+
+    q: Annotated[str, Meta(min_length=1, max_length=200, description="The words, as they were typed.")]
+    kind: Literal["click", "order"]
+    product_id: UUID
 
 
 class SearchController(Controller):
@@ -114,6 +127,8 @@ class SearchController(Controller):
             limit=limit,
         )
         answer = await _ask(request, query)
+        if not offset:
+            _note(request, "search", q, empty=not answer.total)
         following = offset + limit
         instead = answer.hits
         if not answer.total:
@@ -141,15 +156,31 @@ class SearchController(Controller):
     ) -> Reply[Suggestions]:
         """Completes what is being typed."""
         try:
-            found = await request.services.search.suggest(q, currency or request.services.shop.currency, limit)
+            found = await request.services.completions.complete(q, currency or request.services.shop.currency, limit)
         except EngineDown as down:
             raise _away() from down
         return tagged(request, Suggestions(found), cache=PUBLIC)
 
+    @post("/outcomes", status_code=204)
+    async def note_outcome(self, request: Request, data: JSONBody[Outcome]) -> None:
+        """Notes that somebody looked at, or ordered, a product that a search had found; not who."""
+        _note(request, data.kind, data.q, product_id=data.product_id)
+
+
+def _note(
+    request: Request, kind: search_log.Kind, typed: str, *, product_id: UUID | None = None, empty: bool = False
+) -> None:
+    words = query_of(typed)
+    if worth_noting(words):
+        hour = hour_of(request.services.shop.clock.now())
+        request.services.notes.note(Noted(hour, words, kind, product_id, empty))
+
 
 async def _ask(request: Request, query: Query) -> Answer:
     try:
-        return await request.services.search.search(query, Rules())
+        state = await request.services.rules.recent()
+        rules = rules_of(state, query.words, request.services.shop.clock.now())
+        return await request.services.search.search(query, rules)
     except EngineDown as down:
         raise _away() from down
 

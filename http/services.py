@@ -7,14 +7,18 @@ from uuid import UUID
 
 import msgspec
 
+from emporium.application.completions import Completions
 from emporium.application.live import Live
 from emporium.application.notifications import Composer
 from emporium.application.ports import Files, Media, Papers, Pictures, Webhooks
 from emporium.application.search import Search
+from emporium.application.search_notes import Notes
+from emporium.application.search_rules import CurrentRules
 from emporium.application.shop import Offers, Shop
 from emporium.http.limits import Limiter, Networks
 from emporium.projections.consistency import Waiter
 from emporium.projections.model import Connection
+from emporium.projections.search_log import Noted
 
 __all__ = ["Attempts", "Cares", "Reads", "Services", "Session", "Sessions", "Tokens"]
 
@@ -139,7 +143,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
         secret: at least 32 bytes that all gateways share; keys the hashes of idempotent requests.
         limiter: admits callers, or refuses them for a while.
         staff_two_factor: whether staff are no more than customers without a second factor.
-        search: finds products.
+        search: finds products, by `rules` of staff; completions: of what is being typed; notes: of searches.
         live: tells who waits for an order that it moved.
         media: keeps what pages show, files: what nobody else sees; pictures: looks at those from people.
         composer: puts messages into words; papers: documents on pages; webhooks: knows which addresses may be called.
@@ -160,6 +164,9 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     pictures: Pictures
     search: Search
     live: Live
+    rules: CurrentRules
+    completions: Completions
+    notes: Notes[Noted]
     composer: Composer
     papers: Papers
     webhooks: Webhooks

@@ -193,6 +193,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
              description="Name of the alias there, one for each shop; its indexes are called like it and a number."),
     ] = "emporium-products"  # fmt: skip
 
+    search_log_days: Annotated[
+        int, Meta(ge=1, le=3_650, description="Days for which searches are counted; they go by whole months.")
+    ] = 90
+
     # Personal data
     master_key: Annotated[
         str | None,

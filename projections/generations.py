@@ -10,6 +10,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from emporium.projections.model import Connection, ReadModel
+from emporium.projections.search_log import MIGRATION as SEARCH_LOG
 
 __all__ = [
     "CHANNEL",
@@ -121,6 +122,7 @@ CREATE TABLE emporium_search_refused (
     PRIMARY KEY (engine, product_id)
 );
 """,
+    SEARCH_LOG,
 )
 """The engine's own tables, step by step. A parked row without an error waits behind one that has it."""
 

@@ -89,6 +89,10 @@ _SETTINGS: Final[Json] = {
 }
 
 
+class _Silent(EngineDown):
+    """The cluster does not answer, or has no time: whoever asks next would wait in vain as well."""
+
+
 class ElasticSearch:
     """See `emporium.application.search.SearchEngine`.
 
@@ -241,7 +245,7 @@ class ElasticSearch:
     async def _asked(self, body: Json) -> Any:
         try:
             return await self._called(lambda: self._client.search(index=self._alias, **body), patient=False)
-        except EngineDown:
+        except _Silent:
             self._silent_until = time.monotonic() + _PAUSE
             raise
 
@@ -262,9 +266,9 @@ class ElasticSearch:
                     raise EngineDown(f"the cluster refuses: {error}") from error
                 why = error
             except elasticsearch.TransportError as error:
-                raise EngineDown(f"the cluster cannot be reached: {error}") from error
+                raise _Silent(f"the cluster cannot be reached: {error}") from error
             if pause is None:
-                raise EngineDown(f"the cluster does not answer: {why}") from why
+                raise _Silent(f"the cluster does not answer: {why}") from why
             await asyncio.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 

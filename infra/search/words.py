@@ -58,12 +58,22 @@ def alternatives(words: Sequence[str], rules: Rules) -> dict[int, list[list[str]
     """Position in the query → what means the same, each as its words (a group that names several words of the
     query in a row counts for its first)."""
     found: dict[int, list[list[str]]] = {}
-    for group in rules.synonyms:
-        members = [folded(member) for member in group]
+    same = _by_first(rules.synonyms) if rules.synonyms else {}
+    for at, word in enumerate(words):
+        for member, others in same.get(word, ()):
+            if list(words[at : at + len(member)]) == member:
+                found.setdefault(at, []).extend(others)
+    return found
+
+
+@lru_cache(8)
+def _by_first(groups: tuple[tuple[str, ...], ...]) -> dict[str, list[tuple[list[str], list[list[str]]]]]:
+    """First word → what begins with it, and what means the same."""
+    found: dict[str, list[tuple[list[str], list[list[str]]]]] = {}
+    for group in groups:
+        members = [member for member in map(folded, group) if member]
         for member in members:
-            for at in range(len(words) - len(member) + 1) if member else ():
-                if list(words[at : at + len(member)]) == member:
-                    found.setdefault(at, []).extend(other for other in members if other and other != member)
+            found.setdefault(member[0], []).append((member, [other for other in members if other != member]))
     return found
 
 

@@ -30,6 +30,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from emporium.domain.product import product_id_of
 from emporium.infra.settings import Settings, load
 from tests.http.client import ADDRESS, PASSWORD, Caller, House
 from tests.http.conftest import running
@@ -52,6 +53,7 @@ UNTOUCHED: Final = frozenset({"POST /api/v1/account/erasure"})
 
 HOME: Final = {"name": "Ada King", "lines": ["12 St James's Square"], "city": "London", "postcode": "SW1Y 4JH",
                "country": "GB"}  # fmt: skip
+MUG: Final = str(product_id_of("MUG"))
 OFFER: Final = {"name": "Ten off", "kind": "percentage", "percent": "10"}
 
 # Made-up requests hardly ever make sense, so each of these does once: caller, operation, body, and as what the made
@@ -72,8 +74,12 @@ SENSIBLE: Final[tuple[tuple[str, str, Any, str | None], ...]] = (
     ("admin", "POST /api/v1/admin/invitations", {"email": "sam@example.org", "roles": ["support"]}, "invitation_id"),
     ("admin", "DELETE /api/v1/admin/invitations/{invitation_id}", None, None),
     ("admin", "PATCH /api/v1/admin/settings", {"legal_name": "Emporium Ltd"}, None),
+    ("admin", "PUT /api/v1/admin/search/synonyms/{group}", {"words": ["sofa", "couch"]}, None),
     ("admin", "POST /api/v1/admin/promotions", {"code": "TEN", "promotion": OFFER}, "code"),
     ("admin", "PUT /api/v1/admin/promotions/{code}", OFFER, None),
+    ("admin", "PUT /api/v1/admin/search/placements/{code}", {"query": "mug", "pins": [MUG]}, None),
+    ("admin", "DELETE /api/v1/admin/search/placements/{code}", None, None),
+    ("nobody", "POST /api/v1/search/outcomes", {"q": "mug", "kind": "click", "product_id": MUG}, None),
     ("customer", "POST /api/v1/cart/coupons", {"code": "TEN"}, None),
     ("customer", "DELETE /api/v1/cart/coupons/{code}", None, None),
     ("admin", "DELETE /api/v1/admin/promotions/{code}", None, None),
@@ -239,6 +245,7 @@ async def _furnish(house: House) -> Fuzz:
         "email": ["fuzz@example.org", "new@example.org"], "password": [PASSWORD], "shipping_address": [ADDRESS],
         "quantity": [1, 2], "payment_method": ["pm_ok"], "postcode": ["SW1Y 4JH"], "role": ["support"],
         "watch": ["price_drop"],
+        "group": ["sofas"],
     }  # fmt: skip
     shop = Fuzz(house, callers, known)
     for name, caller in callers.items():

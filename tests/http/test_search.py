@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID, uuid4
 
 import msgspec
@@ -24,7 +26,10 @@ from emporium.domain.product import (
 )
 from emporium.domain.stock import AdjustStock, ReceiveUnits
 from emporium.infra.settings import Settings
-from tests.http.client import House
+from emporium.projections import search_log
+from emporium.projections.model import Connection
+from emporium.projections.search_log import Noted
+from tests.http.client import API, House
 from tests.http.conftest import elsewhere, running
 from tests.support.proxy import proxy
 
@@ -116,8 +121,8 @@ async def stock_up(house: House) -> None:
               attributes={"colour": "blue", "volume": 400})  # fmt: skip
     await put(house, "SPADE", "Garden Spade", 2500, units=0, brand="Zeta", category_id=GARDEN,
               description="Digs deep. Not a cup.")  # fmt: skip
-    await finds(house, "q=spade", ["spade"])
-    assert (await found(house, "q=spade"))["engine"] == house.opened.engines[0].name
+    name = house.opened.engines[0].name
+    await until(house, "q=spade", lambda answer: answer["engine"] == name and answer["total"] == 1)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -245,3 +250,68 @@ async def test_it_catches_up_with_what_it_missed(settings: Settings, elasticsear
                 await client.indices.delete(index=next(iter(lost)))
             await until(shop, "q=trowel", lambda answer: answer["engine"] == "embedded")
             await until(shop, "q=trowel", lambda answer: answer["engine"] == "elasticsearch" and answer["total"] == 1)
+
+
+async def test_staff_steer_it_without_a_restart(shop: House) -> None:
+    staff = await shop.staff("catalog_manager")
+    assert (await shop.guest().get("/search?q=beaker")).json()["total"] == 0
+    set_ = await staff.call("PUT", f"{API}/admin/search/synonyms/cups", {"words": ["Beaker", "café cup"]})
+    assert set_.json() == {"group": "cups", "words": ["beaker", "cafe cup"]}
+    await until(shop, "q=beaker", lambda answer: {one["slug"] for one in answer["items"]} == {"cafe-1", "cafe-2"})
+    last = (await slugs(shop, "q=cafe+cup"))[-1]
+    pin = {"query": "Cafe  Cup", "pins": [str(product_id_of("SPADE")), str(product_id_of(last.upper()))]}
+    placed = await staff.call("PUT", f"{API}/admin/search/placements/front", pin)
+    assert placed.json()["active"] is True
+    await until(shop, "q=café+CUP", lambda answer: [one["slug"] for one in answer["items"]][:2] == ["spade", last])
+    # A pin does not get past a filter, and is no match for other sorts.
+    assert "spade" not in await slugs(shop, "q=cafe+cup&brand=Acme")
+    boost = {"query": "cup", "boosts": [{"product_id": str(product_id_of("SPADE")), "factor": 100}]}
+    assert (await staff.call("PUT", f"{API}/admin/search/placements/deep", boost)).status_code == 200
+    await until(shop, "q=cup", lambda answer: answer["items"][0]["slug"] == "spade")
+    over = boost | {"ends_at": "2020-01-01T00:00:00Z"}
+    assert (await staff.call("PUT", f"{API}/admin/search/placements/deep", over)).json()["active"] is False
+    await until(shop, "q=cup", lambda answer: answer["items"][-1]["slug"] == "spade")
+    listed = (await staff.get("/admin/search/placements?limit=1")).json()
+    assert [one["code"] for one in listed["items"]] == ["deep"] and listed["next"]
+    for path in ("synonyms/cups", "placements/front", "placements/deep"):
+        assert (await staff.call("DELETE", f"{API}/admin/search/{path}")).status_code == 204
+    await until(shop, "q=beaker", lambda answer: answer["total"] == 0)
+    assert (await staff.get("/admin/search/synonyms")).json()["items"] == []
+    wrong = await staff.call("PUT", f"{API}/admin/search/synonyms/cups", {"words": ["one", "ONE"]})
+    assert wrong.status_code == 422 and "words.1" in wrong.text
+
+
+async def test_what_was_searched_is_counted_without_the_person(shop: House) -> None:
+    guest, staff = shop.guest(), await shop.staff("catalog_manager")
+    for words in ("Blue  CUP", "blue cup", "blué cup", "red cup", "ada@example.org", "+44 20 7946 0958", "zzzz"):
+        assert (await guest.get(f"/search?q={quote(words)}")).is_success
+    product = str(product_id_of("CAFE-2"))
+    for kind in ("click", "order"):
+        noted = await guest.post("/search/outcomes", {"q": "BLUE cup", "kind": kind, "product_id": product})
+        assert noted.status_code == 204
+    await shop.services.notes.flush()
+    report = (await staff.get("/admin/search/report")).json()
+    top = {one["words"]: one for one in report["top"]}
+    blue = {"words": "blue cup", "searches": 3, "empty": 0, "clicks": 1, "orders": 1}
+    assert top["blue cup"] == blue
+    assert not any("@" in words or "7946" in words for words in top)
+    assert "zzzz" in {one["words"] for one in report["no_result"]}
+    assert "red cup" in {one["words"] for one in report["no_click"]}
+    assert "blue cup" not in {one["words"] for one in report["no_click"]}
+    await shop.services.completions.refresh()
+    offered = (await guest.get("/search/suggest?q=Blu")).json()["items"]
+    assert offered[0] == {"kind": "query", "text": "blue cup", "target": None}
+    assert {one["kind"] for one in offered} == {"query", "product"} or len(offered) == 1
+    named = (await guest.get("/search/suggest?q=kit")).json()["items"]
+    assert named == [{"kind": "category", "text": "Kitchen", "target": str(KITCHEN)}]
+
+
+async def test_counts_go_by_the_month(shop: House) -> None:
+    async def work(connection: Connection) -> list[int]:
+        long_ago = datetime(2020, 1, 31, 23, tzinfo=UTC)
+        await search_log.record(connection, {Noted(long_ago, "old", "search"): 5})
+        # The month itself ended after this moment.
+        kept = await search_log.forget(connection, datetime(2020, 1, 31, tzinfo=UTC))
+        return [kept, await search_log.forget(connection, datetime(2020, 2, 1, tzinfo=UTC))]
+
+    assert await shop.opened.reads.run(work) == [0, 1]

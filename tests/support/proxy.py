@@ -42,7 +42,9 @@ class Proxy:
         async with session.request(
             request.method, f"{self._target}{request.path_qs}", data=body, headers=headers
         ) as answer:
-            kept = {name: answer.headers[name] for name in ("x-elastic-product", "content-type") if name in answer.headers}
+            kept = {
+                name: answer.headers[name] for name in ("x-elastic-product", "content-type") if name in answer.headers
+            }
             return web.Response(body=await answer.read(), status=answer.status, headers=kept)
 
 

@@ -21,6 +21,7 @@ from emporium.domain import (
     product,
     reservation,
     review,
+    search_rules,
     shipment,
     stock,
     watch,
@@ -462,6 +463,15 @@ def shelves() -> Iterator[Happening]:
         small = picture.Rendition(url=f"/img/{n}.webp", width=5, height=5)
         yield "catalog", key, picture.PictureUploaded(picture_id=key, url=url, width=10, height=10), START, str(key)
         yield "catalog", key, picture.PictureRendered(picture_id=key, url=url, renditions=(small,)), START, str(key)
+    rules, lamp = search_rules.search_rules_id(), uuid5(SPACE, "product 1")
+    pinned = search_rules.Placement(query="lamp", pins=(lamp,), boosts={lamp: 2.0}, ends_at=START)
+    for event in (
+        search_rules.SynonymsSet(group="lights", words=("lamp", "light"), at=START),
+        search_rules.SynonymsRemoved(group="lights", at=START),
+        search_rules.PlacementSet(code="lamps", placement=pinned, at=START),
+        search_rules.PlacementRemoved(code="lamps", at=START),
+    ):
+        yield "catalog", rules, event, START, str(rules)
     for n in range(10):
         key = uuid5(SPACE, f"product {n}")
         skus = SKUS[3 * n : 3 * n + 3]

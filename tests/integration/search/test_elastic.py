@@ -63,7 +63,6 @@ async def test_a_new_index_answers_in_place_of_the_old_one_at_once(engine: Elast
     assert await engine.identity() is None
     with pytest.raises(EngineDown):
         await engine.search(Query(currency="GBP"), Rules())
-    engine._silent_until = 0.0
     first = await made(engine, document("Old cup"))
     assert await engine.identity() == first
     making = await engine.rebuild(["GBP"])

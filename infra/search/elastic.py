@@ -30,7 +30,6 @@ from emporium.infra.search.words import MOST_WORDS, folded, highlighter, stems, 
 
 __all__ = ["ElasticSearch"]
 
-_log = logging.getLogger(__name__)
 T = TypeVar("T")
 Json = dict[str, Any]
 
@@ -104,6 +103,8 @@ class ElasticSearch:
     name: Final = "elasticsearch"
 
     def __init__(self, url: str, alias: str, *, api_key: str | None = None, answer: float = _ANSWER) -> None:
+        # It would tell of every request, and of every failure that we tell ourselves.
+        logging.getLogger("elastic_transport").setLevel(logging.ERROR)
         self._client = AsyncElasticsearch(url, api_key=api_key, max_retries=0, request_timeout=answer)
         self._writing = self._client.options(request_timeout=_WRITE)
         self._alias = alias
@@ -112,6 +113,11 @@ class ElasticSearch:
     async def aclose(self) -> None:
         """Closes the connections."""
         await self._client.close()
+
+    async def vanish(self) -> None:
+        """Throws all that is there away."""
+        for name in await self._called(lambda: self._indexes(f"{self._alias}-*")):
+            await self.drop(name)
 
     async def identity(self) -> str | None:
         """See the port."""

@@ -14,7 +14,16 @@ from emporium.scripts.bench.result import Result
 
 __all__ = ["NAMES", "run"]
 
-NAMES: Final = ("append", "command", "saga", "checkout", "lag", "import", "start")
+NAMES: Final = (
+    "append",
+    "command",
+    "saga",
+    "checkout",
+    "lag",
+    "import",
+    "start",
+    "relevance",
+)
 """Every measurement, in the order of the table of goals."""
 
 _MODULES: Final = {"import": "year"}

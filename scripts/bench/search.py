@@ -1,0 +1,121 @@
+"""How fast the embedded engine finds, counts and completes, asked by 32 at once, on 10,000 products like the demo's."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID, uuid5
+
+import msgspec
+
+from emporium.application.search import Document, Price, Query, Rules, SearchEngine
+from emporium.infra.settings import Settings
+from emporium.scripts.bench.relevance import engines
+from emporium.scripts.bench.result import Result, at_least, at_most
+
+__all__ = ["PRODUCTS", "made", "results"]
+
+PRODUCTS: Final = 10_000
+CLIENTS: Final = 32
+SECONDS: Final = 5.0
+SEED: Final = 7
+_SPACE: Final = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
+
+_LOOKS: Final = "blue red green black white walnut oak steel glass linen wool velvet vintage modern rustic classic".split()
+_KINDS: Final = "lamp chair table mug kettle rug shelf clock vase mirror candle cushion blanket basket tray bowl".split()
+_USES: Final = "kitchen garden office bedroom travel winter summer kids outdoor hanging folding stackable wall".split()
+_SOUNDS: Final = "ba be bo da de do ka ke ko la le lo ma me mo na ne no ra re ro sa se so ta te to va ve vo".split()
+
+
+def made(count: int) -> list[Document]:
+    """Products with a brand, two levels of categories, four attributes, prices, ratings and a description."""
+    chance, first = random.Random(SEED), datetime(2025, 1, 1, tzinfo=UTC)
+    names = ["".join(chance.choices(_SOUNDS, k=3)) for _ in range(count // 20)]
+    found = []
+    for n in range(count):
+        look, kind, use = chance.choice(_LOOKS), chance.choice(_KINDS), chance.choice(_USES)
+        price = chance.randrange(300, 30_000)
+        found.append(
+            Document(
+                product_id=uuid5(_SPACE, f"product {n}"),
+                slug=f"product-{n}",
+                title=f"{chance.choice(names)} {look} {use} {kind}".title(),
+                description=f"A {look} {kind} for the {use}, made to last. Goes with {chance.choice(_KINDS)}.",
+                brand=f"Brand {chance.randrange(40)}",
+                categories=(uuid5(_SPACE, use), uuid5(_SPACE, f"{use} {kind}")),
+                category_names=(use, f"{use} {kind}"),
+                skus=(f"SKU-{n}",),
+                attributes={
+                    "colour": (look,),
+                    "material": (chance.choice(_LOOKS),),
+                    "size": tuple(chance.sample(("s", "m", "l", "xl"), 2)),
+                    "washable": (chance.choice(("yes", "no")),),
+                },
+                numbers={"weight": float(chance.randrange(50, 5_000))},
+                prices={"GBP": Price(lowest=price, highest=price)},
+                available=chance.random() < 0.9,
+                rating=chance.choice((None, 3.5, 4.0, 4.6)),
+                popularity=float(int(chance.paretovariate(1.1))),
+                published_at=first + timedelta(minutes=n),
+            )
+        )
+    return found
+
+
+def asked(documents: Sequence[Document], chance: random.Random) -> Query:
+    """Three words of a title, two of three queries with a filter."""
+    words = " ".join(chance.sample(chance.choice(documents).title.split(), 3))
+    query = Query(words=words, currency="GBP")
+    which = chance.randrange(3)
+    if which == 1:
+        return msgspec.structs.replace(query, attributes={"washable": ("yes",)}, price_to=20_000)
+    return msgspec.structs.replace(query, available=True) if which == 2 else query
+
+
+async def results(settings: Settings) -> list[Result]:
+    """Searches a second, and the slowest of a hundred."""
+    documents, chance = made(PRODUCTS), random.Random(SEED)
+    async with engines(msgspec.structs.replace(settings, elasticsearch_url=None), documents) as (engine,):
+        rate, slowest = await _load(lambda: engine.search(asked(documents, chance), Rules()))
+    return [at_least("search", rate, "/s", 2_000), at_most("search p99", slowest, "ms", 30)]
+
+
+async def suggestions(settings: Settings) -> list[Result]:
+    """The slowest of a hundred completions, keystroke by keystroke."""
+    documents, chance = made(PRODUCTS), random.Random(SEED)
+
+    def typed() -> str:
+        title = chance.choice(documents).title
+        return title[: chance.randrange(2, len(title))]
+
+    async with engines(msgspec.structs.replace(settings, elasticsearch_url=None), documents) as (engine,):
+        rate, slowest = await _load(lambda: engine.suggest(typed(), "GBP", 8))
+    return [at_least("suggest", rate, "/s", 0), at_most("suggest p99", slowest, "ms", 10)]
+
+
+async def _load(ask: Callable[[], Awaitable[object]]) -> tuple[float, float]:
+    times: list[float] = []
+    end = time.perf_counter() + SECONDS
+
+    async def client() -> None:
+        while (began := time.perf_counter()) < end:
+            await ask()
+            times.append(time.perf_counter() - began)
+
+    await asyncio.gather(*(client() for _ in range(CLIENTS)))
+    return len(times) / SECONDS, sorted(times)[int(len(times) * 0.99)] * 1_000
+
+
+async def lags(engine: SearchEngine, documents: Sequence[Document], rounds: int = 200) -> list[float]:
+    """Seconds from giving a changed document to the engine until it is found, each."""
+    found = []
+    for n in range(rounds):
+        one = msgspec.structs.replace(documents[n % len(documents)], title=f"Zyx{n}q")
+        began = time.perf_counter()
+        await engine.index([one], [], n + 2)
+        while not (await engine.search(Query(words=f"zyx{n}q", currency="GBP", facets=False), Rules())).total:
+            await asyncio.sleep(0.005)
+        found.append(time.perf_counter() - began)
+    return found

@@ -147,10 +147,12 @@ class ElasticSearch:
         """See the port."""
         self._check_pause()
         body = _Asked(query, rules)
-        found = await self._asked(body.question())
-        if not found["hits"]["total"]["value"] and body.may_forgive:
-            found = await self._asked(body.question(forgiving=True))
-        return body.answer(found)
+        for care in body.cares:
+            found = await self._asked(body.question(care))
+            # Where filters alone let nothing through, other words are no help.
+            if found["aggregations"]["found"]["doc_count"]:
+                break
+        return body.answer(found, care)
 
     async def suggest(self, typed: str, currency: str, limit: int) -> Sequence[Suggestion]:
         """See the port."""
@@ -346,14 +348,14 @@ class _Asked:
         self._filters = self._chosen()
 
     @property
-    def may_forgive(self) -> bool:
-        """Whether all words but one may be enough."""
-        return len(self._words) > 1
+    def cares(self) -> Sequence[plan.Care]:
+        """With what care to ask, until something is found."""
+        return plan.cares(self._words)
 
-    def question(self, *, forgiving: bool = False) -> Json:
+    def question(self, care: plan.Care) -> Json:
         """The body of the search."""
         query = self._query
-        matching = _said(plan.wanted(query, self._rules, forgiving=forgiving))
+        matching = _said(plan.wanted(query, self._rules, care))
         price = f"prices.{query.currency}"
         body: Json = {
             "query": {"bool": {"must": [self._ranked(matching)], "filter": [{"exists": {"field": price}}]}},
@@ -365,7 +367,9 @@ class _Asked:
             "track_total_hits": True,
             "_source": ["shown"],
         }
-        aggregations = self._counting(price) if query.facets else {}
+        aggregations: dict[str, Json] = {"found": {"filter": {"match_all": {}}}}
+        if query.facets:
+            aggregations |= self._counting(price)
         unsure = [word for word in self._words if typos(word)]
         if unsure:
             aggregations["known"] = {"global": {}, "aggs": {"words": {"filters": {"filters": _known(unsure)}}}}
@@ -375,8 +379,7 @@ class _Asked:
                                   "max_edits": 2, "prefix_length": 1, "min_word_length": 4, "size": 5,
                                   "sort": "score", "string_distance": "damerau_levenshtein"}},
             }  # fmt: skip
-        if aggregations:
-            body["aggregations"] = aggregations
+        body["aggregations"] = aggregations
         return body
 
     def _order(self, price: str) -> list[Json]:
@@ -484,14 +487,14 @@ class _Asked:
 
     # --- the answer --------------------------------------------------------------------------------
 
-    def answer(self, found: Any) -> Answer:
+    def answer(self, found: Any, care: plan.Care) -> Answer:
         """What the cluster found, as we say it."""
-        mark = highlighter(plan.asked_for(self._query, self._rules))
+        mark = highlighter(plan.asked_for(self._query, self._rules), near=care.near)
         hits = tuple(
             Hit(product_id=UUID(hit["_id"]), title=mark(hit["_source"]["shown"]), score=float(hit["_score"] or 0.0))
             for hit in found["hits"]["hits"]
         )
-        counted = found.get("aggregations", {})
+        counted = found["aggregations"]
         return Answer(
             hits=hits,
             total=int(found["hits"]["total"]["value"]),

@@ -2,10 +2,12 @@
 
 import asyncio
 import difflib
+import hashlib
 import itertools
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from uuid import UUID, uuid4
 
+import msgspec
 import tantivy
 from tantivy import FieldType, Occur
 from tantivy import Query as Condition
@@ -35,11 +38,19 @@ __all__ = ["LAYOUT", "EmbeddedSearch"]
 
 T = TypeVar("T")
 
-LAYOUT: Final = 2
+LAYOUT: Final = 3
 """Raised with every change of the fields: an index of another layout is made anew."""
 
 _HEAP: Final = 32_000_000
 _THREADS: Final = 2
+_TOGETHER: Final = 8
+_FEW: Final = 256
+"""So many products are counted and filtered by us, in less time than the library needs for its aggregations."""
+
+_FACTS: Final = 50_000
+_ANSWERS: Final = 1_000
+"""The most products, and answers, that are kept in memory."""
+
 _MARGIN: Final = 16
 _FARTHEST: Final = 500
 """Hits beyond a page that are looked at for such as are like its last one."""
@@ -56,9 +67,12 @@ class EmbeddedSearch:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._current_link = str(folder / "current")
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="search")
         self._index: _Index | None = None
         self._writer: tuple[_Index, Any] | None = None
+        self._waiting: list[tuple[Query, Rules, asyncio.Future[Answer]]] = []
+        self._asking: asyncio.Task[None] | None = None
 
     async def identity(self) -> str | None:
         """See the port."""
@@ -76,7 +90,40 @@ class EmbeddedSearch:
 
     async def search(self, query: Query, rules: Rules) -> Answer:
         """See the port."""
-        return await self.run(self._search, query, rules)
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.append((query, rules, answer))
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._answer())
+        return await answer
+
+    async def _answer(self) -> None:
+        """Answers whoever waits, several at a time: each way into a thread and back costs like a third of a search."""
+        while self._waiting:
+            some, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
+            answers: list[Answer | Exception]
+            try:
+                answers = await self.run(self._search_each, [(query, rules) for query, rules, _ in some])
+            except (EngineDown, RuntimeError) as error:
+                # The second: the threads have ended.
+                answers = [error if isinstance(error, EngineDown) else EngineDown(str(error))] * len(some)
+            for (_, _, future), answer in zip(some, answers, strict=True):
+                if future.done():
+                    continue
+                if isinstance(answer, Exception):
+                    future.set_exception(answer)
+                else:
+                    future.set_result(answer)
+
+    def _search_each(self, asked: Sequence[tuple[Query, Rules]]) -> list[Answer | Exception]:
+        answers: list[Answer | Exception] = []
+        for query, rules in asked:
+            try:
+                answers.append(self._search(query, rules))
+            except (OSError, ValueError) as error:
+                answers.append(_unusable(error))
+            except Exception as error:
+                answers.append(error)
+        return answers
 
     async def suggest(self, typed: str, currency: str, limit: int) -> Sequence[Suggestion]:
         """See the port."""
@@ -91,12 +138,11 @@ class EmbeddedSearch:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, partial(work, *values))
         except (OSError, ValueError) as error:
-            raise EngineDown(f"the index in the data folder cannot be used: {error}") from error
+            raise _unusable(error) from error
 
     def _current(self) -> "_Index | None":
-        link = self._folder / "current"
         try:
-            name = os.readlink(link)
+            name = os.readlink(self._current_link)
         except OSError:
             return None
         if self._index is None or self._index.identity != name:
@@ -125,14 +171,20 @@ class EmbeddedSearch:
         index = self._current()
         if index is None:
             raise EngineDown("there is no index yet")
-        return _Asked(index, query, rules).answer()
+        view, key = index.view(), msgspec.json.encode((query, rules))
+        answer = view.answers.get(key)
+        if answer is None:
+            answer = _Asked(index, view.searcher, query, rules).answer()
+            if len(view.answers) < _ANSWERS:
+                view.answers[key] = answer
+        return answer
 
     def _suggest(self, typed: str, currency: str, limit: int) -> list[Suggestion]:
         index = self._current()
         words = folded(typed)[-MOST_WORDS:]
         if index is None or not words or currency not in index.currencies:
             return []
-        searcher = index.searcher()
+        searcher = index.view().searcher
         schema = index.schema
         wanted = [(Occur.Must, Condition.term_query(schema, "title_words", word)) for word in words[:-1]]
         wanted.append((Occur.Must, Condition.fuzzy_term_query(schema, "title_words", words[-1], 0, prefix=True)))
@@ -153,6 +205,10 @@ class EmbeddedSearch:
         for other in self._folder.iterdir():
             if other.is_dir() and not other.is_symlink() and other.name != name:
                 shutil.rmtree(other, ignore_errors=True)
+
+
+def _unusable(error: Exception) -> EngineDown:
+    return EngineDown(f"the index in the data folder cannot be used: {error}")
 
 
 class _Rebuild:
@@ -191,6 +247,15 @@ class _Rebuild:
         self._engine.adopt(self._path.name)
 
 
+class _View:
+    """One commit of an index."""
+
+    def __init__(self, seen: int, searcher: tantivy.Searcher) -> None:
+        self.seen = seen
+        self.searcher = searcher
+        self.answers: dict[bytes, Answer] = {}
+
+
 class _Index:
     """One index on disk."""
 
@@ -198,8 +263,9 @@ class _Index:
         self.identity = path.name
         self.currencies = currencies
         self.schema = index.schema
+        self.facts: dict[Any, _Facts] = {}
         self._meta = path / "meta.json"
-        self._seen = 0
+        self._view: _View | None = None
         self._index = index
         for name, stemmed in (("words", False), ("stems", True)):
             index.register_tokenizer(name, analyzer(stemmed=stemmed))
@@ -227,13 +293,13 @@ class _Index:
         """There is one at a time."""
         return self._index.writer(heap_size=_HEAP, num_threads=1)
 
-    def searcher(self) -> tantivy.Searcher:
-        """Sees the last commit, of whichever process."""
-        seen = self._meta.stat().st_mtime_ns
-        if seen != self._seen:
+    def view(self) -> "_View":
+        """The last commit, of whichever process, and what was answered on it."""
+        seen = os.stat(self._meta).st_mtime_ns
+        if self._view is None or seen != self._view.seen:
             self._index.reload()
-            self._seen = seen
-        return self._index.searcher()
+            self._view = _View(seen, self._index.searcher())
+        return self._view
 
     def parse(self, text: str) -> Condition:
         """A condition in tantivy's own language, for what has no other form."""
@@ -261,6 +327,22 @@ class _Index:
             "published": int(one.published_at.timestamp() * 1e6),
             "tie": tie_of(one.product_id),
         }
+        facts = _Facts(
+            product_id=one.product_id,
+            title=one.title,
+            tie=tie_of(one.product_id),
+            popularity=one.popularity,
+            brand=one.brand,
+            categories=tuple(fields["category"]),
+            attributes=tuple(fields["attribute"]),
+            numbers=dict(one.numbers),
+            prices={currency: price.lowest for currency, price in one.prices.items()},
+            available=one.available,
+            rating=fields["rating"],
+        )
+        encoded = msgspec.msgpack.encode(facts)
+        fields["facts"] = encoded
+        fields["stamp"] = int.from_bytes(hashlib.blake2b(encoded, digest_size=7).digest(), "big")
         if one.brand is not None:
             fields["brand"] = one.brand
         for currency, price in one.prices.items():
@@ -286,6 +368,8 @@ def _schema(currencies: Sequence[str]) -> tantivy.Schema:
     builder.add_float_field("rating", indexed=True, fast=True)
     builder.add_integer_field("published", fast=True)
     builder.add_integer_field("tie", fast=True)
+    builder.add_bytes_field("facts", stored=True)
+    builder.add_integer_field("stamp", fast=True)
     for currency in currencies:
         builder.add_integer_field(f"price_{currency}", indexed=True, fast=True)
     return builder.build()
@@ -310,45 +394,95 @@ def _any(conditions: Sequence[Condition]) -> Condition:
     return Condition.boolean_query([(Occur.Should, one) for one in conditions])
 
 
+class _Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """All of a product that answers need, as it is kept in memory; the fields as in the index."""
+
+    product_id: UUID
+    title: str
+    tie: int
+    popularity: float
+    brand: str | None
+    categories: tuple[str, ...]
+    attributes: tuple[str, ...]
+    numbers: dict[str, float]
+    prices: dict[str, int]
+    available: bool
+    rating: float
+
+
+_DECODER: Final = msgspec.msgpack.Decoder(_Facts)
+
+
 class _Asked:
     """One search of one index."""
 
-    def __init__(self, index: _Index, query: Query, rules: Rules) -> None:
+    def __init__(self, index: _Index, searcher: tantivy.Searcher, query: Query, rules: Rules) -> None:
         self._index = index
         self._query = query
         self._rules = rules
         self._schema = index.schema
         self._words = folded(query.words)[:MOST_WORDS]
-        self._searcher = index.searcher()
+        self._searcher = searcher
 
     def answer(self) -> Answer:
         """Finds, counts, mends."""
         query = self._query
         if query.currency not in self._index.currencies:
             return Answer(hits=(), total=0, engine=EmbeddedSearch.name)
-        filters = self._filters()
-        matching = self._said(plan.wanted(query, self._rules))
-        hits, total = self._find(_all([self._ranked(matching), *filters.values()]))
-        if total == 0 and len(self._words) > 1:
-            # All but one of the words are better than nothing.
-            matching = self._said(plan.wanted(query, self._rules, forgiving=True))
-            hits, total = self._find(_all([self._ranked(matching), *filters.values()]))
-        mark = highlighter(plan.asked_for(query, self._rules))
-        shown = []
-        for score, address in hits:
-            doc = self._searcher.doc(address)
-            product_id, title = UUID(doc.get_first("product_id")), mark(str(doc.get_first("title")))
-            shown.append(Hit(product_id=product_id, title=title, score=score))
+        for care in plan.cares(self._words):
+            hits, total, counts, there = self._found(care)
+            if there:
+                break
+        mark = highlighter(plan.asked_for(query, self._rules), near=care.near)
         return Answer(
-            hits=tuple(shown),
+            hits=tuple(Hit(product_id=one.product_id, title=mark(one.title), score=score) for score, one in hits),
             total=total,
-            facets=facets(self._counts(self._or_pinned(matching), filters)) if query.facets else (),
+            facets=facets(counts()) if query.facets else (),
             meant=self._meant(),
             engine=EmbeddedSearch.name,
         )
 
-    def _find(self, condition: Condition) -> tuple[list[tuple[float, tantivy.DocAddress]], int]:
-        """The page's hits and how many there are. What is alike is in the order of `popularity` and `tie`."""
+    def _found(self, care: plan.Care) -> tuple[list[tuple[float, _Facts]], int, Callable[[], Counts], bool]:
+        """The page's hits, how many there are, how to count them, and whether the words find anything at all."""
+        matching = self._said(plan.wanted(self._query, self._rules, care))
+        price = _priced(self._schema, self._query.currency)
+        if self._words and not self._query.ranges:
+            few = self._few(_all([self._ranked(matching), price]))
+            if few is not None:
+                tests = self._tests()
+                hits = [one for one in few if all(test(one[1]) for test in tests.values())] if tests else few
+                start = self._query.offset
+                page = self._told_apart(hits)[start : start + self._query.limit]
+                found, kept = [one for _, one in few], [one for _, one in hits]
+                return page, len(hits), lambda: self._counts_of(found, kept, tests), bool(few)
+        filters = self._filters()
+        page, total = self._find(_all([self._ranked(matching), *filters.values()]))
+        any_: Any = None if total else self._searcher.search(_all([matching, price]), 1)
+        there = bool(total or any_.count)
+        return page, total, lambda: self._counts(self._or_pinned(matching), filters), there
+
+    def _few(self, condition: Condition) -> list[tuple[float, _Facts]] | None:
+        """All that is found, whatever is filtered, by relevance or what else is wished; None where it is too much."""
+        field, order = self._order()
+        found: Any = self._searcher.search(condition, _FEW, count=True, order_by_field=field, order=order)
+        return None if found.count > _FEW else self._facts(found.hits)
+
+    def _facts(self, hits: Sequence[tuple[Any, tantivy.DocAddress]]) -> list[tuple[float, _Facts]]:
+        known, searcher = self._index.facts, self._searcher
+        stamps = searcher.fast_field_values("stamp", [address for _, address in hits])
+        found = []
+        for (value, address), stamp in zip(hits, stamps, strict=True):
+            facts = known.get(stamp)
+            if facts is None:
+                stored: Any = searcher.doc(address).get_first("facts")
+                facts = _DECODER.decode(bytes(stored))
+                if len(known) >= _FACTS:
+                    known.clear()
+                known[stamp] = facts
+            found.append((float(value or 0.0), facts))
+        return found
+
+    def _order(self) -> tuple[str | None, tantivy.Order]:
         query = self._query
         field, order = {
             "relevance": (None, tantivy.Order.Desc),
@@ -360,28 +494,87 @@ class _Asked:
         }[query.sort]
         if field is None and not self._words and not self._rules.pins:
             field = "popularity"
+        return field, order
+
+    def _find(self, condition: Condition) -> tuple[list[tuple[float, _Facts]], int]:
+        """The page's hits and how many there are. What is alike is in the order of `popularity` and `tie`."""
+        query = self._query
+        field, order = self._order()
         end = query.offset + query.limit
         reach = end + _MARGIN
         while True:
             found: Any = self._searcher.search(condition, reach, count=True, order_by_field=field, order=order)
-            hits: list[tuple[float, tantivy.DocAddress]] = [(float(value or 0.0), where) for value, where in found.hits]
+            hits: list[tuple[Any, tantivy.DocAddress]] = found.hits
             # As long as the page's last is like the last that was looked at, another one may belong before it.
             if len(hits) < reach or hits[end - 1][0] != hits[-1][0] or reach > end + _FARTHEST:
                 break
             reach = end + _FARTHEST + 1
-        if any(one[0] == other[0] for one, other in itertools.pairwise(hits[: end + 1])):
-            hits = self._told_apart(hits, rising=order is tantivy.Order.Asc)
-        return hits[query.offset : end], int(found.count)
+        # What stands before the page's first and is not like it can be no part of it.
+        start = query.offset
+        while 0 < start <= len(hits) and start < len(hits) and hits[start - 1][0] == hits[start][0]:
+            start -= 1
+        ordered = self._told_apart(self._facts(hits[start:]))
+        return ordered[query.offset - start : end - start], int(found.count)
 
-    def _told_apart(
-        self, hits: list[tuple[float, tantivy.DocAddress]], *, rising: bool
-    ) -> list[tuple[float, tantivy.DocAddress]]:
-        where = [address for _, address in hits]
-        popularity = self._searcher.fast_field_values("popularity", where)
-        ties = self._searcher.fast_field_values("tie", where)
-        sign = 1 if rising else -1
-        keys = [(sign * hit[0], -(p or 0.0), t or 0) for hit, p, t in zip(hits, popularity, ties, strict=True)]
-        return [hits[n] for n in sorted(range(len(hits)), key=keys.__getitem__)]
+    def _told_apart(self, hits: list[tuple[float, _Facts]]) -> list[tuple[float, _Facts]]:
+        sign = 1 if self._order()[1] is tantivy.Order.Asc else -1
+        return sorted(hits, key=lambda one: (sign * one[0], -one[1].popularity, one[1].tie))
+
+    # --- filters and counts, of few ----------------------------------------------------------------
+
+    def _tests(self) -> dict[str, Callable[[_Facts], bool]]:
+        """Facet → whether a product has what is chosen of it."""
+        query = self._query
+        tests: dict[str, Callable[[_Facts], bool]] = {}
+        if query.price_from is not None or query.price_to is not None:
+            least, most = query.price_from or 0, query.price_to
+            tests["price"] = lambda one: (
+                least <= one.prices[query.currency] and (most is None or one.prices[query.currency] <= most)
+            )
+        if query.brands:
+            tests["brand"] = lambda one: one.brand in query.brands
+        if query.category is not None:
+            category = str(query.category)
+            tests["category"] = lambda one: category in one.categories
+        for name, values in query.attributes.items():
+            keys = {attribute_key(name, value) for value in values}
+            tests[f"{ATTRIBUTE}{name}"] = lambda one, keys=keys: not keys.isdisjoint(one.attributes)  # type: ignore[misc]
+        if query.rating_from is not None:
+            rating = query.rating_from
+            tests["rating"] = lambda one: one.rating >= rating
+        if query.available is not None:
+            tests["available"] = lambda one: one.available is query.available
+        return tests
+
+    def _counts_of(
+        self, found: Sequence[_Facts], kept: Sequence[_Facts], tests: Mapping[str, Callable[[_Facts], bool]]
+    ) -> Counts:
+        """As `_counts`, of products that are all at hand: those that were found, and those that all tests let pass."""
+        counts = Counts()
+        of = {}
+        for name in tests:
+            others = [test for other, test in tests.items() if other != name]
+            of[name] = [one for one in found if all(test(one) for test in others)] if others else found
+        counts.values["brand"] = Counter(one.brand for one in of.get("brand", kept) if one.brand is not None)
+        counts.values["category"] = Counter(itertools.chain(*(one.categories for one in of.get("category", kept))))
+        ratings = [one.rating for one in of.get("rating", kept)]
+        counts.values["rating"] = {str(least): sum(rating >= least for rating in ratings) for least in RATINGS}
+        available = of.get("available", kept)
+        there = sum(one.available for one in available)
+        counts.values["available"] = {"true": there, "false": len(available) - there}
+        prices = [one.prices[self._query.currency] for one in of.get("price", kept)]
+        counts.price = (len(prices), min(prices), max(prices)) if prices else None
+        for key, number in Counter(itertools.chain(*(one.attributes for one in kept))).items():
+            name, _, value = key.partition("=")
+            if f"{ATTRIBUTE}{name}" not in of:
+                counts.attributes.setdefault(name, {})[value] = number
+        for label, these in of.items():
+            if label.startswith(ATTRIBUTE):
+                own = label.removeprefix(ATTRIBUTE)
+                begin = f"{own}="
+                values = Counter(key for one in these for key in one.attributes if key.startswith(begin))
+                counts.attributes[own] = {key.removeprefix(begin): number for key, number in values.items()}
+        return counts
 
     # --- words -------------------------------------------------------------------------------------
 
@@ -445,7 +638,7 @@ class _Asked:
         near = set(difflib.get_close_matches(word, [one for one, _ in known], n=5, cutoff=0.7))
         return plan.closest(word, [one for one in known if one[0] in near])
 
-    # --- filters and facets ------------------------------------------------------------------------
+    # --- filters and counts, of many ------------------------------------------------------------------------
 
     def _filters(self) -> dict[str, Condition]:
         """Facet → what is chosen of it."""

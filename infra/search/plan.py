@@ -17,6 +17,7 @@ __all__ = [
     "PIN",
     "Begin",
     "Best",
+    "Care",
     "Every",
     "Everything",
     "Near",
@@ -25,6 +26,7 @@ __all__ = [
     "Some",
     "Term",
     "asked_for",
+    "cares",
     "closest",
     "wanted",
 ]
@@ -102,34 +104,48 @@ class Everything(msgspec.Struct, frozen=True):
 Node = Term | Near | Begin | Sku | Best | Every | Some | Everything
 
 
-def wanted(query: Query, rules: Rules, *, forgiving: bool = False) -> Node:
-    """What the query's words ask for.
+class Care(msgspec.Struct, frozen=True):
+    """How exactly words are taken.
 
-    Args:
-        forgiving: all words but one are enough.
+    Attributes:
+        near: letters may be wrong.
+        most: all words but one are enough.
     """
+
+    near: bool = False
+    most: bool = False
+
+
+def cares(words: Sequence[str]) -> Sequence[Care]:
+    """With what care to look for words, one after the other until something is found."""
+    near = [Care(near=True)] if any(map(typos, words)) else []
+    return [Care(), *near, *([Care(near=True, most=True)] if len(words) > 1 else [])]
+
+
+def wanted(query: Query, rules: Rules, care: Care) -> Node:
+    """What the query's words ask for."""
     words = folded(query.words)[:MOST_WORDS]
     if not words:
         return Everything()
     same = alternatives(words, rules)
     groups: list[Node] = []
     for at, word in enumerate(words):
-        ways: list[Node] = [_word(word, last=at == len(words) - 1)]
+        ways: list[Node] = [_word(word, care, last=at == len(words) - 1)]
         for other in same.get(at, ()):
-            ways.append(Every(tuple(_word(one, last=False) for one in other), _SYNONYM))
+            ways.append(Every(tuple(_word(one, care, last=False) for one in other), _SYNONYM))
         groups.append(Best(tuple(ways), 0.1) if len(ways) > 1 else ways[0])
-    least = len(groups) - 1 if forgiving else len(groups)
+    least = len(groups) - 1 if care.most else len(groups)
     sku = Sku(query.words.strip().casefold(), _SKU)
     return Best((Some(tuple(groups), least), sku), 0.0)
 
 
-def _word(word: str, *, last: bool) -> Node:
+def _word(word: str, care: Care, *, last: bool) -> Node:
     ways: list[Node] = [
         Term(field, stem, weight)
         for stem in stems(word)
         for field, weight in (("title", _TITLE), ("names", _NAMES), ("text", _TEXT))
     ]
-    letters = typos(word)
+    letters = typos(word) if care.near else 0
     if letters:
         ways.append(Near(word, letters, _TYPO))
     if last and len(word) > 1:

@@ -1,6 +1,6 @@
 """Words as both engines see them: lower case, without accents, by their stem; and which of a title's words matched."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
 from html import escape
 from re import compile as regex
@@ -19,6 +19,7 @@ MOST_WORDS: Final = 12
 """Words of a query that are looked at."""
 
 _WORD: Final = regex(r"\w+")
+_DIGIT: Final = regex(r"\d")
 
 
 def analyzer(*, stemmed: bool) -> tantivy.TextAnalyzer:
@@ -49,7 +50,7 @@ def stems(text: str) -> list[str]:
 
 def typos(word: str) -> int:
     """How many letters of a word may be wrong: none of a short one, nor of what has digits."""
-    if len(word) < 4 or any(letter.isdigit() for letter in word):
+    if len(word) < 4 or _DIGIT.search(word) is not None:
         return 0
     return 1 if len(word) < 8 else 2
 
@@ -77,27 +78,37 @@ def _by_first(groups: tuple[tuple[str, ...], ...]) -> dict[str, list[tuple[list[
     return found
 
 
-def highlighter(words: Iterable[str]) -> Callable[[str], str]:
-    """Makes HTML of titles, with the words that were asked for between `<mark>` tags."""
-    asked = {word: stem for word in words for stem in stems(word)}
+def highlighter(words: Iterable[str], *, near: bool) -> Callable[[str], str]:
+    """Makes HTML of titles, with the words that were asked for between `<mark>` tags; `near`: letters may be wrong."""
+    asked = [(word, stem, typos(word) if near else 0) for word in words for stem in stems(word)]
+    known: dict[str, str] = {}
 
     def mark(title: str) -> str:
         parts: list[str] = []
-        end = 0
-        for match in _WORD.finditer(title):
-            parts.append(escape(title[end : match.start()]))
-            word = escape(match.group())
-            parts.append(f"<mark>{word}</mark>" if _matches(match.group(), asked) else word)
-            end = match.end()
-        return "".join([*parts, escape(title[end:])])
+        for between, word in _parts(title):
+            shown = known.get(word)
+            if shown is None:
+                shown = known[word] = f"<mark>{word}</mark>" if word and _matches(word, asked) else word
+            parts += between, shown
+        return "".join(parts)
 
     return mark
 
 
-def _matches(word: str, asked: Mapping[str, str]) -> bool:
+@lru_cache(20_000)
+def _parts(title: str) -> list[tuple[str, str]]:
+    """The title's words, each with the HTML of what stands before it; the last one is empty."""
+    found, end = [], 0
+    for match in _WORD.finditer(title):
+        found.append((escape(title[end : match.start()]), match.group()))
+        end = match.end()
+    return [*found, (escape(title[end:]), "")]
+
+
+def _matches(word: str, asked: Sequence[tuple[str, str, int]]) -> bool:
     of_word, one = _seen(word)
-    for other, stem in asked.items():
-        if stem == of_word or (len(other) > 1 and one.startswith(other)) or _near(one, other, typos(other)):
+    for other, stem, letters in asked:
+        if stem == of_word or (len(other) > 1 and one.startswith(other)) or (letters and _near(one, other, letters)):
             return True
     return False
 
@@ -110,8 +121,8 @@ def _seen(word: str) -> tuple[str, str]:
 
 def _near(one: str, other: str, most: int) -> bool:
     """Whether one becomes the other by at most so many changes (of a letter, or of two neighbours' places)."""
-    if most == 0 or abs(len(one) - len(other)) > most or one[:1] != other[:1]:
-        return one == other
+    if abs(len(one) - len(other)) > most or one[:1] != other[:1]:
+        return False
     before, row = list[int](), list(range(len(other) + 1))
     for i, letter in enumerate(one, 1):
         older, before, row = before, row, [i]

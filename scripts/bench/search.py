@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from emporium.application.search import Document, Price, Query, Rules, SearchEngine
+from emporium.application.search import Document, Price, Query, Rules
 from emporium.infra.settings import Settings
 from emporium.scripts.bench.relevance import engines
 from emporium.scripts.bench.result import Result, at_least, at_most
@@ -23,10 +23,13 @@ SECONDS: Final = 5.0
 SEED: Final = 7
 _SPACE: Final = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
 
-_LOOKS: Final = "blue red green black white walnut oak steel glass linen wool velvet vintage modern rustic classic".split()
-_KINDS: Final = "lamp chair table mug kettle rug shelf clock vase mirror candle cushion blanket basket tray bowl".split()
-_USES: Final = "kitchen garden office bedroom travel winter summer kids outdoor hanging folding stackable wall".split()
-_SOUNDS: Final = "ba be bo da de do ka ke ko la le lo ma me mo na ne no ra re ro sa se so ta te to va ve vo".split()
+_LOOKS: Final = ("blue", "red", "green", "black", "white", "walnut", "oak", "steel", "glass", "linen", "wool", "velvet",
+                 "vintage", "modern", "rustic", "classic")  # fmt: skip
+_KINDS: Final = ("lamp", "chair", "table", "mug", "kettle", "rug", "shelf", "clock", "vase", "mirror", "candle",
+                 "cushion", "blanket", "basket", "tray", "bowl")  # fmt: skip
+_USES: Final = ("kitchen", "garden", "office", "bedroom", "travel", "winter", "summer", "kids", "outdoor", "hanging",
+                "folding", "stackable", "wall")  # fmt: skip
+_SOUNDS: Final = tuple(consonant + vowel for consonant in "bdklmnrstv" for vowel in "aeo")
 
 
 def made(count: int) -> list[Document]:
@@ -106,16 +109,3 @@ async def _load(ask: Callable[[], Awaitable[object]]) -> tuple[float, float]:
 
     await asyncio.gather(*(client() for _ in range(CLIENTS)))
     return len(times) / SECONDS, sorted(times)[int(len(times) * 0.99)] * 1_000
-
-
-async def lags(engine: SearchEngine, documents: Sequence[Document], rounds: int = 200) -> list[float]:
-    """Seconds from giving a changed document to the engine until it is found, each."""
-    found = []
-    for n in range(rounds):
-        one = msgspec.structs.replace(documents[n % len(documents)], title=f"Zyx{n}q")
-        began = time.perf_counter()
-        await engine.index([one], [], n + 2)
-        while not (await engine.search(Query(words=f"zyx{n}q", currency="GBP", facets=False), Rules())).total:
-            await asyncio.sleep(0.005)
-        found.append(time.perf_counter() - began)
-    return found

@@ -13,7 +13,17 @@ from psycopg.rows import class_row
 from emporium.infra.eventstore.migrations import logs_by_dsn
 from emporium.infra.settings import masked
 
-__all__ = ["Database", "FollowerState", "Lease", "LogState", "ModelState", "ParkedTask", "Picture", "look"]
+__all__ = [
+    "Database",
+    "FollowerState",
+    "Lease",
+    "LogState",
+    "ModelState",
+    "ParkedTask",
+    "Picture",
+    "RefusedProducts",
+    "look",
+]
 
 T = TypeVar("T")
 Connection = psycopg.AsyncConnection[Any]
@@ -119,6 +129,14 @@ class ModelState(msgspec.Struct, frozen=True, kw_only=True):
     positions: Mapping[str, int]
 
 
+class RefusedProducts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a search engine will not take: how many products, and why the first of them."""
+
+    engine: str
+    products: int
+    error: str
+
+
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
     """All of it; of databases that cannot be reached only that."""
 
@@ -128,6 +146,7 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     leases: tuple[Lease, ...]
     parked_tasks: tuple[ParkedTask, ...]
     models: tuple[ModelState, ...]
+    refused: tuple[RefusedProducts, ...] = ()
 
 
 async def look(dsns: Mapping[str, str], main: str) -> Picture:
@@ -143,6 +162,7 @@ async def look(dsns: Mapping[str, str], main: str) -> Picture:
     leases: list[Lease] = []
     parked: list[ParkedTask] = []
     models: list[ModelState] = []
+    refused: list[RefusedProducts] = []
     for dsn, names in _databases(dsns, main).items():
         url = masked(dsn)
         try:
@@ -160,6 +180,8 @@ async def look(dsns: Mapping[str, str], main: str) -> Picture:
                         parked += await _rows(connection, ParkedTask, _PARKED, name)
                 if dsn == main and await _exists(connection, "emporium_projection_status"):
                     models = await _rows(connection, ModelState, _MODELS, "")
+                if dsn == main and await _exists(connection, "emporium_search_refused"):
+                    refused = await _rows(connection, RefusedProducts, _REFUSED, "")
         except psycopg.Error as error:
             why = str(error).strip().split("\n", 1)[0]
             databases.append(Database(url=url, logs=tuple(names), error=why))
@@ -171,6 +193,7 @@ async def look(dsns: Mapping[str, str], main: str) -> Picture:
         leases=tuple(leases),
         parked_tasks=tuple(parked),
         models=tuple(models),
+        refused=tuple(refused),
     )
 
 
@@ -228,6 +251,10 @@ FROM emporium_leases WHERE starts_with(name, %(log)s || '/') ORDER BY name
 _PARKED: Final = f"""
 SELECT %(log)s AS log, id, kind, stream, cause ->> 'correlation' AS correlation, attempts, error
 FROM {{tasks}} WHERE parked ORDER BY due LIMIT {_PARKED_SHOWN}
+"""
+_REFUSED: Final = """
+SELECT engine, count(*)::int AS products, (array_agg(error ORDER BY refused_at, product_id))[1] AS error
+FROM emporium_search_refused GROUP BY engine ORDER BY engine
 """
 _MODELS: Final = """
 SELECT s.model, s.generation, s.version, s.state, s.paused, s.error, s.owner,

@@ -16,7 +16,7 @@ from emporium.projections import search_source
 from emporium.projections.model import Connection
 from emporium.projections.search_source import Standing
 
-__all__ = ["LEASE", "Indexer", "Progress"]
+__all__ = ["LEASE", "IndexStatus", "Indexer", "Progress"]
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -45,6 +45,27 @@ class Progress(msgspec.Struct, frozen=True):
     total: int
 
 
+class IndexStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """An engine's index.
+
+    Attributes:
+        index: its identity; None where there is none, or it cannot be asked.
+        lag: events of the read model that are not in it yet; None where the index is to be made anew.
+        refused: products that the engine will not take, and why.
+    """
+
+    engine: str
+    index: str | None
+    lag: int | None
+    refused: Mapping[UUID, str]
+    error: str | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing needs a person."""
+        return self.error is None and self.lag is not None and not self.refused
+
+
 class _Row(msgspec.Struct, frozen=True):
     identity: str
     standing: Standing
@@ -68,6 +89,11 @@ class Indexer:
         self._stocked: dict[UUID, bool] = {}
         # What was refused; None: not known, for another process led before.
         self._aside: set[UUID] | None = None
+
+    @property
+    def engine(self) -> str:
+        """The engine's name."""
+        return self._engine.name
 
     async def run(self) -> None:
         """Waits for the lease, indexes while it holds, for ever."""
@@ -145,6 +171,49 @@ class Indexer:
             await self._set_aside(wanted, refused)
         self._stocked.update((document.product_id, document.available) for document in documents)
         await self._remember(row.identity, changes.upto)
+
+    async def take_over(self, tell: Callable[[Progress], None]) -> bool:
+        """Makes the whole index anew in the place of whoever leads, who steps down meanwhile; whether it was finished
+        by us. Raises EngineDown, Unavailable."""
+        epoch = await self._leases.acquire(self._lease, self._owner, _TTL, force=True)
+        assert epoch is not None, "whoever forces it gets it"
+        made = False
+
+        async def make() -> None:
+            nonlocal made
+            await self.rebuild(tell)
+            made = True
+
+        try:
+            await until_one_ends(self._renew(epoch), make())
+        finally:
+            await self._leases.release(self._lease, self._owner, epoch)
+        return made
+
+    async def status(self) -> "IndexStatus":
+        """How the index is. Raises Unavailable."""
+        error = identity = None
+        try:
+            identity = await self._engine.identity()
+        except EngineDown as down:
+            error = str(down)
+        row, now = await self._row(), await self._reads.run(search_source.standing)
+
+        async def read(connection: Connection) -> list[tuple[UUID, str]]:
+            found = await connection.execute(
+                "SELECT product_id, error FROM emporium_search_refused WHERE engine = %s ORDER BY 1",
+                [self._engine.name],
+            )
+            return await found.fetchall()
+
+        known = row is not None and identity is not None and row.identity == identity
+        return IndexStatus(
+            engine=self._engine.name,
+            index=identity,
+            lag=now.version - row.standing.version if known and row is not None else None,
+            refused=dict(await self._reads.run(read)),
+            error=error,
+        )
 
     async def rebuild(self, tell: Callable[[Progress], None] = lambda progress: None) -> None:
         """Makes the whole index anew beside the one that answers. Raises EngineDown, Unavailable."""

@@ -372,6 +372,39 @@ def projections_rollback(name: str) -> int:
 
 
 @command.group()
+def search() -> None:
+    """See and rebuild the search indexes."""
+
+
+@search.command("status")
+@as_json
+def search_status(as_json: bool) -> int:
+    """Show each engine's index: how far behind it is, and which products it refuses.
+
+    \b
+    Examples:
+      emporium search status --json
+    """
+    with _database() as settings:
+        return _status(implementation("search", "status")(settings, as_json=as_json))
+
+
+@search.command("rebuild")
+@click.argument("engines", nargs=-1, type=click.Choice(["embedded", "elasticsearch"]))
+@as_json
+def search_rebuild(engines: tuple[str, ...], as_json: bool) -> int:
+    """Make indexes anew beside those that answer, then swap. Searches go on meanwhile.
+
+    \b
+    Examples:
+      emporium search rebuild
+      emporium search rebuild elasticsearch
+    """
+    with _database() as settings:
+        return _status(implementation("search", "rebuild")(settings, engines, as_json=as_json))
+
+
+@command.group()
 def audit() -> None:
     """Replay what happened."""
 

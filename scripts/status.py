@@ -105,6 +105,11 @@ def judge(
         problems.append(f"Read models that do not exist yet: {', '.join(missing)}; {_START}")
     for model in picture.models:
         problems += _of_model(model, lags[f"{model.model}/{model.generation}"])
+    for one in picture.refused:
+        problems.append(
+            f"The search engine {one.engine} refuses {_count(one.products, 'product')}: {one.error}; "
+            "`emporium search status` lists them."
+        )
     if sagas is not None and sagas.refunds_refused:
         problems.append(f"The provider refuses {_count(sagas.refunds_refused, 'refund')}: settle them by hand.")
     if sagas is not None and sagas.parcels_refused:

@@ -22,6 +22,9 @@ NAMES: Final = (
     "lag",
     "import",
     "start",
+    "search",
+    "suggest",
+    "index",
     "relevance",
 )
 """Every measurement, in the order of the table of goals."""

@@ -25,7 +25,7 @@ LEASE: Final = "search"
 """The lease of whoever indexes for an engine is called like this and the engine."""
 
 PAGE: Final = 500
-PACE: Final = 0.25
+PACE: Final = 0.1
 """Seconds between two looks for changes."""
 
 _WAITS: Final = (0.5, 1.0, 2.0, 5.0)

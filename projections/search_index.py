@@ -219,6 +219,8 @@ class Indexer:
         """Makes the whole index anew beside the one that answers. Raises EngineDown, Unavailable."""
         # What changes meanwhile is found afterwards, from where the first document was read.
         upto = await self._reads.run(search_source.standing)
+        if not upto.positions:
+            raise EngineDown("there are no pages of the catalogue to index yet; a worker makes them")
         total = await self._reads.run(search_source.count)
         making = await self._engine.rebuild(await self._reads.run(search_source.currencies))
         try:

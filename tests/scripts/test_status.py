@@ -9,7 +9,16 @@ from msgspec.structs import replace
 
 from emporium.application.policies import POLICIES
 from emporium.domain.registry import LOGS
-from emporium.infra.monitor import Database, FollowerState, Lease, LogState, ModelState, ParkedTask, Picture
+from emporium.infra.monitor import (
+    Database,
+    FollowerState,
+    Lease,
+    LogState,
+    ModelState,
+    ParkedTask,
+    Picture,
+    RefusedProducts,
+)
 from emporium.projections.registry import MODELS
 from emporium.projections.saga_monitor import OpenSagas
 from emporium.scripts.status import LAG, SILENCE, judge, told
@@ -158,3 +167,9 @@ def test_nothing_is_shown_of_what_cannot_be_reached() -> None:
     status = judge(down, None, None, NOW)
     assert len(status.problems) == 1
     assert "connection refused" in "\n".join(told(status))
+
+
+def test_what_a_search_engine_refuses_is_told() -> None:
+    refused = RefusedProducts(engine="elasticsearch", products=2, error="immense term")
+    (problem,) = problems(replace(WELL, refused=(refused,)))
+    assert problem.startswith("The search engine elasticsearch refuses 2 products: immense term")

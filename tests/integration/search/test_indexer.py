@@ -1,0 +1,179 @@
+"""What keeps an index true: positions after acknowledgements, refusals, a rebuild in the place of whoever leads."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from emporium.application import bootstrap
+from emporium.application.search import Answer, Document, EngineDown, Query, Rebuild, Rules, Suggestion
+from emporium.application.together import end
+from emporium.domain.product import UpdateProduct, product_id_of
+from emporium.infra.settings import Settings
+from emporium.projections.search_index import Indexer, Progress
+from emporium.scripts import search as command
+from tests.http.client import STAFF, House
+from tests.http.conftest import running
+
+MUG = product_id_of("MUG")
+
+
+class Shelf:
+    """An engine in memory that does what it is told to.
+
+    Attributes:
+        refuses: products that it will not take.
+        forgets: whether it dies right after the next acknowledgement.
+    """
+
+    name = "shelf"
+
+    def __init__(self) -> None:
+        self.documents: dict[UUID, Document] = {}
+        self.made = 0
+        self.written = 0
+        self.refuses: set[UUID] = set()
+        self.forgets = False
+
+    async def identity(self) -> str | None:
+        return f"index {self.made}" if self.made else None
+
+    async def index(self, documents: Sequence[Document], gone: Sequence[UUID], version: int) -> Mapping[UUID, str]:
+        self.written += 1
+        refused = self.put(documents)
+        for one in gone:
+            self.documents.pop(one, None)
+        if self.forgets:
+            self.forgets = False
+            raise EngineDown("the line broke after it was written")
+        return refused
+
+    def put(self, documents: Sequence[Document]) -> dict[UUID, str]:
+        self.documents.update((one.product_id, one) for one in documents if one.product_id not in self.refuses)
+        return {one.product_id: "too odd" for one in documents if one.product_id in self.refuses}
+
+    async def rebuild(self, currencies: Sequence[str]) -> Rebuild:
+        return _Making(self)
+
+    async def search(self, query: Query, rules: Rules) -> Answer:
+        raise EngineDown("it only keeps")
+
+    async def suggest(self, typed: str, currency: str, limit: int) -> Sequence[Suggestion]:
+        raise EngineDown("it only keeps")
+
+
+class _Making:
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        shelf.documents = {}
+
+    async def add(self, documents: Sequence[Document], version: int) -> Mapping[UUID, str]:
+        await asyncio.sleep(0)
+        return self._shelf.put(documents)
+
+    async def finish(self) -> str:
+        self._shelf.made += 1
+        return f"index {self._shelf.made}"
+
+    async def abandon(self) -> None:
+        self._shelf.documents = {}
+
+
+@pytest.fixture
+def settings(database: str, folder: Any) -> Settings:
+    return msgspec.structs.replace(Settings(), database_url=database, data_dir=folder)
+
+
+@pytest.fixture
+async def house(settings: Settings) -> AsyncIterator[House]:
+    async with running(settings) as house:
+        yield house
+
+
+def indexer(house: House, shelf: Shelf, name: str = "one") -> Indexer:
+    return Indexer(house.opened.reads, shelf, house.shop.leases["catalog"], name)
+
+
+async def rename(house: House, title: str) -> None:
+    """Another title of the mug, as the pages show it."""
+    done = await house.shop.execute(UpdateProduct(product_id=MUG, title=title), STAFF)
+    await house.shows("catalog", done.position, "catalog_pages")
+
+
+async def test_the_position_moves_after_the_acknowledgement_only(house: House) -> None:
+    shelf = Shelf()
+    keeper = indexer(house, shelf)
+    assert await keeper.step()
+    assert {one.title for one in shelf.documents.values()} == {"Mug", "Tea", "Pot"}
+    assert not await keeper.step()
+    await rename(house, "Beaker")
+    shelf.forgets = True
+    with pytest.raises(EngineDown):
+        await keeper.step()
+    # Whoever comes after does it again, for he cannot know.
+    assert await indexer(house, shelf, "other").step()
+    assert (shelf.written, shelf.documents[MUG].title) == (2, "Beaker")
+    assert not await keeper.step()
+    # Another index than the one whose position is known is made anew.
+    shelf.made = 7
+    shelf.documents = {}
+    assert await keeper.step()
+    assert (shelf.made, len(shelf.documents)) == (8, 3)
+
+
+async def test_what_is_refused_is_told_until_it_is_taken(house: House) -> None:
+    shelf = Shelf()
+    shelf.refuses = {MUG}
+    keeper = indexer(house, shelf)
+    await keeper.step()
+    seen = await keeper.status()
+    assert (seen.refused, seen.lag, seen.ok) == ({MUG: "too odd"}, 0, False)
+    (told,) = (await bootstrap.observe(house.opened.settings)).picture.refused
+    assert (told.engine, told.products, told.error) == ("shelf", 1, "too odd")
+    shelf.refuses = set()
+    await rename(house, "Cup")
+    assert (await keeper.status()).lag == 1
+    await indexer(house, shelf, "other").step()
+    assert (await keeper.status()).ok
+    assert shelf.documents[MUG].title == "Cup"
+
+
+async def test_a_rebuild_takes_the_place_of_whoever_leads(house: House) -> None:
+    shelf = Shelf()
+    leading = asyncio.create_task(indexer(house, shelf, "leader").run())
+    try:
+        async with asyncio.timeout(10):
+            while not shelf.made:
+                await asyncio.sleep(0.02)
+        steps: list[Progress] = []
+        assert await indexer(house, shelf, "operator").take_over(steps.append)
+        assert steps[-1] == Progress(3, 3)
+        made = shelf.made
+        await rename(house, "Beaker")
+        # The leader goes on with the new index, and does not make another one.
+        async with asyncio.timeout(20):
+            while shelf.documents[MUG].title != "Beaker":
+                await asyncio.sleep(0.02)
+        assert shelf.made == made
+    finally:
+        await end([leading])
+
+
+def test_the_command_tells_that_there_is_nothing_yet(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.status(settings, as_json=False) == 1
+    assert "no index yet" in capsys.readouterr().out
+    assert command.rebuild(settings, ["embedded"], as_json=True) == 1
+    assert "no pages of the catalogue" in capsys.readouterr().out
+
+
+async def test_the_command_rebuilds(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = house.opened.settings
+    assert await asyncio.to_thread(command.rebuild, settings, [], as_json=False) == 0
+    assert capsys.readouterr().out == "embedded: 3 products\n"
+    assert await asyncio.to_thread(command.status, settings, as_json=False) == 0
+    assert capsys.readouterr().out == "embedded       up to date\n"
+    found = await house.guest().get("/search?q=mug")
+    assert [one["slug"] for one in found.json()["items"]] == ["mug"]

@@ -33,8 +33,15 @@ appender.file.layout.pattern = %d %-5p %c %m%n
 rootLogger.level = warn
 rootLogger.appenderRef.file.ref = file
 """
-_WATCH = '"$@" & it=$!; while kill -0 "$OWNER" 2>/dev/null && kill -0 $it 2>/dev/null; do sleep 1; done; kill $it; wait'
-"""Runs a server for as long as whoever wanted it lives, however that ends."""
+_WATCH = """
+"$@" & it=$!
+while kill -0 "$OWNER" 2>/dev/null && kill -0 $it 2>/dev/null; do sleep 1; done
+kill $it 2>/dev/null; wait; cd /; rm -rf "$FOLDER"
+"""
+"""Runs a server for as long as whoever wanted it lives, however that ends, and leaves nothing of it."""
+
+_watched: "list[subprocess.Popen[bytes]]" = []
+"""They outlive the process that started them."""
 
 
 class Lacking(Exception):  # noqa: N818
@@ -123,19 +130,20 @@ class Elastic:
             "ES_JAVA_OPTS": MEMORY,
             "ES_TMPDIR": str(home / "tmp"),
         }
-        return self._answering(command, port, environment, 90.0)
+        return self._answering(command, port, environment, 240.0)
 
     def _answering(self, command: list[str], port: int, environment: dict[str, str], patience: float) -> str:
         with (self._folder / "output.log").open("wb") as log:
             process = subprocess.Popen(
                 ["sh", "-c", _WATCH, "sh", *command],
-                env={**os.environ, **environment, "OWNER": str(self._owner)},
+                env={**os.environ, **environment, "OWNER": str(self._owner), "FOLDER": str(self._folder)},
                 cwd=self._folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
+        _watched.append(process)
         url = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline and process.poll() is None:

@@ -197,12 +197,8 @@ class Adviser:
             if len(offered) == limit:
                 break
         causes = await self._listed([one.suggested.because for one in offered if one.suggested.because], currency)
-        return [
-            msgspec.structs.replace(one, because=causes[one.suggested.because].title)
-            if one.suggested.because in causes
-            else one
-            for one in offered
-        ]
+        titles: dict[UUID | None, str] = {key: row.title for key, row in causes.items()}
+        return [msgspec.structs.replace(one, because=titles.get(one.suggested.because)) for one in offered]
 
     async def _listed(self, ids: Iterable[UUID], currency: str) -> Mapping[UUID, Listed]:
         wanted = list(dict.fromkeys(ids))

@@ -197,9 +197,10 @@ class Adviser:
             if len(offered) == limit:
                 break
         causes = await self._listed([one.suggested.because for one in offered if one.suggested.because], currency)
+        titles = {key: row.title for key, row in causes.items()}
         return [
-            msgspec.structs.replace(one, because=causes[one.suggested.because].title)
-            if one.suggested.because in causes
+            msgspec.structs.replace(one, because=titles.get(one.suggested.because))
+            if one.suggested.because is not None
             else one
             for one in offered
         ]

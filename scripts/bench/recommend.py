@@ -73,9 +73,9 @@ async def _speed(settings: Settings) -> Result:
                     await asyncio.sleep(0.05)
             connection.close()
             # What the saga makes of the orders is not what is measured.
-            log, head = shop.shop.logs["ordering"], -1
-            while head != (head := await log.head()):
-                await asyncio.sleep(_QUIET)
+            log = shop.shop.logs["ordering"]
+            while await log.wait(await log.head(), _QUIET):
+                pass
             rate = await throughput(
                 running.address, _CLIENTS, 5.0, lambda which, number: asks[(which * 7 + number) % len(asks)], 200
             )

@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import hmac
 import random
+import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -57,7 +58,7 @@ MUG: Final = str(product_id_of("MUG"))
 OFFER: Final = {"name": "Ten off", "kind": "percentage", "percent": "10"}
 
 # Made-up requests hardly ever make sense, so each of these does once: caller, operation, body, and as what the made
-# thing's id is known afterwards.
+# thing's id is known afterwards. `{name=value}` is this value whatever else is known.
 SENSIBLE: Final[tuple[tuple[str, str, Any, str | None], ...]] = (
     ("customer", "POST /api/v1/account/addresses", HOME, "address_id"),
     ("customer", "GET /api/v1/account/addresses/{address_id}", None, None),
@@ -114,15 +115,25 @@ SENSIBLE: Final[tuple[tuple[str, str, Any, str | None], ...]] = (
     ("admin", "GET /api/v1/admin/categories/{category_id}", None, None),
     ("admin", "PATCH /api/v1/admin/categories/{category_id}", {"name": "Cups", "slug": "cups"}, None),
     ("admin", "PUT /api/v1/admin/categories/{category_id}/parent", {"parent": None}, None),
-    ("admin", "PUT /api/v1/admin/categories/{category_id}/attributes/volume", {"kind": "number", "unit": "ml"}, None),
-    ("admin", "DELETE /api/v1/admin/categories/{category_id}/attributes/volume", None, None),
+    ("admin", "PUT /api/v1/admin/categories/{category_id}/attributes/{name=volume}", {"kind": "number"}, None),
+    ("admin", "DELETE /api/v1/admin/categories/{category_id}/attributes/{name=volume}", None, None),
+    ("nobody", "GET /api/v1/products/categories/{category=cups}", None, None),
+    ("nobody", "GET /api/v1/products/{product=mug}/prices", None, None),
     ("admin", "POST /api/v1/admin/products", {"title": "Enamel mug"}, "product_id"),
     ("admin", "GET /api/v1/admin/products/{product_id}", None, None),
     ("admin", "GET /api/v1/admin/products/{product_id}/history", None, None),
     ("admin", "POST /api/v1/admin/products/{product_id}/variants", {"sku": "ENAMEL"}, None),
-    ("admin", "PUT /api/v1/admin/products/{product_id}/variants/ENAMEL/prices/GBP", {"amount": 950}, None),
+    ("admin", "PUT /api/v1/admin/products/{product_id}/variants/{sku=ENAMEL}/prices/{currency=GBP}", {"amount": 950},
+     None),
+    ("admin", "POST /api/v1/admin/products/{product_id}/price-schedules",
+     {"sku": "ENAMEL", "price": {"amount": 900, "currency": "GBP"}, "starts_at": "2100-01-01T00:00:00Z"},
+     "schedule_id"),
+    ("admin", "DELETE /api/v1/admin/products/{product_id}/price-schedules/{schedule_id}", None, None),
     ("admin", "POST /api/v1/admin/products/{product_id}/publish", None, None),
     ("admin", "POST /api/v1/admin/products/{product_id}/archive", None, None),
+    ("admin", "POST /api/v1/admin/products/{product_id}/publish", None, None),
+    ("admin", "POST /api/v1/admin/products/{product_id}/variants", {"sku": "TIN"}, None),
+    ("admin", "DELETE /api/v1/admin/products/{product_id}/variants/{sku=TIN}", None, None),
     ("customer", "POST /api/v1/checkout", {"shipping_address": ADDRESS}, None),
     ("customer", "POST /api/v1/cart/items", {"sku": "MUG"}, None),
     ("admin", "PUT /api/v1/orders/{number}/shipping-address", ADDRESS, None),
@@ -189,12 +200,12 @@ class Fuzz:
     async def make_sense(self) -> None:
         """Carries out SENSIBLE."""
         for who, operation, body, made in SENSIBLE:
-            method, path = operation.split(" ")
+            method, path = re.sub(r"\{\w+=([^}]*)\}", r"\1", operation).split(" ")
             for name, values in self.known.items():
                 path = path.replace(f"{{{name}}}", str(values[-1]))
             answer = await self.callers[who].call(method, path, body)
             assert answer.status_code < 300, f"{operation}: {answer.text}"
-            self.statuses[operation][answer.status_code] += 1
+            self.statuses[re.sub(r"=[^}]*", "", operation)][answer.status_code] += 1
             if made is not None:
                 self.known.setdefault(made, []).append(answer.json().get(made) or answer.json()[f"{made}_id"])
 

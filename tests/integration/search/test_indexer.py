@@ -13,6 +13,7 @@ from emporium.application.search import Answer, Document, EngineDown, Query, Reb
 from emporium.application.together import end
 from emporium.domain.product import UpdateProduct, product_id_of
 from emporium.infra.settings import Settings
+from emporium.projections import search_source
 from emporium.projections.search_index import Indexer, Progress
 from emporium.scripts import search as command
 from tests.http.client import STAFF, House
@@ -90,6 +91,10 @@ def settings(database: str, folder: Any) -> Settings:
 @pytest.fixture
 async def house(settings: Settings) -> AsyncIterator[House]:
     async with running(settings) as house:
+        # All that documents are made of is there.
+        async with asyncio.timeout(60):
+            while not (await house.opened.reads.run(search_source.standing)).positions:
+                await asyncio.sleep(0.02)
         yield house
 
 

@@ -87,6 +87,7 @@ class Indexer:
         self._lease = f"{LEASE}/{engine.name}"
         # What the index says of a product's stock: a sale that leaves some changes nothing.
         self._stocked: dict[UUID, bool] = {}
+        self._epoch: int | None = None
         # What was refused; None: not known, for another process led before.
         self._aside: set[UUID] | None = None
 
@@ -104,9 +105,11 @@ class Indexer:
                 if epoch is None:
                     await asyncio.sleep(_TTL / 4)
                     continue
+                self._epoch = epoch
                 try:
                     await until_one_ends(self._renew(epoch), self._follow())
                 finally:
+                    self._epoch = None
                     await self._leases.release(self._lease, self._owner, epoch)
                 failures = 0
             except Misfit as misfit:
@@ -140,6 +143,9 @@ class Indexer:
         if not now.positions:
             return False
         if identity is None or row is None or row.identity != identity or not now.follows(row.standing):
+            # Whoever took the lead over may be between a new index and its position.
+            if self._epoch is not None and not await self._leases.renew(self._lease, self._owner, self._epoch, _TTL):
+                return False
             await self.rebuild()
             return True
         if now.positions == row.standing.positions:

@@ -356,7 +356,7 @@ class Rating(msgspec.Struct, frozen=True, kw_only=True):
     rating: float | None
     mean: float | None
     reviews: int
-    histogram: tuple[int, int, int, int, int]
+    histogram: tuple[int, ...]
 
 
 NOTHING: Final = Rating(rating=None, mean=None, reviews=0, histogram=(0, 0, 0, 0, 0))

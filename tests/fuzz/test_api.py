@@ -161,6 +161,8 @@ SENSIBLE: Final[tuple[tuple[str, str, Any, str | None], ...]] = (
     ("admin", "POST /api/v1/reviews/{review_id}/decision", {"edition": 2, "publish": True}, None),
     ("admin", "PUT /api/v1/reviews/{review_id}/answer", {"answer": "Thank you!"}, None),
     ("customer", "GET /api/v1/reviews/{review_id}/history", None, None),
+    ("support", "GET /api/v1/admin/orders", None, None),
+    ("admin", "GET /api/v1/webhooks/{endpoint}/deliveries", None, None),
     ("admin", "PUT /api/v1/notifications/subscriptions", {"channels": ["email"]}, None),
     ("customer", "PUT /api/v1/recommendations/viewed/{product}", None, None),
     ("customer", "POST /api/v1/account/password/reset/request", {"email": "fuzz@example.org"}, None),
@@ -187,6 +189,9 @@ class Fuzz:
                 case.path_parameters[name] = chance.choice(self.known[name])
             elif not str(value):
                 case.path_parameters[name] = "x"
+        for name in dict(case.query or {}):
+            if name in self.known and chance.random() < 0.7:
+                case.query[name] = chance.choice(self.known[name])
         if isinstance(case.body, dict):
             self._fill(chance, case.body)
 

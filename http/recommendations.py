@@ -23,7 +23,7 @@ from emporium.http.cart import Owner, owner_of
 from emporium.http.consistency import includes
 from emporium.http.problems import KINDS
 from emporium.http.products import CurrencyParameter, ProductSummary, summary
-from emporium.http.reply import Nothing, Reply
+from emporium.http.reply import ENCODER, Nothing, Reply
 from emporium.http.request import Request
 from emporium.projections import catalog_pages
 from emporium.projections.adviser import Offered
@@ -112,15 +112,14 @@ class RecommendationController(Controller):
         """For the caller: by orders, views and cart. `again=false` leaves out what was bought before."""
         await _fresh(request, "sales")
         owner = await owner_of(request)
-        found = await request.services.adviser.personal(
-            owner.customer,
-            owner.cart,
-            await _in_cart(request, owner),
-            _money(request, currency),
-            limit,
-            again=again,
-        )
-        return tagged(request, _shown(found, language), cache=PRIVATE)
+        adviser, money, cart = request.services.adviser, _money(request, currency), await _in_cart(request, owner)
+
+        async def make() -> bytes:
+            found = await adviser.personal(owner.customer, owner.cart, cart, money, limit, again=again)
+            return ENCODER.encode(_shown(found, language))
+
+        key = (owner.customer, owner.cart, tuple(cart), money, language, limit, again)
+        return tagged(request, msgspec.Raw(await adviser.same(key, make)), cache=PRIVATE)
 
     @get("/popular", opt={"tagged": True, "models": (CATALOG_PAGES.name,)})
     async def popular(

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, date, datetime
 from typing import Final, Protocol, TypeVar
@@ -28,6 +28,7 @@ PACE: Final = 0.25
 
 MOST_ROWS: Final = 20_000
 MOST_PEOPLE: Final = 10_000
+MOST_ANSWERS: Final = 2_000
 MOST_CHANGES: Final = 2_000
 KNOWN_FOR: Final = 30.0
 """Seconds after which views that another gateway took in count here."""
@@ -83,6 +84,7 @@ class Adviser:
         self._rows: dict[tuple[str, UUID], Listed | None] = {}
         self._products: dict[str, UUID] = {}
         self._people: dict[tuple[UUID | None, UUID | None], _Person] = {}
+        self._answers: dict[tuple[Hashable, ...], tuple[tuple[int, int, date], float, bytes]] = {}
         self._looking = asyncio.Lock()
         self._seen = views.Writer(reads)
 
@@ -100,6 +102,19 @@ class Adviser:
                     await task
             with suppress(Unavailable):
                 await self._seen.flush()
+
+    async def same(self, key: tuple[Hashable, ...], make: Callable[[], Awaitable[bytes]]) -> bytes:
+        """What `make` gives for the key, made anew once anything has changed. Raises what it raises."""
+        moment = (self._turn, self._number, self._today())
+        known = self._answers.get(key)
+        if known is not None and known[0] == moment and known[1] > self._ticks():
+            return known[2]
+        answer = await make()
+        if len(self._answers) > MOST_ANSWERS:
+            self._answers.clear()
+        # Of the moment before: what changed while it was made is asked for again.
+        self._answers[key] = (moment, self._ticks() + KNOWN_FOR, answer)
+        return answer
 
     # --- answers -----------------------------------------------------------------------------------
 

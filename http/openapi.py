@@ -351,9 +351,9 @@ def _links(part: Mapping[str, Any]) -> str:
 
 
 def _examples(body: Mapping[str, Any]) -> str:
-    [content] = body["content"].values()
     return "".join(
         f"<pre>{escape(msgspec.json.format(msgspec.json.encode(one['value']), indent=2).decode())}</pre>"
+        for content in body["content"].values()
         for one in content.get("examples", {}).values()
     )
 

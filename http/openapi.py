@@ -14,10 +14,12 @@ from litestar.routes import HTTPRoute
 
 import emporium
 from emporium.domain import order
+from emporium.domain.base import Reason
 from emporium.http.auth import Needs
 from emporium.http.bodies import Body
+from emporium.http.examples import EXAMPLES, TEST_ADDRESSES, TEST_METHODS
 from emporium.http.order_events import OrderEnded, OrderMoved
-from emporium.http.problems import ProblemBody
+from emporium.http.problems import Kind, ProblemBody, status_of
 from emporium.http.request import Request
 
 __all__ = ["document", "page"]
@@ -136,6 +138,14 @@ def document(handlers: list[Any]) -> dict[str, Any]:
     for body in Body.__subclasses__():
         schemas[body.__name__]["additionalProperties"] = False
     schemas["OrderView"]["x-statuses"] = _statuses()
+    schemas["Problem"]["x-types"] = _types()
+    for name, field, values in (
+        ("CheckOut", "payment_method", TEST_METHODS),
+        ("TakeOrder", "payment_method", TEST_METHODS),
+        ("MethodBody", "method", TEST_METHODS),
+        ("ShippingAddress", "name", TEST_ADDRESSES),
+    ):
+        schemas[name]["properties"][field]["x-test-values"] = values
     return _tidy(schema)
 
 
@@ -206,6 +216,10 @@ def _complete_answers(operation: dict[str, Any], handler: HTTPRouteHandler, need
         statuses |= {"412", "428"}
     if "requestBody" in operation:
         operation["requestBody"]["required"] = "bodiless" not in opt
+        example = EXAMPLES.get(operation["operationId"])
+        if example is not None:
+            for content in operation["requestBody"]["content"].values():
+                content["examples"] = {"usual": {"value": example}}
         statuses |= {"413", "415"}
     places = {one["in"] for one in operation.get("parameters", ())}
     if places & {"path", "query"}:
@@ -246,6 +260,13 @@ def _statuses() -> dict[str, Any]:
         }
         for status, row in order.TRANSITIONS.items()
     }
+
+
+def _types() -> dict[str, Any]:
+    """The kinds of problems: what follows `/problems/` in their `type`."""
+    ours = {kind.code: {"status": kind.status, "text": kind.text} for kind in Kind.known.values()}
+    domain = {one.code: {"status": status_of(one.code), "text": one.text} for one in Reason.known.values()}
+    return dict(sorted((ours | domain).items()))
 
 
 _QUALIFIED: Final = re.compile(r"\bListing_(?:\w+\.)+(\w+)_")
@@ -310,7 +331,7 @@ def _operation(path: str, method: str, operation: Mapping[str, Any]) -> str:
     ]
     body = operation.get("requestBody")
     if body is not None:
-        rows.append(f"<tr><td>body<td><td>{_links(body)}</tr>")
+        rows.append(f"<tr><td>body<td><td>{_links(body)}{_examples(body)}</tr>")
     answers = [
         f"<tr><td>{status}<td>{escape(one['description'])}<td>{_links(one)}</tr>"
         for status, one in operation["responses"].items()
@@ -327,6 +348,14 @@ def _operation(path: str, method: str, operation: Mapping[str, Any]) -> str:
 def _links(part: Mapping[str, Any]) -> str:
     names = re.findall(r"#/components/schemas/([\w.]+)", msgspec.json.encode(part).decode())
     return ", ".join(f'<a href="#{name}">{name}</a>' for name in dict.fromkeys(names))
+
+
+def _examples(body: Mapping[str, Any]) -> str:
+    return "".join(
+        f"<pre>{escape(msgspec.json.format(msgspec.json.encode(one['value']), indent=2).decode())}</pre>"
+        for content in body["content"].values()
+        for one in content.get("examples", {}).values()
+    )
 
 
 def _code(text: str) -> str:

@@ -19,6 +19,7 @@ from uuid import UUID
 import httpx
 import hypothesis
 import msgspec
+import pyotp
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, strategies
@@ -31,6 +32,13 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from emporium.domain.customer import (
+    EmailChangeAnnounced,
+    EmailChangeRequested,
+    EmailVerificationRequested,
+    PasswordResetRequested,
+)
+from emporium.domain.invitation import StaffInvited
 from emporium.domain.product import product_id_of
 from emporium.infra.settings import Settings, load
 from tests.http.client import ADDRESS, PASSWORD, Caller, House
@@ -52,82 +60,74 @@ UNTOUCHED: Final = frozenset({"POST /api/v1/account/erasure"})
 """What would end a caller for good."""
 
 
-HOME: Final = {"name": "Ada King", "lines": ["12 St James's Square"], "city": "London", "postcode": "SW1Y 4JH",
-               "country": "GB"}  # fmt: skip
 MUG: Final = str(product_id_of("MUG"))
-OFFER: Final = {"name": "Ten off", "kind": "percentage", "percent": "10"}
 
-# Made-up requests hardly ever make sense, so each of these does once: caller, operation, body, and as what the made
-# thing's id is known afterwards. `{name=value}` is this value whatever else is known.
+# Made-up requests hardly ever make sense, so each of these does once: caller, operation, what its body has otherwise
+# than the example in the API's document (None: no body), and as what the made thing's id is known afterwards.
+# `{name=value}` is this value whatever else is known.
 SENSIBLE: Final[tuple[tuple[str, str, Any, str | None], ...]] = (
-    ("customer", "POST /api/v1/account/addresses", HOME, "address_id"),
+    ("customer", "PUT /api/v1/account/profile", {}, None),
+    ("customer", "PUT /api/v1/account/preferences", {}, None),
+    ("customer", "POST /api/v1/account/addresses", {}, "address_id"),
     ("customer", "GET /api/v1/account/addresses/{address_id}", None, None),
-    ("customer", "PUT /api/v1/account/addresses/{address_id}", HOME, None),
+    ("customer", "PUT /api/v1/account/addresses/{address_id}", {}, None),
     ("customer", "DELETE /api/v1/account/addresses/{address_id}", None, None),
-    ("customer", "POST /api/v1/account/addresses", HOME, "address_id"),
-    ("customer", "POST /api/v1/account/watches", {"sku": "POT", "kind": "price_drop"}, None),
+    ("customer", "POST /api/v1/account/addresses", {}, "address_id"),
+    ("customer", "POST /api/v1/account/watches", {}, None),
     ("customer", "DELETE /api/v1/account/watches/{sku}/{watch}", None, None),
-    ("customer", "POST /api/v1/account/payment-methods", {"method": "pm_ok"}, "method_id"),
+    ("customer", "POST /api/v1/account/payment-methods", {}, "method_id"),
     ("customer", "PUT /api/v1/account/payment-methods/{method_id}/default", None, None),
     ("customer", "DELETE /api/v1/account/payment-methods/{method_id}", None, None),
-    ("admin", "POST /api/v1/admin/api-keys", {"name": "Scanner", "scopes": ["warehouse:read"]}, "key_id"),
+    ("admin", "POST /api/v1/admin/api-keys", {}, "key_id"),
     ("admin", "DELETE /api/v1/admin/api-keys/{key_id}", None, None),
-    ("admin", "POST /api/v1/admin/invitations", {"email": "sam@example.org", "roles": ["support"]}, "invitation_id"),
+    ("admin", "POST /api/v1/admin/invitations", {}, "invitation_id"),
     ("admin", "DELETE /api/v1/admin/invitations/{invitation_id}", None, None),
-    ("admin", "PATCH /api/v1/admin/settings", {"legal_name": "Emporium Ltd"}, None),
-    ("admin", "PUT /api/v1/admin/search/synonyms/{group}", {"words": ["sofa", "couch"]}, None),
-    ("admin", "POST /api/v1/admin/promotions", {"code": "TEN", "promotion": OFFER}, "code"),
-    ("admin", "PUT /api/v1/admin/promotions/{code}", OFFER, None),
-    ("admin", "PUT /api/v1/admin/search/placements/{code}", {"query": "mug", "pins": [MUG]}, None),
+    ("admin", "PATCH /api/v1/admin/settings", {}, None),
+    ("admin", "PUT /api/v1/admin/search/synonyms/{group}", {}, None),
+    ("admin", "POST /api/v1/admin/promotions", {}, "code"),
+    ("admin", "PUT /api/v1/admin/promotions/{code}", {}, None),
+    ("admin", "PUT /api/v1/admin/search/placements/{code}", {"pins": [MUG]}, None),
     ("admin", "DELETE /api/v1/admin/search/placements/{code}", None, None),
-    ("nobody", "POST /api/v1/search/outcomes", {"q": "mug", "kind": "click", "product_id": MUG}, None),
-    ("customer", "POST /api/v1/cart/coupons", {"code": "TEN"}, None),
+    ("nobody", "POST /api/v1/search/outcomes", {"product_id": MUG}, None),
+    ("customer", "POST /api/v1/cart/coupons", {}, None),
     ("customer", "DELETE /api/v1/cart/coupons/{code}", None, None),
     ("admin", "DELETE /api/v1/admin/promotions/{code}", None, None),
-    ("admin", "POST /api/v1/admin/promotions", {"code": "TENMORE", "promotion": OFFER}, "code"),
-    ("customer", "POST /api/v1/checkout/quotes", {"country": "GB"}, "quote_id"),
-    ("admin", "POST /api/v1/inventory/receive", {"sku": "MUG", "warehouse": "LON", "quantity": 50}, None),
-    ("admin", "POST /api/v1/inventory/adjust",
-     {"sku": "MUG", "warehouse": "LON", "change": -1, "reason": "broken"}, None),
-    ("admin", "POST /api/v1/inventory/warehouses",
-     {"code": "EDI", "name": "Edinburgh", "country": "GB", "priority": 2}, "code"),
-    ("admin", "PATCH /api/v1/inventory/warehouses/{code}", {"name": "Leith"}, None),
-    ("admin", "PUT /api/v1/inventory/levels/{warehouse}/{sku}/mark", {"mark": 3}, None),
-    ("admin", "POST /api/v1/inventory/counts", {"warehouse": "LON", "lines": [{"sku": "MUG", "counted": 60}]},
-     "count_id"),
+    ("admin", "POST /api/v1/admin/promotions", {"code": "TENMORE"}, "code"),
+    ("customer", "POST /api/v1/checkout/quotes", {}, "quote_id"),
+    ("warehouse", "POST /api/v1/inventory/receive", {}, None),
+    ("warehouse", "POST /api/v1/inventory/adjust", {}, None),
+    ("admin", "POST /api/v1/inventory/warehouses", {}, "code"),
+    ("admin", "PATCH /api/v1/inventory/warehouses/{code}", {}, None),
+    ("admin", "PUT /api/v1/inventory/levels/{warehouse}/{sku}/mark", {}, None),
+    ("admin", "POST /api/v1/inventory/counts", {}, "count_id"),
     ("admin", "GET /api/v1/inventory/counts/{count_id}", None, None),
-    ("admin", "POST /api/v1/inventory/transfers",
-     {"source": "LON", "target": "EDI", "lines": [{"sku": "MUG", "quantity": 3}]}, "transfer_id"),
+    ("admin", "POST /api/v1/inventory/transfers", {}, "transfer_id"),
     ("admin", "GET /api/v1/inventory/transfers/{transfer_id}", None, None),
-    ("admin", "POST /api/v1/inventory/transfers/{transfer_id}/arrive",
-     {"lines": [{"sku": "MUG", "quantity": 1}]}, None),
-    ("admin", "POST /api/v1/inventory/transfers/{transfer_id}/lose", {"reason": "gone"}, None),
+    ("admin", "POST /api/v1/inventory/transfers/{transfer_id}/arrive", {}, None),
+    ("admin", "POST /api/v1/inventory/transfers/{transfer_id}/lose", {}, None),
     ("admin", "DELETE /api/v1/inventory/warehouses/{code}", None, None),
-    ("admin", "POST /api/v1/webhooks", {"url": "http://127.0.0.1:9/hook", "topics": ["ordering.OrderCreated"]},
-     "endpoint"),
+    ("admin", "POST /api/v1/webhooks", {}, "endpoint"),
     ("admin", "GET /api/v1/webhooks/{endpoint}", None, None),
-    ("admin", "PATCH /api/v1/webhooks/{endpoint}", {"topics": ["shipping.OrderShipped"]}, None),
+    ("admin", "PATCH /api/v1/webhooks/{endpoint}", {}, None),
     ("admin", "POST /api/v1/webhooks/{endpoint}/rotate", {}, None),
+    ("admin", "POST /api/v1/webhooks/{endpoint}/replay", {}, None),
     ("admin", "GET /api/v1/notifications/templates/{kind}", None, None),
     ("admin", "GET /api/v1/notifications/templates/{kind}/page", None, None),
-    ("admin", "PUT /api/v1/admin/staff/{customer_id}/roles", {"roles": ["support"]}, None),
-    ("admin", "POST /api/v1/admin/categories", {"name": "Mugs"}, "category_id"),
+    ("admin", "PUT /api/v1/admin/staff/{customer_id}/roles", {}, None),
+    ("admin", "POST /api/v1/admin/categories", {}, "category_id"),
     ("admin", "GET /api/v1/admin/categories/{category_id}", None, None),
-    ("admin", "PATCH /api/v1/admin/categories/{category_id}", {"name": "Cups", "slug": "cups"}, None),
-    ("admin", "PUT /api/v1/admin/categories/{category_id}/parent", {"parent": None}, None),
-    ("admin", "PUT /api/v1/admin/categories/{category_id}/attributes/{name=volume}", {"kind": "number"}, None),
+    ("admin", "PATCH /api/v1/admin/categories/{category_id}", {}, None),
+    ("admin", "PUT /api/v1/admin/categories/{category_id}/parent", {}, None),
+    ("admin", "PUT /api/v1/admin/categories/{category_id}/attributes/{name=volume}", {}, None),
     ("admin", "DELETE /api/v1/admin/categories/{category_id}/attributes/{name=volume}", None, None),
-    ("admin", "GET /api/v1/products/categories/{category=cups}", None, None),
     ("nobody", "GET /api/v1/products/{product=mug}/prices", None, None),
-    ("admin", "POST /api/v1/admin/products", {"title": "Enamel mug"}, "product_id"),
+    ("admin", "POST /api/v1/admin/products", {}, "product_id"),
     ("admin", "GET /api/v1/admin/products/{product_id}", None, None),
     ("admin", "GET /api/v1/admin/products/{product_id}/history", None, None),
-    ("admin", "POST /api/v1/admin/products/{product_id}/variants", {"sku": "ENAMEL"}, None),
-    ("admin", "PUT /api/v1/admin/products/{product_id}/variants/{sku=ENAMEL}/prices/{currency=GBP}", {"amount": 950},
-     None),
-    ("admin", "POST /api/v1/admin/products/{product_id}/price-schedules",
-     {"sku": "ENAMEL", "price": {"amount": 900, "currency": "GBP"}, "starts_at": "2100-01-01T00:00:00Z"},
-     "schedule_id"),
+    ("admin", "PATCH /api/v1/admin/products/{product_id}", {}, None),
+    ("admin", "POST /api/v1/admin/products/{product_id}/variants", {}, None),
+    ("admin", "PUT /api/v1/admin/products/{product_id}/variants/{sku=ENAMEL}/prices/{currency=GBP}", {}, None),
+    ("admin", "POST /api/v1/admin/products/{product_id}/price-schedules", {}, "schedule_id"),
     ("admin", "DELETE /api/v1/admin/products/{product_id}/price-schedules/{schedule_id}", None, None),
     ("admin", "POST /api/v1/admin/products/{product_id}/publish", None, None),
     ("admin", "POST /api/v1/admin/products/{product_id}/archive", None, None),
@@ -136,37 +136,42 @@ SENSIBLE: Final[tuple[tuple[str, str, Any, str | None], ...]] = (
     ("admin", "DELETE /api/v1/admin/products/{product_id}/variants/{sku=TIN}", None, None),
     ("customer", "POST /api/v1/checkout", {"shipping_address": ADDRESS}, None),
     ("customer", "POST /api/v1/cart/items", {"sku": "MUG"}, None),
-    ("admin", "PUT /api/v1/orders/{number}/shipping-address", ADDRESS, None),
+    ("customer", "PATCH /api/v1/cart", {}, None),
+    ("admin", "PUT /api/v1/orders/{number}/shipping-address", {}, None),
     ("admin", "POST /api/v1/orders/{number}/reorder", {}, None),
     ("admin", "GET /api/v1/orders/{number}/events", None, None),
     ("admin", "GET /api/v1/admin/orders/{number}", None, None),
-    ("admin", "POST /api/v1/admin/orders/{number}/notes", {"text": "Called."}, None),
-    ("admin", "POST /api/v1/admin/orders/{number}/messages", {"message": "order_created"}, None),
+    ("admin", "POST /api/v1/admin/orders/{number}/notes", {}, None),
+    ("admin", "POST /api/v1/admin/orders/{number}/messages", {}, None),
+    ("admin", "POST /api/v1/admin/orders/{number}/hold", {}, None),
     ("admin", "POST /api/v1/admin/orders/{number}/release", {}, None),
-    ("admin", "POST /api/v1/admin/orders/search", {"email": "fuzz@example.org"}, None),
-    ("admin", "POST /api/v1/admin/orders",
-     {"email": "fuzz@example.org", "lines": [{"sku": "MUG"}], "shipping_address": ADDRESS}, None),
-    ("customer", "POST /api/v1/cart/items", {"sku": "POT"}, None),
-    ("customer", "PATCH /api/v1/cart/items/{sku}", {"quantity": 2}, None),
+    ("admin", "POST /api/v1/admin/orders/search", {}, None),
+    ("admin", "POST /api/v1/admin/orders", {}, None),
+    ("customer", "POST /api/v1/cart/items", {}, None),
+    ("customer", "PATCH /api/v1/cart/items/{sku}", {}, None),
     ("warehouse", "GET /api/v1/shipments/{number}/parcels/{parcel}/label", None, None),
     ("warehouse", "POST /api/v1/shipments/{number}/parcels/{parcel}/pack", {}, None),
     ("warehouse", "POST /api/v1/shipments/{number}/parcels/{parcel}/ship", {}, None),
     ("warehouse", "POST /api/v1/shipments/{number}/parcels/{parcel}/deliver", {}, None),
     ("warehouse", "POST /api/v1/shipments/{number}/parcels/{parcel}/lose", {}, None),
     ("warehouse", "POST /api/v1/shipments/{number}/parcels/{parcel}/return", {}, None),
-    ("customer", "POST /api/v1/reviews", {"product": "mug", "rating": 4, "text": "Keeps warm."}, "review_id"),
-    ("customer", "PATCH /api/v1/reviews/{review_id}", {"rating": 5}, None),
-    ("admin", "POST /api/v1/reviews/{review_id}/helpful", {"helpful": True}, None),
-    ("admin", "POST /api/v1/reviews/{review_id}/reports", {"reason": "spam"}, None),
-    ("admin", "POST /api/v1/reviews/{review_id}/decision", {"edition": 2, "publish": True}, None),
-    ("admin", "PUT /api/v1/reviews/{review_id}/answer", {"answer": "Thank you!"}, None),
+    ("customer", "POST /api/v1/reviews", {"product": "mug"}, "review_id"),
+    ("customer", "PATCH /api/v1/reviews/{review_id}", {}, None),
+    ("admin", "POST /api/v1/reviews/{review_id}/helpful", {}, None),
+    ("admin", "POST /api/v1/reviews/{review_id}/reports", {}, None),
+    ("admin", "POST /api/v1/reviews/{review_id}/decision", {}, None),
+    ("admin", "PUT /api/v1/reviews/{review_id}/answer", {}, None),
     ("customer", "GET /api/v1/reviews/{review_id}/history", None, None),
-    ("support", "GET /api/v1/admin/orders", None, None),
+    ("admin", "GET /api/v1/admin/orders", None, None),
     ("admin", "GET /api/v1/webhooks/{endpoint}/deliveries", None, None),
-    ("admin", "PUT /api/v1/notifications/subscriptions", {"channels": ["email"]}, None),
+    ("admin", "PUT /api/v1/notifications/subscriptions", {}, None),
     ("customer", "PUT /api/v1/recommendations/viewed/{product}", None, None),
-    ("customer", "POST /api/v1/account/password/reset/request", {"email": "fuzz@example.org"}, None),
-)  # fmt: skip
+)
+
+ELSEWHERE: Final = {"POST /api/v1/shipments/{number}/parcels/{parcel}/give-up": "tests/http/test_shipping.py"}
+"""Where an example is carried out that needs more than a sandbox: one of two parcels must be refused."""
+OWN: Final = {"token", "code", "product_id", "pins"}
+"""What no example can know."""
 
 
 TOLD = "/api/v1/shipments/webhooks/sandbox"
@@ -180,6 +185,8 @@ class Fuzz:
         self.callers = callers
         self.known = known
         self.people: dict[str, UUID] = {}
+        self.examples: dict[str, Any] = {}
+        self.carried_out: set[str] = set()
         self.statuses: dict[str, Counter[int]] = defaultdict(Counter)
 
     def better(self, chance: random.Random, case: Any) -> None:
@@ -205,14 +212,28 @@ class Fuzz:
     async def make_sense(self) -> None:
         """Carries out SENSIBLE."""
         for who, operation, body, made in SENSIBLE:
-            method, path = re.sub(r"\{\w+=([^}]*)\}", r"\1", operation).split(" ")
-            for name, values in self.known.items():
-                path = path.replace(f"{{{name}}}", str(values[-1]))
-            answer = await self.callers[who].call(method, path, body)
-            assert answer.status_code < 300, f"{operation}: {answer.text}"
-            self.statuses[re.sub(r"=[^}]*", "", operation)][answer.status_code] += 1
+            answer = await self.surely(self.callers[who], operation, body)
             if made is not None:
-                self.known.setdefault(made, []).append(answer.json().get(made) or answer.json()[f"{made}_id"])
+                self.known.setdefault(made, []).append(answer[made] if made in answer else answer[f"{made}_id"])
+
+    async def surely(self, caller: Caller, operation: str, changes: Any = None, **parts: Any) -> Any:
+        """One call that must succeed; its body is the example in the document, but for these changes."""
+        method, path = re.sub(r"\{\w+=([^}]*)\}", r"\1", operation).split(" ")
+        operation = re.sub(r"=[^}]*", "", operation)
+        for name, values in self.known.items():
+            path = path.replace(f"{{{name}}}", str(parts.get(name, values[-1])))
+        path = path.format(**parts)
+        example = self.examples.get(operation)
+        body = changes if example is None or changes is None else {**example, **changes}
+        answer = await caller.call(method, path, body)
+        if answer.status_code == 428:
+            seen = await caller.call("GET", path)
+            answer = await caller.call(method, path, body, if_match=seen.headers["etag"])
+        assert answer.status_code < 300, f"{operation}: {answer.text}"
+        self.statuses[operation][answer.status_code] += 1
+        if example is not None and body is not None and _same(body, example):
+            self.carried_out.add(operation)
+        return answer.json() if answer.headers.get("content-type") == "application/json" else {}
 
     async def call(self, case: Any, caller: str) -> httpx.Response:
         kwargs = case.as_transport_kwargs(base_url="http://shop")
@@ -230,6 +251,10 @@ class Fuzz:
             self.callers[caller].headers["authorization"] = f"Bearer {token}"
         self.statuses[f"{case.method.upper()} {case.operation.path}"][answer.status_code] += 1
         return answer
+
+
+def _same(body: dict[str, Any], example: dict[str, Any]) -> bool:
+    return {name for name in body.keys() | example.keys() if body.get(name) != example.get(name)} <= OWN
 
 
 def _sane(value: object) -> bool:
@@ -258,6 +283,7 @@ def fuzz(settings: Settings, folder: Path) -> Iterator[tuple[asyncio.Runner, Fuz
 
 
 async def _furnish(house: House) -> Fuzz:
+    await house.stock_demo()
     callers = {"nobody": house.guest(), "customer": await house.register("fuzz@example.org")}
     for role in set(CALLERS) - set(callers):
         callers[role] = await house.staff(role)
@@ -271,7 +297,8 @@ async def _furnish(house: House) -> Fuzz:
     for caller in callers.values():
         await caller.add()
     known: dict[str, list[Any]] = {
-        "number": numbers, "order_number": numbers, "sku": ["MUG", "TEA", "POT"], "warehouse": ["LON"],
+        "number": numbers, "order_number": numbers, "sku": ["MUG", "TEA", "POT", "DEMO-MUG-SAND"],
+        "warehouse": ["LON", "GB-LEEDS"],
         "product": ["mug", "tea"], "parcel": [1], "country": ["GB", "DE"], "currency": ["GBP"], "line": [1],
         "email": ["fuzz@example.org", "new@example.org"], "password": [PASSWORD], "shipping_address": [ADDRESS],
         "quantity": [1, 2], "payment_method": ["pm_ok"], "postcode": ["SW1Y 4JH"], "role": ["support"],
@@ -279,6 +306,12 @@ async def _furnish(house: House) -> Fuzz:
         "group": ["sofas"],
     }  # fmt: skip
     shop = Fuzz(house, callers, known)
+    document = (await house.client.get("/api/v1/openapi.json")).json()
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+            if content is not None:
+                shop.examples[f"{method.upper()} {path}"] = content["examples"]["usual"]["value"]
     for name, caller in callers.items():
         if name != "nobody":
             shop.people[name] = await house.customer_id(caller)
@@ -287,30 +320,25 @@ async def _furnish(house: House) -> Fuzz:
     shop.known["customer_id"] = [str(shop.people["support"])]
     await shop.make_sense()
     await _more_of_shipping(shop)
+    await _more_of_orders(shop)
+    await _more_of_accounts(shop)
     listed = f"/orders/{numbers[1]}/documents"
-    [invoice] = (await house.until(callers["customer"], listed, lambda body: body["items"]))["items"]
-    shop.known["document"] = [invoice["number"]]
+    papers = (await house.until(callers["customer"], listed, lambda body: body["items"]))["items"]
+    shop.known["document"] = [one["number"] for one in papers]
     return shop
 
 
 async def _more_of_shipping(shop: Fuzz) -> None:
     """What needs more than one call: a parcel that no carrier takes, one that comes back, and a carrier's word."""
     guest, warehouse, customer = shop.house.guest(), shop.callers["warehouse"], shop.callers["customer"]
-
-    async def surely(operation: str, body: Any, **parts: Any) -> None:
-        answer = await warehouse.call("POST", operation.format(**parts), body)
-        assert answer.status_code < 300, answer.text
-        shop.statuses[f"POST {operation}"][answer.status_code] += 1
-
     await guest.add()
     await guest.check_out(shipping_address={**ADDRESS, "name": "REFUSED"})
     queue = await shop.house.until(warehouse, "/shipments/refused", lambda body: body["items"])
     refused = queue["items"][0]["order_number"]
-    await surely("/api/v1/shipments/{number}/parcels/{parcel}/retry", None, number=refused, parcel=1)
+    await shop.surely(warehouse, "POST /api/v1/shipments/{number}/parcels/{parcel}/retry", number=refused)
     delivered = shop.known["number"][-1]
     await shop.house.order_is(customer, delivered, "fulfilled")
-    back = {"lines": [{"line": 1, "quantity": 1}], "reason": "broken"}
-    await surely("/api/v1/orders/{number}/returns", back, number=delivered)
+    await shop.surely(warehouse, "POST /api/v1/orders/{number}/returns", {})
     body, at = b'{"id": "1", "tracking_number": "SBX9", "status": "delivered"}', str(int(time.time()))
     digest = hmac.new(b"secret", at.encode() + b"." + body, hashlib.sha256).hexdigest()
     told = await shop.house.client.post(TOLD, content=body, headers={"sandbox-signature": f"t={at},v1={digest}"})
@@ -318,9 +346,66 @@ async def _more_of_shipping(shop: Fuzz) -> None:
     shop.statuses[f"POST {TOLD}"][told.status_code] += 1
 
 
+async def _more_of_orders(shop: Fuzz) -> None:
+    """An order that is cancelled; and one that is delivered, comes back, and is refunded in part."""
+    buyer, staff = await shop.house.register(), shop.callers["admin"]
+    numbers = []
+    for _ in range(2):
+        await shop.surely(buyer, "POST /api/v1/cart/items", {})
+        numbers.append((await shop.surely(buyer, "POST /api/v1/checkout", {}))["order_number"])
+        if len(numbers) == 1:
+            await shop.surely(buyer, "POST /api/v1/orders/{number}/cancel", {}, number=numbers[0])
+    number = numbers[1]
+    await shop.house.labelled(staff, number)
+    for step in ("pack", "ship", "deliver"):
+        await shop.surely(staff, f"POST /api/v1/shipments/{{number}}/parcels/{{parcel}}/{step}", {}, number=number)
+    await shop.house.order_is(buyer, number, "fulfilled")
+    await shop.surely(buyer, "POST /api/v1/reviews", {})
+    asked = await shop.surely(buyer, "POST /api/v1/orders/{number}/return-requests", {}, number=number)
+    parts = {"number": number, "return_id": asked["return_id"]}
+    path = "POST /api/v1/orders/{number}/return-requests/{return_id}"
+    await shop.surely(staff, f"{path}/decision", {}, **parts)
+    await shop.surely(staff, f"{path}/receipt", {}, **parts)
+    await shop.surely(staff, "POST /api/v1/payments/{number}/refunds", {}, number=number)
+
+
+async def _more_of_accounts(shop: Fuzz) -> None:
+    """An account from its registration to its erasure, and one of staff by invitation."""
+    house, ada = shop.house, shop.house.guest()
+
+    async def log_in(caller: Caller, **changes: str) -> None:
+        answer = await shop.surely(caller, "POST /api/v1/account/login", changes)
+        caller.headers["authorization"] = f"Bearer {answer['token']}"
+
+    way = "POST /api/v1/account"
+    await shop.surely(ada, f"{way}/register", {})
+    await shop.surely(ada, f"{way}/verification", {"token": await house.link(EmailVerificationRequested)})
+    await log_in(ada)
+    secret = (await shop.surely(ada, f"{way}/two-factor", {}))["secret"]
+    code = pyotp.TOTP(secret).now()
+    codes = (await shop.surely(ada, f"{way}/two-factor/enable", {"code": code}))["recovery_codes"]
+    codes = (await shop.surely(ada, f"{way}/two-factor/recovery-codes", {"code": codes[0]}))["recovery_codes"]
+    await shop.surely(ada, f"{way}/two-factor/disable", {"code": codes[0]})
+    await shop.surely(ada, f"{way}/email", {})
+    for kind in (EmailChangeRequested, EmailChangeAnnounced):
+        await shop.surely(ada, f"{way}/email/confirm", {"token": await house.link(kind)})
+    await shop.surely(ada, f"{way}/password", {})
+    # The old address is free again.
+    await shop.surely(ada, f"{way}/register", {})
+    await shop.surely(ada, f"{way}/password/reset/request", {})
+    await shop.surely(ada, f"{way}/password/reset", {"token": await house.link(PasswordResetRequested)})
+    await shop.surely(shop.callers["admin"], "POST /api/v1/admin/invitations", {"email": "pat@example.org"})
+    await shop.surely(house.guest(), f"{way}/invitations/accept", {"token": await house.link(StaffInvited)})
+    eve = house.guest()
+    await shop.surely(eve, f"{way}/register", {"email": "eve@example.org"})
+    await log_in(eve, email="eve@example.org")
+    await shop.surely(eve, f"{way}/erasure", {})
+
+
 @pytest.mark.timeout(900)
 def test_the_api_keeps_its_promises_whatever_is_asked(fuzz: tuple[asyncio.Runner, Fuzz]) -> None:
     runner, shop = fuzz
+    assert sorted(shop.examples.keys() - shop.carried_out - ELSEWHERE.keys()) == [], "examples that nobody carries out"
     document = runner.run(shop.house.client.get("/api/v1/openapi.json")).json()
     schema = schemathesis.openapi.from_dict(document)
     operations = [one.ok() for one in schema.get_all_operations()]

@@ -100,18 +100,29 @@ class House:
         await self.shop.execute(OpenWarehouse(code="LON", name="London", country="GB", priority=0), STAFF)
         position = inventory = 0
         for sku, pence in GOODS.items():
-            product = product_id_of(sku)
-            commands = (
-                CreateProduct(product_id=product, title=sku.title(), slug=sku.lower()),
-                AddVariant(product_id=product, sku=sku),
-                ChangePrice(product_id=product, sku=sku, price=Money(pence, "GBP")),
-                PublishProduct(product_id=product),
-            )
-            position = (await write(self.shop, product, commands, STAFF))[1].position
-            received = ReceiveUnits(sku=sku, warehouse="LON", quantity=units)
-            inventory = (await self.shop.execute(received, STAFF)).position
+            position, inventory = await self._sell(sku, pence, units, "LON")
         await self.shows("catalog", position, "catalog_pages")
         await self.shows("inventory", inventory, "catalog_pages", "stock_levels")
+
+    async def stock_demo(self) -> None:
+        """Puts on sale what the docs and the examples in the API's document name, where they say that it lies."""
+        await self.shop.execute(OpenWarehouse(code="GB-LEEDS", name="Leeds", country="GB", priority=1), STAFF)
+        await self._sell("DEMO-CHARGER-UK", 2_400, 1_000, "GB-LEEDS")
+        catalog, inventory = await self._sell("DEMO-MUG-SAND", 1_250, 1_000, "GB-LEEDS", "demo-tideline-stoneware-mug")
+        await self.shows("catalog", catalog, "catalog_pages")
+        await self.shows("inventory", inventory, "catalog_pages", "stock_levels")
+
+    async def _sell(self, sku: str, pence: int, units: int, warehouse: str, slug: str | None = None) -> tuple[int, int]:
+        product = product_id_of(sku)
+        commands = (
+            CreateProduct(product_id=product, title=sku.title(), slug=slug or sku.lower()),
+            AddVariant(product_id=product, sku=sku),
+            ChangePrice(product_id=product, sku=sku, price=Money(pence, "GBP")),
+            PublishProduct(product_id=product),
+        )
+        catalog = (await write(self.shop, product, commands, STAFF))[1].position
+        received = ReceiveUnits(sku=sku, warehouse=warehouse, quantity=units)
+        return catalog, (await self.shop.execute(received, STAFF)).position
 
     async def receive(self, sku: str, units: int) -> None:
         """Books units in, and waits until they show."""

@@ -1,13 +1,17 @@
 """What is there beside the API: OpenAPI, its page, problems, health, measures, pictures."""
 
 import asyncio
+import json
 import re
 
 import pytest
 from openapi_spec_validator import validate
 
 from emporium.domain.base import Reason
+from emporium.http.bodies import Body, decode
+from emporium.http.examples import EXAMPLES
 from emporium.http.problems import Kind
+from emporium.infra.sandbox.scripts import ADDRESSES, METHODS
 from emporium.projections.registry import MODELS
 from tests.http.client import API, House
 
@@ -26,6 +30,31 @@ async def test_the_openapi_document_is_accepted_and_complete(shared: House) -> N
     ids = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
     assert len(ids) == len(set(ids)) > 20
     assert document["components"]["schemas"]["OrderView"]["x-statuses"]["fulfilled"]["terminal"] is True
+
+
+async def test_every_body_has_an_example_that_is_one(shared: House) -> None:
+    document = (await shared.client.get(f"{API}/openapi.json")).json()
+    bodies = {
+        operation["operationId"]: operation["requestBody"]["content"]["application/json"]
+        for path in document["paths"].values()
+        for operation in path.values()
+        if "application/json" in operation.get("requestBody", {}).get("content", {})
+    }
+    assert sorted(name for name, body in bodies.items() if "examples" not in body) == []
+    assert sorted(EXAMPLES.keys() - bodies.keys()) == []
+    kinds = {kind.__name__: kind for kind in Body.__subclasses__()}
+    for name, body in bodies.items():
+        kind = kinds[body["schema"]["$ref"].rpartition("/")[2]]
+        for example in body["examples"].values():
+            assert isinstance(decode(json.dumps(example["value"]).encode(), kind), kind), name
+
+
+async def test_the_document_tells_the_test_values_and_the_kinds_of_problems(shared: House) -> None:
+    schemas = (await shared.client.get(f"{API}/openapi.json")).json()["components"]["schemas"]
+    assert schemas["CheckOut"]["properties"]["payment_method"]["x-test-values"].keys() == METHODS.keys()
+    assert schemas["ShippingAddress"]["properties"]["name"]["x-test-values"].keys() == ADDRESSES.keys()
+    assert schemas["Problem"]["x-types"].keys() == {*Kind.known, *Reason.known}
+    assert schemas["Problem"]["x-types"]["cart_empty"]["status"] == 409
 
 
 async def test_the_page_needs_nothing_from_elsewhere(shared: House) -> None:

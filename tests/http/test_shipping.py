@@ -21,6 +21,7 @@ from emporium.domain.reservation import ParcelReleased
 from emporium.domain.shipment import SHIPMENT, OrderShipped, ShipmentState, shipment_id_of
 from emporium.domain.stock import ReceiveUnits
 from emporium.domain.warehouse import OpenWarehouse
+from emporium.http.examples import EXAMPLES
 from emporium.infra.settings import Settings
 from tests.http.client import ADDRESS, API, STAFF, Caller, House
 from tests.http.conftest import running
@@ -206,11 +207,10 @@ async def test_a_refused_parcel_does_not_keep_the_order_open_for_ever(house: Hou
     assert (await staff.post(f"/shipments/{number}/parcels/{other}/ship")).status_code == 200
     await house.order_is(customer, number, "partly_shipped")
     way = f"/shipments/{number}/parcels/{waiting['parcel']}"
-    given_up = await staff.post(f"{way}/give-up", {"reason": "nobody goes there"}, idempotency_key="g")
+    example = EXAMPLES["shipments_give_up"]
+    given_up = await staff.post(f"{way}/give-up", example, idempotency_key="g")
     assert (given_up.status_code, given_up.json()["status"]) == (200, "shipped")
-    assert (await staff.post(f"{way}/give-up", {"reason": "nobody goes there"}, idempotency_key="g")).content == (
-        given_up.content
-    )
+    assert (await staff.post(f"{way}/give-up", example, idempotency_key="g")).content == given_up.content
     assert (await staff.post(f"{way}/retry")).json()["type"] == "/problems/parcel_not_refused"
     price = {"MUG": 500, "TEA": 350}[waiting["items"][0]["sku"]]
     await house.until(customer, f"/payments/{number}", lambda body: body["refunded"]["amount"] == price)

@@ -1,5 +1,6 @@
 """What every test may ask for: a PostgreSQL server, fresh migrated databases, a folder for servers."""
 
+import gc
 import os
 import shutil
 import tempfile
@@ -38,6 +39,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
         if folder in AGAIN or "[pg15" in item.name:
             item.add_marker(pytest.mark.no_cover)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays: it need not be looked through again and again for what can go."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.fixture(autouse=True)

@@ -4,9 +4,8 @@ import pytest
 
 from tests import servers
 
-ONE_SERVER = frozenset({"payments", "notifications"})
-"""What is about counterparts, not about the database: they have no SQL of their own. One server is enough, unless
---postgres asks for others."""
+ONE_SERVER = frozenset({"payments", "notifications", "shipping", "search"})
+"""What is about counterparts, not about the database. One server is enough, unless --postgres asks for others."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

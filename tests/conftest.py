@@ -41,13 +41,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.no_cover)
 
 
-def pytest_collection_finish() -> None:
-    """What was imported and collected stays: it need not be looked through again and again for what can go."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
-
-
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the settings of whoever runs it."""
@@ -79,6 +72,10 @@ def server(all_servers: servers.Servers) -> str:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Starts beside the other tests what takes long and one of them needs."""
+    # What was imported and collected stays: it need not be looked through again and again for what can go.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     if any("elasticsearch" in str(getattr(item, "callspec", "")) for item in session.items):
         _elastic(session.config).begin()
 

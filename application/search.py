@@ -205,6 +205,10 @@ class SearchEngine(Search, Protocol):
         """
         ...
 
+    async def rest(self) -> None:
+        """This process indexes no more for now: another one may."""
+        ...
+
     async def rebuild(self, currencies: Sequence[str]) -> "Rebuild":
         """A new index beside the one that answers, for prices in these currencies."""
         ...

@@ -110,6 +110,7 @@ class Indexer:
                     await until_one_ends(self._renew(epoch), self._follow())
                 finally:
                     self._epoch = None
+                    await self._engine.rest()
                     await self._leases.release(self._lease, self._owner, epoch)
                 failures = 0
             except Misfit as misfit:

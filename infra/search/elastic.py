@@ -133,6 +133,9 @@ class ElasticSearch:
         """See the port."""
         return await self.write(self._alias, documents, gone, version, live=True)
 
+    async def rest(self) -> None:
+        """See the port: the cluster takes documents from whoever sends them."""
+
     async def rebuild(self, currencies: Sequence[str]) -> "_Rebuild":
         """See the port; prices in other currencies fit as well."""
         name = f"{self._alias}-{uuid4().hex}"

@@ -84,6 +84,10 @@ class EmbeddedSearch:
         await self.run(self._write, documents, gone)
         return {}
 
+    async def rest(self) -> None:
+        """See the port."""
+        await self.run(self._let_go)
+
     async def rebuild(self, currencies: Sequence[str]) -> "_Rebuild":
         """See the port."""
         return await self.run(_Rebuild, self, self._folder, tuple(currencies))
@@ -151,6 +155,10 @@ class EmbeddedSearch:
                 return None
             self._index = opened
         return self._index
+
+    def _let_go(self) -> None:
+        # The writer's lock on the folder goes with it.
+        self._writer = None
 
     def _write(self, documents: Sequence[Document], gone: Sequence[UUID]) -> None:
         index = self._current()

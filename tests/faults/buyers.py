@@ -7,15 +7,17 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import psycopg
 
-from emporium.application.ports import Meta
-from emporium.domain.base import Money
+from emporium.application.ports import Meta, Unavailable
+from emporium.domain.base import Money, Rejected
 from emporium.domain.product import AddVariant, ChangePrice, CreateProduct, PublishProduct, product_id_of
-from emporium.domain.stock import ReceiveUnits
+from emporium.domain.stock import AdjustStock, ReceiveUnits
 from emporium.domain.warehouse import OpenWarehouse
+from emporium.infra.settings import StartupProblem
 from tests.support.fleet import Fleet, until
 
-__all__ = ["ADDRESS", "API", "Buyer", "client_of", "stock"]
+__all__ = ["ADDRESS", "API", "Buyer", "client_of", "lose", "stock"]
 
 API = "/api/v1"
 ADDRESS = {
@@ -116,3 +118,20 @@ async def stock(fleet: Fleet, units: Mapping[str, int], pence: int = 500) -> Non
             return all(sku in found and found[sku].available == count for sku, count in units.items())
 
         await until(offered, 30.0, lambda: f"{list(units)} are not offered")
+
+
+async def lose(fleet: Fleet, sku: str, units: int) -> None:
+    """Books units out that orders count on already; where orders have taken too many for that, none."""
+
+    async def lost() -> bool:
+        try:
+            async with fleet.opened() as opened:
+                command = AdjustStock(sku=sku, warehouse="LON", change=-units, reason="broken")
+                await opened.shop.execute(command, _STAFF)
+        except Rejected:
+            return True  # also after an answer that was lost
+        except (Unavailable, StartupProblem, psycopg.OperationalError):
+            return False
+        return True
+
+    await until(lost, 30.0, lambda: f"{sku} cannot be booked out")

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import httpx
 import pytest
 
-from tests.faults.buyers import Buyer, client_of, stock
+from tests.faults.buyers import Buyer, client_of, lose, stock
 from tests.faults.ledger import Ledger
 from tests.support.fleet import Fleet
 
@@ -38,6 +38,10 @@ class Run:
     async def stock(self, **units: int) -> None:
         """`await run.stock(MUG=10)`"""
         await stock(self.fleet, units)
+
+    async def lose(self, sku: str, units: int) -> None:
+        """Books units out, so that orders which were accepted find none."""
+        await lose(self.fleet, sku, units)
 
 
 @asynccontextmanager

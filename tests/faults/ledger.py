@@ -272,6 +272,8 @@ class Ledger:
             "UnitsReturned": (1, 0),
         }  # fmt: skip
         for entry in self.entries:
+            if entry.name == "StockAdjusted":
+                on_hand[entry.data["sku"], entry.data["warehouse"]] += entry.data["change"]
             if entry.name not in effects:
                 continue
             place = entry.data["sku"], entry.data["warehouse"]

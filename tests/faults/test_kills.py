@@ -74,7 +74,7 @@ class Storm:
 
     async def rage(self) -> None:
         """Buys and kills until there were enough of both."""
-        await self._run.stock(**dict.fromkeys(SKUS, 10_000), **dict.fromkeys(SCARCE, 2))
+        await self._run.stock(**dict.fromkeys(SKUS, 10_000), **dict.fromkeys(SCARCE, 5))
         async with asyncio.TaskGroup() as group:
             killing = group.create_task(self._kill_all())
             while not killing.done() or len(self.accepted) + self._buying < self._orders:
@@ -109,10 +109,11 @@ class Storm:
             assert answer.status_code in (202, 409), answer.text
 
     async def _rush(self, sku: str, count: int) -> None:
-        """More customers at once than there are units. They are charged slowly, so that most find some left."""
+        """Customers buy the last units, and while they are charged, slowly, most of the units break."""
         buyers = [self._run.buyer() for _ in range(count)]
         await asyncio.gather(*(buyer.fill({sku: 1}) for buyer in buyers))
         await asyncio.gather(*(self._check_out(buyer, "pm_slow") for buyer in buyers))
+        await self._run.lose(sku, 3)
 
     async def _check_out(self, buyer: Buyer, method: str) -> str:
         placed = await buyer.check_out(method)

@@ -162,7 +162,7 @@ async def test_pages_are_kept_while_nothing_moves_and_never_longer(house: House)
     record = await put(staff, "Lamp", "LAMP", 900)
     first = await seen(staff, guest, "/products/lamp")
     answers = edge_of(house.client)._app.state.kept
-    position = house.services.waiter.position("catalog_pages")
+    position = tuple(house.services.waiter.position(model) for model in ("catalog_pages", "reviews"))
     key = (f"{API}/products/lamp", b"", None, "en")
     kept = answers.get(key, position)
     assert kept is not None and msgspec.json.decode(kept[0]) == first

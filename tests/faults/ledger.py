@@ -206,7 +206,7 @@ class Ledger:
             for log in SAGA
             for task in await self.query(
                 f"SELECT kind, attempts, error, parked, due::text, stream::text FROM {log}_tasks"
-                " WHERE kind NOT LIKE 'timer.%%' AND kind <> 'effect.payment_deadline'"
+                " WHERE kind NOT LIKE 'timer.%%' AND kind NOT IN ('effect.payment_deadline', 'effect.void_label')"
                 " AND error IS DISTINCT FROM 'the provider says unknown'"
             )
         ]

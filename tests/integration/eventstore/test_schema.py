@@ -103,13 +103,16 @@ async def test_an_event_type_that_the_program_no_longer_knows_refuses(dsn: str) 
 async def test_migrating_twice_changes_nothing(empty: str) -> None:
     assert await migrate({"alpha": empty}, REGISTRY)
     assert await migrate({"alpha": empty}, REGISTRY) == []
-    assert [step.component for step in await migrate({"alpha": empty, "beta": empty}, REGISTRY)] == ["log beta"]
+    assert [step.component for step in await migrate({"alpha": empty, "beta": empty}, REGISTRY)] == [
+        "log beta",
+        "log beta",
+    ]
 
 
 async def test_many_may_migrate_at_once(empty: str) -> None:
     dsns = {"alpha": empty, "beta": empty}
     applied = await asyncio.gather(*(migrate(dsns, REGISTRY) for _ in range(5)))
-    assert sorted(len(steps) for steps in applied) == [0, 0, 0, 0, 3]
+    assert sorted(len(steps) for steps in applied) == [0, 0, 0, 0, 5]
 
 
 async def test_a_database_that_was_not_migrated_is_refused(empty: str) -> None:

@@ -44,7 +44,7 @@ async def state_of(saga: Saga, order_id: UUID) -> PaymentState:
 
 async def nothing_is_left_open(saga: Saga) -> None:
     """No task of any log waits but those that only look again much later."""
-    late = ("effect.payment_deadline", "timer.unshipped", "timer.cart_expiry", "timer.cart_left")
+    late = ("effect.payment_deadline", "timer.unshipped", "timer.cart_expiry", "timer.cart_left", "effect.void_label")
 
     async def settled() -> bool:
         soon = saga.shop.clock.now() + timedelta(days=400)

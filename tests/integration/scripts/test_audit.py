@@ -46,7 +46,8 @@ def test_an_orders_whole_story_is_told(settings: Settings, capsys: pytest.Captur
     assert isinstance(events, list)
     assert found["ok"] is True
     assert {one["log"] for one in events} == {"ordering", "payments", "inventory", "shipping"}
-    assert {one["aggregate"] for one in events} == {"Cart", "Order", "Payment", "Reservation", "Stock", "Shipment"}
+    aggregates = {"Cart", "Order", "DocumentNumbers", "Payment", "Reservation", "Stock", "Shipment"}
+    assert {one["aggregate"] for one in events} == aggregates
     ends = {one["aggregate"]: one["status"] for one in events}
     assert (ends["Order"], ends["Payment"], ends["Shipment"]) == ("fulfilled", "processed", "fulfilled")
     numbers = [one["number"] for one in events]

@@ -18,7 +18,7 @@ from tests.support.saga import Saga, running, until
 
 ORDERS = 3
 THERE = {"name": "Ann", "lines": ["1 High Street"], "city": "York", "postcode": "YO1 7HH", "country": "GB"}
-LATE = ("timer.unshipped", "timer.cart_expiry", "effect.payment_deadline")
+LATE = ("timer.unshipped", "timer.cart_expiry", "effect.payment_deadline", "effect.void_label")
 
 
 async def everything_arrives(saga: Saga) -> None:

@@ -28,8 +28,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-AGAIN: Final = frozenset({"faults", "fuzz", "platform", "retail", "simulation"})
-"""Folders of tests that go again, and many times, over what other tests have covered."""
+AGAIN: Final = frozenset({"faults", "fuzz", "http", "platform", "retail", "simulation"})
+"""Folders of tests that go again, and many times, over what other tests have covered, or whose time is all there is."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,8 +4,9 @@ import pytest
 
 from tests import servers
 
-ONE_SERVER = frozenset({"payments", "notifications", "shipping", "search"})
-"""What is about counterparts, not about the database. One server is enough, unless --postgres asks for others."""
+ONE_SERVER = frozenset({"payments", "notifications", "shipping", "search", "scripts", "vault", "test_same_rows.py"})
+"""Folders and files that are about counterparts, words and folds, not about the database: one server is enough for the
+time that a whole run may take, unless --postgres asks for others."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -14,7 +15,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         kinds = metafunc.config.getoption("--postgres") or ["18", "15"]
         if servers.RUN.test_database_url is not None and "url" not in kinds:
             kinds = [*kinds, "url"]
-        if metafunc.definition.path.parent.name in ONE_SERVER and not metafunc.config.getoption("--postgres"):
+        path = metafunc.definition.path
+        if ONE_SERVER & {path.parent.name, path.name} and not metafunc.config.getoption("--postgres"):
             kinds = kinds[:1]
         metafunc.parametrize("server", kinds, indirect=True, ids=[f"pg{kind}" for kind in kinds], scope="session")
 

@@ -10,7 +10,7 @@ from litestar.params import FromQuery, HeaderParameter, JSONBody
 from msgspec import Meta
 
 from emporium.application import orders, payments
-from emporium.application.ports import BadNotice, NextAction, ProviderDown
+from emporium.application.ports import NextAction
 from emporium.domain.base import MAX_AMOUNT, Money
 from emporium.domain.payment import PaymentState
 from emporium.http.auth import signed_in, staff
@@ -18,6 +18,7 @@ from emporium.http.bodies import Body
 from emporium.http.caching import tagged
 from emporium.http.consistency import includes
 from emporium.http.idempotency import Answer, once
+from emporium.http.notices import heard
 from emporium.http.orders import STAFF, Number, is_staff, reachable, refund_reason
 from emporium.http.paging import Cursor, Limit, Listing, listing
 from emporium.http.problems import KINDS
@@ -267,18 +268,7 @@ async def _told(request: Request, provider: str, signature: str) -> Reply[Receiv
     shop = request.services.shop
     if shop.notices is None or shop.notices.name != provider:
         raise KINDS.not_found("This shop hears nothing of this provider.")
-    body = await request.body()
-    try:
-        notice = shop.notices.read(body, signature, shop.clock.now())
-    except BadNotice as bad:
-        raise KINDS.invalid_header(f"The webhook is not accepted: {bad}.") from bad
-    if notice is None:
-        return Reply.of(Received(changed=False))
-    try:
-        changed = await payments.receive(shop, notice, request.cause("system:provider", ""))
-    except ProviderDown as down:
-        # It is sent again, by Stripe for days.
-        raise KINDS.unavailable(headers={"Retry-After": "60"}) from down
+    changed = await heard(request, signature, shop.notices.read, payments.receive, "system:provider")
     return Reply.of(Received(changed=changed))
 
 

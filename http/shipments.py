@@ -10,7 +10,6 @@ from litestar import Controller, get, post
 from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter
 
 from emporium.application import orders, shipments
-from emporium.application.ports import BadNotice, ProviderDown
 from emporium.domain import shipment as parcels
 from emporium.domain.order_number import parse_order_number
 from emporium.domain.reservation import Allocation
@@ -20,6 +19,7 @@ from emporium.http.bodies import Body, Text
 from emporium.http.caching import tagged
 from emporium.http.consistency import includes
 from emporium.http.idempotency import Answer, once
+from emporium.http.notices import heard
 from emporium.http.orders import Number
 from emporium.http.paging import Cursor, Limit, Listing, listing
 from emporium.http.problems import KINDS
@@ -317,18 +317,7 @@ async def _receive(request: Request, carrier: str, signature: str) -> Reply[Carr
     shop = request.services.shop
     if shop.parcel_notices is None or shop.parcel_notices.carrier != carrier:
         raise KINDS.not_found("This shop does not hear from that carrier.")
-    body = await request.body()
-    try:
-        notice = shop.parcel_notices.read(body, signature, shop.clock.now())
-    except BadNotice as bad:
-        raise KINDS.invalid_header(f"The webhook is not accepted: {bad}.") from bad
-    if notice is None:
-        return Reply.of(CarrierTold(changed=False))
-    try:
-        changed = await shipments.receive(shop, notice, request.cause("system:carrier", ""))
-    except ProviderDown as down:
-        # It is sent again, and whatever is missed is found by asking.
-        raise KINDS.unavailable(headers={"Retry-After": "60"}) from down
+    changed = await heard(request, signature, shop.parcel_notices.read, shipments.receive, "system:carrier")
     return Reply.of(CarrierTold(changed=changed))
 
 

@@ -129,7 +129,7 @@ async def test_of_two_processes_one_leads_and_the_other_takes_over_when_it_dies(
             token = await shop.write(told[600:])
             died = time.monotonic()
             assert await waiter.wait(NAMES, token, 20)
-            assert time.monotonic() - died <= ttl + 0.5
+            assert time.monotonic() - died <= 2 * ttl + 1
     for model in MODELS:
         live = await shop.rows(model)
         assert live == await expected(shop, model)

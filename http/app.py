@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
 from typing import Final, TypeVar
 
 import msgspec
@@ -16,7 +17,6 @@ from emporium.http.account import AccountController
 from emporium.http.account_book import BookController
 from emporium.http.account_data import DataController
 from emporium.http.account_security import SecurityController
-from emporium.http.caching import Kept
 from emporium.http.cart import CartController
 from emporium.http.catalog import CatalogController
 from emporium.http.catalog_bulk import BulkController
@@ -116,18 +116,23 @@ def create_app(services: Services, *, requests: RequestLog | None = None) -> Edg
         requests: where every request leaves a line; None: nowhere.
     """
     metrics = Metrics()
-    app = Litestar(
+    measured = msgspec.structs.replace(services, shop=_measured(services.shop, metrics))
+    return Edge(_routes(services.cares.origins), measured, metrics, requests)
+
+
+@cache
+def _routes(origins: tuple[str, ...]) -> Litestar:
+    """Holds nothing of any shop: what belongs to one comes with each request's scope. To make it takes long."""
+    return Litestar(
         route_handlers=[*_API, PageController, LinkController],
         request_class=Request,
         before_request=refuse_unknown_parameters,
         exception_handlers={Exception: answer_to},
         openapi_config=None,
-        cors_config=_cors(services.cares.origins),
-        state=State({"metrics": metrics, "kept": Kept(), "documents": Documents(_API)}),
+        cors_config=_cors(origins),
+        state=State({"documents": Documents(_API)}),
         logging_config=None,
     )
-    measured = msgspec.structs.replace(services, shop=_measured(services.shop, metrics))
-    return Edge(app, measured, metrics, requests)
 
 
 def _cors(origins: Sequence[str]) -> CORSConfig | None:

@@ -59,7 +59,8 @@ async def kept(
     """
     positions = tuple(request.services.waiter.position(model) for model in models)
     position = None if None in positions else positions
-    scope, answers = request.scope, request.app.state.kept
+    scope: dict[str, Any] = request.scope  # type: ignore[assignment]
+    answers: Kept = scope["kept"]
     key = (scope["path"], scope["query_string"], request.header(b"accept-language"), also)
     known = None if position is None else answers.get(key, position)
     if known is None:

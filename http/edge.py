@@ -16,6 +16,7 @@ from typing import Any, Final
 from litestar import Litestar
 from litestar.types import Message, Receive, Scope, Send
 
+from emporium.http.caching import Kept
 from emporium.http.limits import class_of, client_of
 from emporium.http.metrics import Metrics
 from emporium.http.problems import KINDS, Problem, problem_reply
@@ -115,6 +116,7 @@ class Edge:
         self._app = app
         self._services = services
         self._metrics = metrics
+        self._kept = Kept()
         self._log = log
         self._under_way: dict[tuple[str, str], asyncio.Future[None]] = {}
         self._prefix = os.urandom(6).hex()
@@ -154,6 +156,8 @@ class Edge:
             request_id = f"{self._prefix}-{next(self._numbers):x}"
         own["request_id"] = request_id
         own["services"] = self._services
+        own["metrics"] = self._metrics
+        own["kept"] = self._kept
         own["under_way"] = self._under_way
         more = [(b"x-request-id", request_id.encode()), *_SAFE]
         if own["scheme"] == "https":

@@ -10,6 +10,7 @@ from litestar.params import PathParameter
 
 from emporium.domain.base import Reason
 from emporium.http import openapi
+from emporium.http.metrics import Metrics
 from emporium.http.problems import KINDS, Kind, status_of, title_of
 from emporium.http.reply import ENCODER, Reply
 from emporium.http.request import Request
@@ -64,7 +65,8 @@ class PageController(Controller):
     @get("/metrics")
     async def metrics(self, request: Request) -> Reply[Any]:
         """Measures in Prometheus' text format."""
-        return Reply(request.app.state.metrics.exposition(), media_type=_TEXT)
+        metrics: Metrics = request.scope["metrics"]  # type: ignore[typeddict-item]
+        return Reply(metrics.exposition(), media_type=_TEXT)
 
     @get("/media/{name:str}")
     async def media(self, request: Request, name: Annotated[str, PathParameter(max_length=200)]) -> Reply[Any]:

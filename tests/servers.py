@@ -4,7 +4,7 @@ import importlib.util
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -61,6 +61,7 @@ class Servers:
     def __init__(self) -> None:
         self._started: dict[str, str] = {}
         self._templates: dict[str, str] = {}
+        self._filled: dict[tuple[str, str], str] = {}
         self._until_the_end = ExitStack()
 
     def server(self, kind: str) -> str:
@@ -76,6 +77,14 @@ class Servers:
             migrate(self._until_the_end.enter_context(made(server, name)))
             self._templates[server] = name
         return self._templates[server]
+
+    def filled(self, server: str, what: str, fill: Callable[[str], None]) -> str:
+        """The name of a database on a server that `fill` was given once, to be copied by whoever needs the same."""
+        if (server, what) not in self._filled:
+            name = f"emporium_{what}_{os.getpid()}"
+            fill(self._until_the_end.enter_context(made(server, name, template=self.template(server))))
+            self._filled[server, what] = name
+        return self._filled[server, what]
 
     def close(self) -> None:
         """Stops all of them."""

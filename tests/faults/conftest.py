@@ -1,7 +1,7 @@
 """A shop of several processes for the tests of this folder, which follow one another in it."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,15 +12,25 @@ from tests.faults.buyers import Buyer, client_of, lose, stock
 from tests.faults.ledger import Ledger
 from tests.support.fleet import Fleet
 
+_open: list[tuple[Fleet, ExitStack]] = []
 
-@pytest.fixture(scope="session")
-def fleet() -> Iterator[Fleet]:
+
+@pytest.fixture
+def fleet() -> Fleet:
     """Two gateways, two workers, Postgres and a sandbox that takes 50 ms."""
-    with (
-        TemporaryDirectory(prefix="emporium-", ignore_cleanup_errors=True) as folder,
-        Fleet.up(Path(folder), sandbox_latency_ms=50) as fleet,
-    ):
-        yield fleet
+    if not _open:
+        with ExitStack() as stack:
+            folder = stack.enter_context(TemporaryDirectory(prefix="emporium-", ignore_cleanup_errors=True))
+            fleet = stack.enter_context(Fleet.up(Path(folder), sandbox_latency_ms=50))
+            _open.append((fleet, stack.pop_all()))
+    return _open[0][0]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """A fleet that nobody asks for any more takes no time from the tests of other folders."""
+    if _open and (nextitem is None or nextitem.path.parent != item.path.parent):
+        _open.pop()[1].close()
 
 
 class Run:

@@ -1,5 +1,5 @@
 """The fixtures of the gateway's tests."""
 
-from tests.http.conftest import settings
+from tests.http.conftest import quick_passwords, settings
 
-__all__ = ["settings"]
+__all__ = ["quick_passwords", "settings"]

@@ -6,8 +6,10 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -15,6 +17,7 @@ import pytest_asyncio
 
 from emporium.application import bootstrap
 from emporium.application.together import end
+from emporium.infra.passwords import Passwords
 from emporium.infra.settings import Settings
 from tests import servers
 from tests.http.client import House
@@ -52,6 +55,13 @@ async def running(
             yield house
         finally:
             await end(tasks)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quick_passwords() -> Iterator[None]:
+    """A hash takes no time here: how well it is made is another test's matter."""
+    with patch.object(bootstrap, "Passwords", partial(Passwords, memory=64, passes=1)):
+        yield
 
 
 @pytest.fixture

@@ -160,7 +160,7 @@ async def test_pages_are_kept_while_nothing_moves_and_never_longer(house: House)
     staff, guest, other = await house.staff("catalog_manager"), house.guest(), house.guest()
     record = await put(staff, "Lamp", "LAMP", 900)
     first = await seen(staff, guest, "/products/lamp")
-    answers = edge_of(house.client)._app.state.kept
+    answers = edge_of(house.client)._kept
     position = tuple(house.services.waiter.position(model) for model in ("catalog_pages", "reviews"))
     key = (f"{API}/products/lamp", b"", None, "en")
     kept = answers.get(key, position)

@@ -57,12 +57,17 @@ async def test_a_reader_beside_two_writing_processes_misses_nothing(store: Event
         await EventStore.open({"alpha": dsn}, REGISTRY) as reader,
     ):
         seen: list[int] = []
-        writers = asyncio.gather(*(write(each["alpha"]) for each in (store, second) for _ in range(8)))
-        async with asyncio.timeout(20):
+
+        async def read() -> None:
             async for page in reader["alpha"].follow(0, 50):
-                seen += [event.position for event in page]
-                if writers.done() and len(seen) == len(appended):
-                    break
+                seen.extend(event.position for event in page)
+
+        reading = asyncio.create_task(read())
+        await asyncio.gather(*(write(each["alpha"]) for each in (store, second) for _ in range(8)))
+        async with asyncio.timeout(20):
+            while len(seen) < len(appended):
+                await asyncio.sleep(0.01)
+        reading.cancel()
     assert seen == sorted(appended)
 
 

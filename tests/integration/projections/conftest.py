@@ -8,7 +8,7 @@ import pytest
 from emporium.domain.registry import LOGS
 from emporium.infra.eventstore import EventStore
 from emporium.projections.model import Connection
-from tests.integration.projections.shop import REGISTRY, Shop
+from tests.integration.projections.shop import REGISTRY, Shop, logs_of
 
 
 @pytest.fixture
@@ -35,5 +35,5 @@ async def store(dsn: str) -> AsyncIterator[EventStore]:
 @pytest.fixture
 async def shop(dsn: str, store: EventStore) -> AsyncIterator[Shop]:
     """Everything that projects, in one process; starts nothing by itself."""
-    async with Shop(dsn, {log: store[log] for log in LOGS}) as opened:
+    async with Shop(dsn, logs_of(store)) as opened:
         yield opened

@@ -11,7 +11,7 @@ from psycopg import sql
 
 from emporium.application.ports import EventLog
 from emporium.application.together import end
-from emporium.domain.registry import AGGREGATES, SCHEMAS, UPCASTERS
+from emporium.domain.registry import AGGREGATES, LOGS, SCHEMAS, UPCASTERS
 from emporium.infra.eventstore import EventStore, PgEventLog, Registry
 from emporium.projections import generations
 from emporium.projections.consistency import Token, Waiter, token_of
@@ -24,6 +24,11 @@ from tests.support.stories import Happening, Writer
 
 PATIENCE = 30.0
 REGISTRY = Registry(AGGREGATES, SCHEMAS, UPCASTERS)
+
+
+def logs_of(store: EventStore) -> dict[str, PgEventLog]:
+    """All of them by name."""
+    return {log: store[log] for log in LOGS}
 
 
 class Shop:

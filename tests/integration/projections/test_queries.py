@@ -1,5 +1,7 @@
 """What the read models answer: lists, pages, details, totals, by keyset and without personal data in clear."""
 
+import asyncio
+import os
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, cast
 from uuid import uuid5
@@ -8,9 +10,12 @@ import pytest
 
 from emporium.domain import category
 from emporium.domain.base import Money
+from emporium.domain.registry import LOGS
+from emporium.infra.eventstore import EventStore
 from emporium.projections import catalog_pages, order_history, saga_monitor, stock_levels
 from emporium.projections.paging import BadCursor, Page
-from tests.integration.projections.shop import Shop
+from tests import servers
+from tests.integration.projections.shop import REGISTRY, Shop, logs_of
 from tests.support.stories import ENDINGS, SKUS, SPACE, Order, year
 
 ORDERS = 78
@@ -18,10 +23,23 @@ CUSTOMER = uuid5(SPACE, "customer 1")
 
 
 @pytest.fixture
-async def full(shop: Shop) -> Shop:
+def database(all_servers: servers.Servers, server: str) -> Iterator[str]:
+    """Told of once, copied for each test."""
+    template = all_servers.filled(server, "told", lambda url: asyncio.run(_tell(url)))
+    with servers.made(server, f"told_{os.getpid()}", template=template) as url:
+        yield url
+
+
+async def _tell(url: str) -> None:
+    dsns = dict.fromkeys(LOGS, url)
+    async with await EventStore.open(dsns, REGISTRY, listen=dsns) as store, Shop(url, logs_of(store)) as shop:
+        await shop.write(year(ORDERS))
+        await shop.project()
+
+
+@pytest.fixture
+def full(shop: Shop) -> Shop:
     """A shop with six orders of each ending."""
-    await shop.write(year(ORDERS))
-    await shop.project()
     return shop
 
 

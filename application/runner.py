@@ -585,10 +585,13 @@ class ProcessManager:
         await follower.resume()
         while True:
             woken = await follower.upstream.wait(follower.position, IDLE, topics=follower.topics)
-            moved, tasks = await follower.step(epoch)
-            self.tasks.offer(tasks)
-            if not moved and not woken:
-                await follower.rest(epoch)
+            # What does not matter to it is passed over too; a log that has not grown at all is not even read.
+            if woken or await follower.upstream.wait(follower.position, 0.0, topics=()):
+                moved, tasks = await follower.step(epoch)
+                self.tasks.offer(tasks)
+                if moved or woken:
+                    continue
+            await follower.rest(epoch)
 
 
 _NOT_ITS_FAULT: Final = (Unavailable, Overloaded, Conflict, Superseded, Restored)

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from hashlib import sha1
 from typing import Any, Final, Generic, TypeVar
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import msgspec
 
@@ -29,6 +30,8 @@ MAX_AMOUNT: Final = 10**13
 """The largest amount of money in minor units, either sign."""
 
 _NAMESPACE: Final = UUID("6f1d3f0e-5b0a-5c55-9d0e-7f6e7a3f2c11")
+_VERSION_5: Final = (5 << 76) | (2 << 62)
+_FREE: Final = ~((0xF << 76) | (3 << 62))
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -164,8 +167,10 @@ class Aggregate(msgspec.Struct, Generic[S], frozen=True):
 
 @lru_cache(maxsize=65_536)
 def stream_id(kind: str, *parts: object) -> UUID:
-    """The id of a stream that can exist once: uuid5 of its kind and what it belongs to."""
-    return uuid5(_NAMESPACE, "\x1f".join((kind, *map(str, parts))))
+    """The id of a stream that can exist once: uuid5 (RFC 9562) of its kind and what it belongs to."""
+    # As uuid.uuid5, which takes three times as long; each order asks for a dozen.
+    digest = sha1(_NAMESPACE.bytes + "\x1f".join((kind, *map(str, parts))).encode(), usedforsecurity=False).digest()
+    return UUID(int=int.from_bytes(digest[:16]) & _FREE | _VERSION_5)
 
 
 def check_quantity(quantity: int) -> int:

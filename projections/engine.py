@@ -203,23 +203,26 @@ class Engine:
         follower = Follower(model, LIVE, connection, sources, epoch, idle=self._ttl * 0.8)
         try:
             await follower.claim()
-            state, beat = stored.state if stored.state == "filling" else "running", 0.0
+            state, beat, grown = stored.state if stored.state == "filling" else "running", 0.0, True
             while True:
                 if time.monotonic() - beat >= HEARTBEAT:
                     beat = time.monotonic()
                     await self._beat(follower, stored.signature, state)
-                try:
-                    count = await follower.advance()
-                except Paused:
-                    await asyncio.sleep(_PAUSED)
-                    continue
-                if count < 0:
-                    if state != "running":
-                        state, beat = "running", 0.0
+                if grown:
+                    try:
+                        count = await follower.advance()
+                    except Paused:
+                        await asyncio.sleep(_PAUSED)
                         continue
-                elif 0 < count < _SMALL:
-                    await asyncio.sleep(model.pace)
-                if await self._grown(follower, sources, beat + HEARTBEAT - time.monotonic(), any_topic=True):
+                    if count < 0:
+                        if state != "running":
+                            state, beat = "running", 0.0
+                            continue
+                    elif 0 < count < _SMALL:
+                        await asyncio.sleep(model.pace)
+                # Logs that have not grown are not read to see it.
+                grown = await self._grown(follower, sources, beat + HEARTBEAT - time.monotonic(), any_topic=True)
+                if grown:
                     await self._grown(follower, sources, LINGER)
         except (Moved, Foreign):
             return

@@ -27,7 +27,7 @@ PAGE: Final = 5_000
 """Orders that are taken in at once."""
 
 PACE: Final = 0.5
-REST: Final = 10.0
+REST: Final = 50.0
 """After a second of training the next one waits so many."""
 
 _TTL: Final = 5.0

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import ssl
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
@@ -61,6 +62,8 @@ def application() -> Gateway:
     # What was imported stays; requests and states live shortly and form few cycles.
     gc.freeze()
     gc.set_threshold(50_000)
+    # The event loop waits at most so long for a thread that computes, as a search does.
+    sys.setswitchinterval(0.0005)
     settings = load()
 
     @asynccontextmanager

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+import sys
 
 import uvloop
 
@@ -31,6 +32,8 @@ def run(settings: Settings) -> int:
     # What was imported stays; the rest are events and states, which live for one batch and form no cycles.
     gc.freeze()
     gc.set_threshold(50_000)
+    # The event loop waits at most so long for a thread that computes, a recommendation model's training above all.
+    sys.setswitchinterval(0.0005)
     try:
         uvloop.run(_work(settings))
     except Restored as restored:

@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+from uuid import UUID, uuid5
 
 import msgspec
 import pytest
@@ -53,6 +54,9 @@ def test_quantities_are_positive_and_bounded() -> None:
 
 def test_the_parts_of_an_id_do_not_run_into_each_other() -> None:
     assert stream_id("a", "b", "c") != stream_id("a", "bc") != stream_id("ab", "c")
+    namespace = UUID("6f1d3f0e-5b0a-5c55-9d0e-7f6e7a3f2c11")
+    for number in range(200):
+        assert stream_id("a", number) == uuid5(namespace, f"a\x1f{number}")
 
 
 def test_a_reason_has_one_name() -> None:

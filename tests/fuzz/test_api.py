@@ -410,7 +410,8 @@ def test_the_api_keeps_its_promises_whatever_is_asked(fuzz: tuple[asyncio.Runner
     schema = schemathesis.openapi.from_dict(document)
     operations = [one.ok() for one in schema.get_all_operations()]
     operations = [one for one in operations if f"{one.method.upper()} {one.path}" not in UNTOUCHED]
-    each = max(1, load().fuzz_calls // len(operations) // 4)
+    # Four calls for each, less what can be made up in a few ways only.
+    each = load().fuzz_calls // (3 * len(operations)) + 1
     chance = random.Random(1)
     broken: list[str] = []
     for operation in operations:
@@ -423,7 +424,7 @@ def test_the_api_keeps_its_promises_whatever_is_asked(fuzz: tuple[asyncio.Runner
     total = sum(sum(one.values()) for one in shop.statuses.values())
     succeeded = {name for name, seen in shop.statuses.items() if any(status < 300 for status in seen)}
     missed = {name: dict(seen) for name, seen in sorted(shop.statuses.items()) if name not in succeeded}
-    assert total >= load().fuzz_calls * 0.9, f"only {total} calls"
+    assert total >= load().fuzz_calls, f"only {total} calls"
     assert len(succeeded) >= _REACHED * len(operations), f"never seen to succeed: {missed}"
 
 

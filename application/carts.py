@@ -298,8 +298,9 @@ async def refill(
     wanted: dict[str, int] = {}
     titles: dict[str, str] = {}
     for line in order.lines:
-        wanted[line.sku] = wanted.get(line.sku, 0) + line.quantity
-        titles[line.sku] = line.title
+        if line.quantity:
+            wanted[line.sku] = wanted.get(line.sku, 0) + line.quantity
+            titles[line.sku] = line.title
 
     async def handler(work: Work) -> Refilled:
         cart = await work.load(CART, cart_id)

@@ -14,6 +14,7 @@ from emporium.application.schedules import delivery_task, message_task
 from emporium.application.work import Work
 from emporium.domain import (
     api_key,
+    cancellations,
     cart,
     catalog_import,
     category,
@@ -66,6 +67,7 @@ from emporium.domain.quote import QUOTE
 from emporium.domain.reservation import (
     RESERVATION,
     Allocation,
+    ReduceReservation,
     ReleaseParcel,
     ReleaseReservation,
     ReserveStock,
@@ -100,13 +102,15 @@ __all__ = [
 class ReserveOrder(Command, frozen=True, kw_only=True):
     """Set aside all units of an order, in whatever warehouses have them; `wanted` is units by SKU.
 
-    Of two ways with as many parcels, the one from warehouses nearer to `country` is taken.
+    Of two ways with as many parcels, the one from warehouses nearer to `country` is taken. The units of the
+    cancellations `without` are not wanted.
     """
 
     order_id: UUID
     payment_id: UUID
     wanted: dict[str, int]
     country: str = ""
+    without: tuple[UUID, ...] = ()
 
 
 class FailAndReopen(Command, frozen=True, kw_only=True):
@@ -349,6 +353,8 @@ ROUTES: Final[dict[type[Command], Route]] = {
     order.RestoreAddress: (ORDER, _by_order),
     order.AddNote: (ORDER, _by_order),
     order.RequestMessage: (ORDER, _by_order),
+    cancellations.CancelLines: (ORDER, _by_order),
+    cancellations.RefuseLinesCancellation: (ORDER, _by_order),
     returns.RequestReturn: (ORDER, _by_order),
     returns.ApproveReturn: (ORDER, _by_order),
     returns.RefuseReturn: (ORDER, _by_order),
@@ -382,6 +388,7 @@ ROUTES: Final[dict[type[Command], Route]] = {
     shipment.HoldShipment: (SHIPMENT, _shipment),
     shipment.ReleaseShipment: (SHIPMENT, _shipment),
     shipment.ReaddressShipment: (SHIPMENT, _shipment),
+    shipment.ReduceShipment: (SHIPMENT, _shipment),
     shipment.CancelShipment: (SHIPMENT, _shipment),
     notification.AskForNotification: (NOTIFICATION, _notification),
     subscription.SubscribeStaff: (SUBSCRIPTIONS, _subscriptions),
@@ -412,7 +419,11 @@ async def _reserve_order(work: Work, command: ReserveOrder, cause: Meta) -> None
         work.expect(warehouses_id())
         available = _available(work, command.wanted, streams)
     reserve = ReserveStock(
-        order_id=command.order_id, payment_id=command.payment_id, wanted=command.wanted, available=available
+        order_id=command.order_id,
+        payment_id=command.payment_id,
+        wanted=command.wanted,
+        available=available,
+        without=command.without,
     )
     work.decide(RESERVATION, reservation, reserve, cause)
     state = work.state(RESERVATION, reservation)
@@ -467,7 +478,7 @@ async def _ship(work: Work, command: ShipReservation, cause: Meta) -> None:
     await _on_stocks(work, command.allocations, ship, cause)
 
 
-async def _release_parcel(work: Work, command: ReleaseParcel, cause: Meta) -> None:
+async def _free(work: Work, command: ReleaseParcel | ReduceReservation, cause: Meta) -> None:
     reservation = reservation_id_of(command.order_id)
     await work.load(RESERVATION, reservation)
     if not work.decide(RESERVATION, reservation, command, cause):
@@ -506,7 +517,12 @@ async def _fail_and_reopen(work: Work, command: FailAndReopen, cause: Meta) -> N
     there = await work.load(CART, state.cart_id)
     cart_id = there.into if there is not None and there.into is not None else state.cart_id
     await work.load(CART, cart_id)
-    items = tuple(CartItem(sku=line.sku, quantity=line.quantity, unit_price=line.unit_price) for line in state.lines)
+    kept = state.wanted
+    items = tuple(
+        CartItem(sku=line.sku, quantity=kept[line.line], unit_price=line.unit_price)
+        for line in state.lines
+        if kept[line.line]
+    )
     coupons = () if state.agreement is None else state.agreement.coupons
     reopen = cart.ReopenCart(cart_id=cart_id, order_id=command.order_id, items=items, coupons=coupons)
     work.decide(CART, cart_id, reopen, cause)
@@ -545,6 +561,16 @@ async def _confirm_cancellation(work: Work, command: order.ConfirmCancellation, 
     if work.decide(ORDER, command.order_id, command, cause) and state is not None:
         give_back(work, state)
         admission.give_back(work, state)
+
+
+async def _confirm_lines(work: Work, command: cancellations.ConfirmLinesCancellation, cause: Meta) -> None:
+    state = await work.load(ORDER, command.order_id)
+    for event in work.decide(ORDER, command.order_id, command, cause):
+        if isinstance(event, cancellations.OrderLinesCancelled) and state is not None:
+            units: dict[str, int] = defaultdict(int)
+            for line in event.lines:
+                units[line.sku] += line.quantity
+            admission.give_back_units(work, state, units)
 
 
 async def _write_off(work: Work, command: order.WriteOffParcel, cause: Meta) -> None:
@@ -604,13 +630,15 @@ async def _watch(work: Work, command: Any, cause: Meta) -> None:
 HANDLERS: Final[dict[type[Command], tuple[str, Handler]]] = {
     ReserveOrder: ("inventory", _reserve_order),
     ReleaseReservation: ("inventory", _release),
-    ReleaseParcel: ("inventory", _release_parcel),
+    ReleaseParcel: ("inventory", _free),
+    ReduceReservation: ("inventory", _free),
     ShipReservation: ("inventory", _ship),
     ReturnUnits: ("inventory", _return),
     FailAndReopen: ("ordering", _fail_and_reopen),
     IssueDocuments: ("ordering", _issue_documents),
     order.ConfirmCancellation: ("ordering", _confirm_cancellation),
     order.WriteOffParcel: ("ordering", _write_off),
+    cancellations.ConfirmLinesCancellation: ("ordering", _confirm_lines),
     Announce: ("notifications", _announce),
     notification.RecordSent: ("notifications", _on_message),
     notification.RecordSendFailure: ("notifications", _on_message),

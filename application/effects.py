@@ -224,14 +224,15 @@ class Effects:
 
     async def capture(self, task: Task) -> Finished | Retry | Park:
         """Takes the secured funds; where the provider refuses, lets them go."""
-        state = await self._payment(task, lambda one: one.reference is not None)
-        if state is None or state.reference is None or state.amount is None:
+        # How much is taken is certain once it is to be taken: this process may not have heard of the last word on it.
+        state = await self._payment(task, lambda one: one.reference is not None and (one.capturing or one.captured))
+        if state is None or state.reference is None or state.to_take is None:
             return Retry(backoff(task.attempts), "the capture is not seen yet")
         if state.captured or state.voided or state.voiding is not None:
             return Finished()
         at = self._clock.following(task.due)
         try:
-            outcome = await self._provider.capture(f"capture-{state.payment_id}", state.reference, state.amount, at)
+            outcome = await self._provider.capture(f"capture-{state.payment_id}", state.reference, state.to_take, at)
             if outcome.status == "declined":
                 # Refused, yet perhaps still held: the customer's money must not stay blocked.
                 outcome = await self._provider.void(f"void-{state.payment_id}", state.reference, at)

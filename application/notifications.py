@@ -705,7 +705,11 @@ def _shown(state: OrderState) -> dict[str, Any]:
     agreed = state.agreement
     return {
         "number": state.number,
-        "lines": [{"title": line.title, "quantity": line.quantity, "total": line.total} for line in state.lines],
+        "lines": [
+            {"title": line.title, "quantity": line.quantity, "total": line.total}
+            for line in state.lines
+            if line.quantity
+        ],
         "discount": agreed.discount if agreed is not None and agreed.discount.amount else None,
         "shipping": state.shipping,
         "tax": agreed.tax if agreed is not None and agreed.tax.amount else None,

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from emporium.application.commands import FailAndReopen, IssueDocuments, ReserveOrder
-from emporium.domain import order, payment, reservation, shipment
+from emporium.domain import cancellations, order, payment, reservation, shipment
 from emporium.domain.base import Aggregate, Command, Event, Money, State, stream_id
 from emporium.domain.order import ORDER, OrderState
 from emporium.domain.payment import PAYMENT, closing_refund_id_of, payment_id_of
@@ -100,7 +100,25 @@ def _cancel_payment(event: order.OrderCancelled | order.OrderFailed, *_: object)
 
 
 def _capture(event: reservation.StockReserved, state: payment.PaymentState, _: OrderState) -> Sequence[Command]:
-    return [] if state.captured else [payment.RequestCapture(order_id=event.order_id)]
+    # Where units were left out, their price is not even taken: OrderLinesCancelled says what it is.
+    return [] if state.captured or event.without else [payment.RequestCapture(order_id=event.order_id)]
+
+
+def _cancelled_in_part(
+    event: cancellations.OrderLinesCancelled, state: payment.PaymentState, _: OrderState
+) -> Sequence[Command]:
+    if state.voided:
+        return []
+    owed = min(event.amount.amount, state.received - state.refunded)
+    wish = payment.RequestRefund(
+        order_id=event.order_id,
+        refund_id=event.cancellation_id,
+        amount=Money(owed, event.amount.currency),
+        reason="cancelled_in_part",
+        from_secured=True,
+    )
+    take = [] if state.captured else [payment.RequestCapture(order_id=event.order_id)]
+    return [*([wish] if owed > 0 else []), *take]
 
 
 def _refund_shortage(event: reservation.StockReservationFailed, *_: object) -> Sequence[Command]:
@@ -175,6 +193,9 @@ PAYMENTS: Final = Policy(
         order.GoodwillGranted: _row(
             _PAYMENT, _NO_MONEY, new=_NOT_PAID_YET, requested=_NOT_PAID_YET, processed=_refund_goodwill
         ),
+        cancellations.OrderLinesCancelled: _row(
+            _PAYMENT, _NO_MONEY, new=_NOT_PAID_YET, requested=_NOT_PAID_YET, processed=_cancelled_in_part
+        ),
     },
 )
 
@@ -184,14 +205,16 @@ PAYMENTS: Final = Policy(
 
 def _reserve(event: payment.PaymentProcessed, state: None, state_of_order: OrderState) -> Sequence[Command]:
     wanted: Counter[str] = Counter()
+    kept = state_of_order.wanted
     for line in state_of_order.lines:
-        wanted[line.sku] += line.quantity
+        wanted[line.sku] += kept[line.line]
     return [
         ReserveOrder(
             order_id=event.order_id,
             payment_id=event.payment_id,
-            wanted=dict(wanted),
+            wanted={sku: units for sku, units in wanted.items() if units},
             country=state_of_order.country,
+            without=state_of_order.unwanted,
         )
     ]
 
@@ -206,6 +229,14 @@ def _ship(event: shipment.OrderShipped, *_: object) -> Sequence[Command]:
 
 def _free_parcel(event: shipment.ParcelGivenUp, *_: object) -> Sequence[Command]:
     return [reservation.ReleaseParcel(order_id=event.order_id, parcel=event.parcel, allocations=event.items)]
+
+
+def _free_units(event: shipment.ShipmentReduced, *_: object) -> Sequence[Command]:
+    return [
+        reservation.ReduceReservation(
+            order_id=event.order_id, cancellation_id=event.cancellation_id, allocations=event.items
+        )
+    ]
 
 
 def _take_back(event: order.OrderReturned, state: reservation.ReservationState, _: OrderState) -> Sequence[Command]:
@@ -227,7 +258,7 @@ _RESERVATION: Final = (
     reservation.RELEASED,
 )
 _NOTHING_HELD: Final = Ignore("the order holds no stock")
-_NOT_SEEN: Final = Later("it left the house, so its stock was reserved, but that is not seen here yet")
+_NOT_SEEN: Final = Later("there was a shipment, so its stock was reserved, but that is not seen here yet")
 
 INVENTORY: Final = Policy(
     name="inventory",
@@ -260,6 +291,14 @@ INVENTORY: Final = Policy(
             released=_NOT_SEEN,
             reserved=_free_parcel,
         ),
+        shipment.ShipmentReduced: _row(
+            _RESERVATION,
+            new=_NOT_SEEN,
+            failed=_NOT_SEEN,
+            cancelled=_NOT_SEEN,
+            released=Ignore("the order came to nothing: whatever it held is free already"),
+            reserved=_free_units,
+        ),
         order.OrderReturned: _row(
             _RESERVATION,
             new=_NOT_SEEN,
@@ -277,7 +316,14 @@ INVENTORY: Final = Policy(
 
 
 def _prepare(event: reservation.StockReserved, *_: object) -> Sequence[Command]:
-    return [shipment.PrepareShipment(order_id=event.order_id, allocations=event.allocations)]
+    return [shipment.PrepareShipment(order_id=event.order_id, allocations=event.allocations, without=event.without)]
+
+
+def _reduce(event: cancellations.LinesCancellationRequested, *_: object) -> Sequence[Command]:
+    units: Counter[str] = Counter()
+    for line in event.lines:
+        units[line.sku] += line.quantity
+    return [shipment.ReduceShipment(order_id=event.order_id, cancellation_id=event.cancellation_id, units=dict(units))]
 
 
 def _stop(event: order.OrderCancellationRequested | order.OrderFailed, *_: object) -> Sequence[Command]:
@@ -333,6 +379,9 @@ SHIPPING: Final = Policy(
             _SHIPMENT, _release_shipment, new=_NOT_HELD, fulfilled=_NOTHING_LEFT, cancelled=_NOTHING_LEFT
         ),
         order.OrderAddressChanged: _row(_SHIPMENT, _readdress, cancelled=_NOTHING_LEFT),
+        cancellations.LinesCancellationRequested: _row(
+            _SHIPMENT, _reduce, cancelled=Ignore("nothing of the order is sent: its whole money and stock go back")
+        ),
     },
 )
 
@@ -365,6 +414,12 @@ def _record_refund(event: payment.PaymentRefunded) -> Command:
         amount=event.amount,
         corrects=not closing and event.reason != "paid_twice",
     )
+
+
+def _record_untaken(event: payment.CaptureReduced, *_: object) -> Sequence[Command]:
+    return [
+        order.RecordOrderRefund(order_id=event.order_id, refund_id=event.refund_id, amount=event.amount, untaken=True)
+    ]
 
 
 def _refunded(event: payment.PaymentRefunded, state: OrderState, _: OrderState) -> Sequence[Command]:
@@ -461,6 +516,22 @@ def _not_cancelled(event: shipment.ShipmentCancellationRefused, *_: object) -> S
     return [order.RefuseCancellation(order_id=event.order_id, reason=event.reason)]
 
 
+def _lines_cancelled(event: shipment.ShipmentReduced, *_: object) -> Sequence[Command]:
+    return [
+        cancellations.ConfirmLinesCancellation(
+            order_id=event.order_id, cancellation_id=event.cancellation_id, left_out=len(event.emptied)
+        )
+    ]
+
+
+def _lines_not_cancelled(event: shipment.ShipmentReductionRefused, *_: object) -> Sequence[Command]:
+    return [
+        cancellations.RefuseLinesCancellation(
+            order_id=event.order_id, cancellation_id=event.cancellation_id, reason=event.reason
+        )
+    ]
+
+
 def _not_readdressed(event: shipment.ShipmentReaddressRefused, *_: object) -> Sequence[Command]:
     return [order.RestoreAddress(order_id=event.order_id, revision=event.address)]
 
@@ -509,6 +580,7 @@ ORDERING: Final = Policy(
         payment.PaymentRefunded: _row(
             _ORDER, _refunded, new=_ODD, partly_shipped=_corrected, shipped=_corrected, fulfilled=_corrected
         ),
+        payment.CaptureReduced: _row(_ORDER, _record_untaken, new=_ODD),
         payment.RefundFailed: _row(
             _ORDER,
             Ignore("staff settle a refused refund; the order's status does not depend on it"),
@@ -573,6 +645,12 @@ ORDERING: Final = Policy(
             fulfilled=_not_cancelled,
         ),
         shipment.ShipmentReaddressRefused: _row(_ORDER, _not_readdressed, new=_ODD),
+        shipment.ShipmentReduced: _row(
+            _ORDER, _lines_cancelled, new=_ODD, refunding=_ODD, failed=_CLOSED, cancelled=_CLOSED
+        ),
+        shipment.ShipmentReductionRefused: _row(
+            _ORDER, _lines_not_cancelled, new=_ODD, refunding=_ODD, failed=_CLOSED, cancelled=_CLOSED
+        ),
     },
 )
 

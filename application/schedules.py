@@ -175,6 +175,10 @@ def scheduler(
     def give_up(new: NewEvent, event: shipment.ParcelGivenUp, before: State | None) -> Iterable[Task]:
         yield from void_labels(new, before, event.parcel)
 
+    def leave_out(new: NewEvent, event: shipment.ShipmentReduced, before: State | None) -> Iterable[Task]:
+        for parcel in event.emptied:
+            yield from void_labels(new, before, parcel)
+
     def stop(new: NewEvent, _: shipment.ShipmentCancelled, before: State | None) -> Iterable[Task]:
         yield from void_labels(new, before)
 
@@ -260,6 +264,7 @@ def scheduler(
         shipment.ShipmentPrepared: book,
         shipment.ParcelLabelVoided: book_again,
         shipment.ParcelGivenUp: give_up,
+        shipment.ShipmentReduced: leave_out,
         shipment.ShipmentCancelled: stop,
         shipment.ShipmentReleased: pack,
         shipment.ParcelPacked: hand_over,

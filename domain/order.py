@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from emporium.domain import invoice, returns
+from emporium.domain import cancellations, invoice, returns
 from emporium.domain.base import (
     AMOUNT_OUT_OF_RANGE,
     MAX_AMOUNT,
@@ -21,6 +21,17 @@ from emporium.domain.base import (
     State,
     check_quantity,
     stream_id,
+)
+from emporium.domain.cancellations import (
+    NO_SUCH_CANCELLATION,
+    Cancellation,
+    CancelledLine,
+    CancelLines,
+    ConfirmLinesCancellation,
+    LinesCancellationRefused,
+    LinesCancellationRequested,
+    OrderLinesCancelled,
+    RefuseLinesCancellation,
 )
 from emporium.domain.invoice import CREDIT_NOTES, INVOICES, CreditNoteIssued, Document, InvoiceIssued, Seller, TaxPart
 from emporium.domain.returns import (
@@ -257,12 +268,16 @@ class GoodwillGranted(Event, frozen=True, kw_only=True):
 
 
 class OrderRefunded(Event, frozen=True, kw_only=True):
-    """Money went back to the customer; with `corrects` because the order is to cost less than was invoiced."""
+    """Money went back to the customer; with `corrects` because the order is to cost less than was invoiced.
+
+    `untaken`: it had only been secured, and is not taken.
+    """
 
     order_id: UUID
     refund_id: UUID
     amount: Money
     corrects: bool = False
+    untaken: bool = False
 
 
 class OrderClaimed(Event, frozen=True, kw_only=True):
@@ -341,6 +356,9 @@ TRANSITIONS: Final[dict[str, dict[type[Event], frozenset[str]]]] = {
         OrderFailed: frozenset({FAILED}),
         OrderCancellationRequested: frozenset({CANCELLING}),
         OrderRefunded: frozenset({PENDING}),
+        LinesCancellationRequested: frozenset({PENDING}),
+        OrderLinesCancelled: frozenset({PENDING}),
+        LinesCancellationRefused: frozenset({PENDING}),
     },
     PAID: {
         OrderConfirmed: frozenset({CONFIRMED}),
@@ -350,6 +368,9 @@ TRANSITIONS: Final[dict[str, dict[type[Event], frozenset[str]]]] = {
         OrderFailed: frozenset({FAILED}),
         OrderCancellationRequested: frozenset({CANCELLING}),
         OrderRefunded: frozenset({PAID}),
+        LinesCancellationRequested: frozenset({PAID}),
+        OrderLinesCancelled: frozenset({PAID}),
+        LinesCancellationRefused: frozenset({PAID}),
     },
     CONFIRMED: {
         OrderPaid: frozenset({CONFIRMED}),
@@ -359,6 +380,9 @@ TRANSITIONS: Final[dict[str, dict[type[Event], frozenset[str]]]] = {
         OrderFailed: frozenset({FAILED}),
         OrderCancellationRequested: frozenset({CANCELLING}),
         OrderRefunded: frozenset({CONFIRMED}),
+        LinesCancellationRequested: frozenset({CONFIRMED}),
+        OrderLinesCancelled: frozenset({CONFIRMED}),
+        LinesCancellationRefused: frozenset({CONFIRMED}),
     },
     PARTLY_SHIPPED: {
         OrderPaid: frozenset({PARTLY_SHIPPED}),
@@ -369,6 +393,9 @@ TRANSITIONS: Final[dict[str, dict[type[Event], frozenset[str]]]] = {
         OrderReturned: frozenset({PARTLY_SHIPPED}),
         GoodwillGranted: frozenset({PARTLY_SHIPPED}),
         OrderRefunded: frozenset({PARTLY_SHIPPED}),
+        LinesCancellationRequested: frozenset({PARTLY_SHIPPED}),
+        OrderLinesCancelled: frozenset({PARTLY_SHIPPED, SHIPPED}),
+        LinesCancellationRefused: frozenset({PARTLY_SHIPPED}),
     },
     SHIPPED: {
         OrderPaid: frozenset({SHIPPED}),
@@ -378,6 +405,8 @@ TRANSITIONS: Final[dict[str, dict[type[Event], frozenset[str]]]] = {
         OrderReturned: frozenset({SHIPPED}),
         GoodwillGranted: frozenset({SHIPPED}),
         OrderRefunded: frozenset({SHIPPED}),
+        OrderLinesCancelled: frozenset({SHIPPED}),
+        LinesCancellationRefused: frozenset({SHIPPED}),
     },
     FULFILLED: {
         OrderPaid: frozenset({FULFILLED}),
@@ -387,6 +416,8 @@ TRANSITIONS: Final[dict[str, dict[type[Event], frozenset[str]]]] = {
         OrderReturned: frozenset({FULFILLED}),
         GoodwillGranted: frozenset({FULFILLED}),
         OrderRefunded: frozenset({FULFILLED}),
+        OrderLinesCancelled: frozenset({FULFILLED}),
+        LinesCancellationRefused: frozenset({FULFILLED}),
     },
     REFUNDING: {
         OrderPaid: frozenset({REFUNDING}),
@@ -403,6 +434,8 @@ TRANSITIONS: Final[dict[str, dict[type[Event], frozenset[str]]]] = {
         OrderCancelled: frozenset({CANCELLED}),
         OrderCancellationRefused: frozenset({PENDING, PAID, CONFIRMED}),
         OrderRefunded: frozenset({CANCELLING}),
+        OrderLinesCancelled: frozenset({CANCELLING}),
+        LinesCancellationRefused: frozenset({CANCELLING}),
     },
     FAILED: {OrderPaid: frozenset({FAILED}), OrderRefunded: frozenset({FAILED})},
     CANCELLED: {
@@ -448,6 +481,9 @@ class OrderState(State, frozen=True, kw_only=True):
         channel: where it was placed.
         addresses: those it had before `ship_to`, the first one first.
         admitted: whether its units were counted against what was ever supplied.
+        cancellations: units that somebody wants, or wanted, not to be sent; once they are cancelled `lines`, `total`
+            and `agreement` are without them (a line of which nothing is left has quantity 0).
+        left_out: parcels in which nothing is left.
     """
 
     order_id: UUID
@@ -480,6 +516,19 @@ class OrderState(State, frozen=True, kw_only=True):
     channel: str = "web"
     addresses: tuple[Sealed | None, ...] = ()
     admitted: bool = False
+    cancellations: dict[UUID, Cancellation] = {}
+    left_out: int = 0
+
+    @property
+    def unwanted(self) -> tuple[UUID, ...]:
+        """The cancellations of units that shipping has not answered yet."""
+        return tuple(known for known, one in self.cancellations.items() if one.status == cancellations.REQUESTED)
+
+    @property
+    def wanted(self) -> dict[int, int]:
+        """Units by line that are to be sent: without those that somebody wants to cancel."""
+        unwanted = cancellations.spoken_for(self.cancellations)
+        return {line.line: line.quantity - unwanted.get(line.line, 0) for line in self.lines}
 
     @property
     def revision(self) -> int:
@@ -502,17 +551,24 @@ class OrderState(State, frozen=True, kw_only=True):
         The invoice is due once the first parcel has left and the payment is secured, a credit note once money for a
         correction of the invoice went back. Nothing is due where nothing was to be paid, nor of history.
         """
-        if not (self.paid and self.dispatched and self.total.amount) or self.channel == IMPORTED:
+        owed = self.total.amount or self.invoice is not None
+        if not (self.paid and self.dispatched and owed) or self.channel == IMPORTED:
             return []
         issued = {one.refund_id for one in self.documents}
-        return [
-            *([(INVOICES, None)] if None not in issued else []),
-            *(
-                (CREDIT_NOTES, refund_id)
-                for refund_id in self.corrections
-                if self.refunds[refund_id] < 0 and refund_id not in issued
-            ),
-        ]
+        due: list[tuple[str, UUID | None]] = [] if None in issued else [(INVOICES, None)]
+        left = self.creditable
+        for refund_id in self.corrections:
+            if self.refunds[refund_id] < 0 and refund_id not in issued and left > 0:
+                due.append((CREDIT_NOTES, refund_id))
+                left += self.refunds[refund_id]
+        return due
+
+    @property
+    def creditable(self) -> int:
+        """What credit notes can still take back of the invoice: less than was given back, where it was given before
+        and the goods were cancelled before they were invoiced."""
+        invoiced = self.total.amount if self.invoice is None else self.invoice.amount.amount
+        return invoiced - sum(one.amount.amount for one in self.documents if one.kind != "invoice")
 
 
 # --- commands --------------------------------------------------------------------------------------
@@ -626,6 +682,7 @@ class RecordOrderRefund(Command, frozen=True, kw_only=True):
     refund_id: UUID
     amount: Money
     corrects: bool = False
+    untaken: bool = False
 
 
 class ClaimOrder(Command, frozen=True, kw_only=True):
@@ -772,6 +829,22 @@ def decide(command: Command, order: OrderState | None) -> Sequence[Event]:
             if order.cancel_reason is None:
                 return []
             return _follow(order, OrderCancellationRefused(order_id=order.order_id, reason=command.reason))
+        case CancelLines():
+            return _cancel_lines(command, order)
+        case ConfirmLinesCancellation():
+            return _cancelled_lines(command, order)
+        case RefuseLinesCancellation():
+            known = order.cancellations.get(command.cancellation_id)
+            if known is None:
+                raise NO_SUCH_CANCELLATION()
+            if known.status != cancellations.REQUESTED:
+                return []
+            return _follow(
+                order,
+                LinesCancellationRefused(
+                    order_id=order.order_id, cancellation_id=command.cancellation_id, reason=command.reason
+                ),
+            )
         case ReturnLines():
             return _return(command, order)
         case WriteOffParcel():
@@ -802,6 +875,7 @@ def decide(command: Command, order: OrderState | None) -> Sequence[Event]:
                     refund_id=command.refund_id,
                     amount=command.amount,
                     corrects=command.corrects,
+                    untaken=command.untaken,
                 ),
             )
         case ClaimOrder():
@@ -813,8 +887,7 @@ def decide(command: Command, order: OrderState | None) -> Sequence[Event]:
         case RequestReturn():
             if order.status != FULFILLED:
                 raise NOT_DELIVERED(status=order.status)
-            bought = {line.line: line.quantity for line in order.lines}
-            return returns.request(command, bought, order.returned, order.returns)
+            return returns.request(command, order.wanted, order.returned, order.returns)
         case ApproveReturn() | RefuseReturn():
             return returns.judge(command, order.returns)
         case ReceiveReturn():
@@ -915,7 +988,7 @@ def _document(command: IssueInvoice | IssueCreditNote, order: OrderState) -> Seq
         raise NOT_REFUNDED()
     if order.invoice is None:
         raise NOT_INVOICED(status=order.status)
-    amount = Money(-order.refunds[command.refund_id], order.total.currency)
+    amount = Money(min(-order.refunds[command.refund_id], order.creditable), order.total.currency)
     rates = {line.line: line.tax_rate for line in order.lines}
     return [
         CreditNoteIssued(
@@ -1035,6 +1108,83 @@ def _check_amount(amount: Money, least: int) -> Money:
     return amount
 
 
+def _cancel_lines(command: CancelLines, order: OrderState) -> Sequence[Event]:
+    if command.cancellation_id in order.cancellations:
+        return []
+    if order.status not in (PENDING, PAID, CONFIRMED) and not (command.by_staff and order.status == PARTLY_SHIPPED):
+        raise TOO_LATE_TO_CANCEL(status=order.status)
+    left = {number: units - order.returned.get(number, 0) for number, units in order.wanted.items()}
+    skus = {line.line: line.sku for line in order.lines}
+    wish = cancellations.request(command, skus, left, order.cancellations)
+    if order.status != PARTLY_SHIPPED and sum(one.quantity for one in wish.lines) == sum(left.values()):
+        return [OrderCancellationRequested(order_id=order.order_id, reason=wish.reason)]
+    return [wish]
+
+
+def _cancelled_lines(command: ConfirmLinesCancellation, order: OrderState) -> Sequence[Event]:
+    known = order.cancellations.get(command.cancellation_id)
+    if known is None:
+        raise NO_SUCH_CANCELLATION()
+    if known.status != cancellations.REQUESTED:
+        return []
+    lines = {line.line: line for line in order.lines}
+    less = tuple(_less(lines[one.line], one.quantity, order.agreement) for one in known.lines)
+    worth = sum((one.amount for one in less), Money(0, order.total.currency))
+    return _follow(
+        order,
+        OrderLinesCancelled(
+            order_id=order.order_id,
+            cancellation_id=command.cancellation_id,
+            lines=less,
+            amount=Money(min(worth.amount, _left(order)), worth.currency),
+            left_out=command.left_out,
+        ),
+    )
+
+
+def _less(line: OrderLine, units: int, agreed: Agreement | None) -> CancelledLine:
+    """What a line loses with so many units: of each amount what the last units of it cost."""
+    nothing = Money(0, line.total.currency)
+    after = _without(line, units)
+    return CancelledLine(
+        line=line.line,
+        sku=line.sku,
+        quantity=units,
+        total=line.total - after.total,
+        discount=(line.discount or nothing) - (after.discount or nothing),
+        tax=(line.tax or nothing) - (after.tax or nothing),
+        amount=paid_for(line, agreed) - paid_for(after, agreed),
+    )
+
+
+def _without(line: OrderLine, units: int) -> OrderLine:
+    def kept(amount: Money) -> Money:
+        return Money(share(amount.amount, line.quantity, line.quantity - units), amount.currency)
+
+    return replace(
+        line,
+        quantity=line.quantity - units,
+        total=kept(line.total),
+        discount=None if line.discount is None else kept(line.discount),
+        tax=None if line.tax is None else kept(line.tax),
+    )
+
+
+def without(lines: Sequence[OrderLine], cancelled: Sequence[CancelledLine]) -> tuple[OrderLine, ...]:
+    """The lines of an order as they are once these units are cancelled; one of which nothing is left has quantity 0."""
+    units = {one.line: one.quantity for one in cancelled}
+    return tuple(_without(line, units[line.line]) if line.line in units else line for line in lines)
+
+
+def agreed_without(agreed: Agreement, cancelled: Sequence[CancelledLine]) -> Agreement:
+    """What is agreed on once these units are cancelled."""
+    discount, tax = agreed.discount, agreed.tax
+    for one in cancelled:
+        discount -= one.discount
+        tax -= one.tax
+    return replace(agreed, discount=discount, tax=tax)
+
+
 def _return(command: ReturnLines, order: OrderState) -> Sequence[Event]:
     if command.return_id in order.refunds:
         return []
@@ -1049,9 +1199,10 @@ def _write_off(command: WriteOffParcel, order: OrderState) -> Sequence[Event]:
     if order.status not in (PARTLY_SHIPPED, SHIPPED, FULFILLED):
         raise WRONG_STATUS(command="WriteOffParcel", status=order.status)
     still = dict(command.items)
+    wanted = order.wanted
     lines = []
     for line in order.lines:
-        units = min(still.get(line.sku, 0), line.quantity - order.returned.get(line.line, 0))
+        units = min(still.get(line.sku, 0), wanted[line.line] - order.returned.get(line.line, 0))
         if units:
             still[line.sku] -= units
             lines.append((line.line, units))
@@ -1066,7 +1217,9 @@ def _take_back(
     if not lines:
         raise RETURN_EMPTY()
     by_number = {line.line: line for line in order.lines}
+    wanted = order.wanted
     back = dict(order.returned)
+    given = _given_for(order)
     returned = []
     amount = Money(0, order.total.currency)
     for number, quantity in lines:
@@ -1075,14 +1228,15 @@ def _take_back(
         if line is None:
             raise NO_SUCH_LINE(line=number)
         before = back.get(number, 0)
-        if before + quantity > line.quantity:
-            raise MORE_THAN_BOUGHT(line=number, left=line.quantity - before, quantity=quantity)
+        if before + quantity > wanted[number]:
+            raise MORE_THAN_BOUGHT(line=number, left=wanted[number] - before, quantity=quantity)
         back[number] = before + quantity
         paid = paid_for(line, order.agreement).amount
-        worth = share(paid, line.quantity, before + quantity) - share(paid, line.quantity, before)
+        worth = max(share(paid, line.quantity, before + quantity) - given.get(number, 0), 0)
         # Its price may have been given back before, out of goodwill: the goods come back for what is left of it.
         part = Money(min(worth, _left(order) - amount.amount), line.total.currency)
         returned.append(ReturnedLine(line=number, sku=line.sku, quantity=quantity, amount=part))
+        given[number] = given.get(number, 0) + part.amount
         amount += part
     return [
         OrderReturned(
@@ -1110,6 +1264,15 @@ def share(total: int, quantity: int, units: int) -> int:
     return (2 * total * units + quantity) // (2 * quantity)
 
 
+def _given_for(order: OrderState) -> dict[int, int]:
+    """Minor units by line that were given back for units that came back."""
+    given: dict[int, int] = {}
+    for refund_id, parts in order.corrections.items():
+        for line, amount in parts if refund_id not in order.cancellations else ():
+            given[line] = given.get(line, 0) + amount
+    return given
+
+
 def _left(order: OrderState) -> int:
     """What can still be given back, in minor units."""
     return max(order.total.amount - order.given_back, 0)
@@ -1129,7 +1292,7 @@ def _progress(order: OrderState) -> str:
     if order.completed:
         return FULFILLED
     if order.dispatched:
-        return SHIPPED if len(order.dispatched) >= order.parcels else PARTLY_SHIPPED
+        return SHIPPED if len(order.dispatched) + order.left_out >= order.parcels else PARTLY_SHIPPED
     if order.confirmed:
         return CONFIRMED
     return PAID if order.paid else PENDING
@@ -1190,15 +1353,21 @@ def evolve(order: OrderState | None, event: Event) -> OrderState:
         case GoodwillGranted():
             return _owe(order, event.refund_id, event.amount, ())
         case OrderRefunded():
-            known = {event.refund_id: ()} if event.corrects else {}
+            # What was cancelled before there was an invoice was never on it.
+            corrects = event.corrects and event.refund_id not in order.cancellations
+            known = {event.refund_id: ()} if corrects else {}
             # What staff gave back at the payment lowers the price as well.
-            unasked = event.corrects and event.refund_id not in order.refunds
+            unasked = corrects and event.refund_id not in order.refunds
             return replace(
                 order,
                 given_back=order.given_back + (event.amount.amount if unasked else 0),
                 refunds={**order.refunds, event.refund_id: -event.amount.amount},
                 corrections={**known, **order.corrections},
             )
+        case LinesCancellationRequested() | LinesCancellationRefused():
+            return replace(order, cancellations=cancellations.evolve(order.cancellations, event))
+        case OrderLinesCancelled():
+            return _shrink(order, event)
         case OrderClaimed():
             return replace(order, customer_id=event.customer_id)
         case OrderHeld():
@@ -1219,6 +1388,25 @@ def evolve(order: OrderState | None, event: Event) -> OrderState:
 
 def _advance(order: OrderState) -> OrderState:
     return order if order.status in _OFF_THE_WAY else replace(order, status=_progress(order))
+
+
+def _shrink(order: OrderState, event: OrderLinesCancelled) -> OrderState:
+    """The order without the units; what is invoiced already is owed a credit note."""
+    total = order.total
+    for one in event.lines:
+        total -= one.amount
+    parts = tuple((one.line, one.amount.amount) for one in event.lines)
+    smaller = replace(
+        order,
+        lines=without(order.lines, event.lines),
+        total=total,
+        agreement=None if order.agreement is None else agreed_without(order.agreement, event.lines),
+        cancellations=cancellations.evolve(order.cancellations, event),
+        refunds={**order.refunds, event.cancellation_id: event.amount.amount},
+        corrections=order.corrections if order.invoice is None else {**order.corrections, event.cancellation_id: parts},
+        left_out=order.left_out + event.left_out,
+    )
+    return _advance(smaller)
 
 
 def _owe(order: OrderState, refund_id: UUID, amount: Money, came_back: tuple[tuple[int, int], ...]) -> OrderState:
@@ -1249,6 +1437,9 @@ ORDER: Final = Aggregate(
         OrderReturned,
         GoodwillGranted,
         OrderRefunded,
+        LinesCancellationRequested,
+        OrderLinesCancelled,
+        LinesCancellationRefused,
         *BESIDE,
     ),
     decide=decide,

@@ -97,6 +97,16 @@ class CaptureRequested(Event, frozen=True, kw_only=True):
     order_id: UUID
 
 
+class CaptureReduced(Event, frozen=True, kw_only=True):
+    """Less of the secured funds will be taken, instead of giving the rest back afterwards."""
+
+    payment_id: UUID
+    order_id: UUID
+    refund_id: UUID
+    amount: Money
+    reason: str
+
+
 class VoidRequested(Event, frozen=True, kw_only=True):
     """The provider shall let the secured funds go."""
 
@@ -195,7 +205,8 @@ class PaymentState(State, frozen=True, kw_only=True):
     """What a payment remembers.
 
     Attributes:
-        received: what came in, in minor units.
+        received: what came in and is not let go, in minor units.
+        untaken: by how much less is taken than was secured, in minor units by refund id.
         action: what the customer must do, until `action_until`; None where nothing is waited for.
         capturing: secured funds shall be taken; voiding: why they shall be let go.
     """
@@ -218,6 +229,14 @@ class PaymentState(State, frozen=True, kw_only=True):
     capturing: bool = False
     voiding: str | None = None
     disputes: dict[str, Dispute] = {}
+    untaken: dict[UUID, int] = {}
+
+    @property
+    def to_take(self) -> Money | None:
+        """What is taken of the secured funds."""
+        if self.amount is None:
+            return None
+        return Money(self.amount.amount - sum(self.untaken.values()), self.amount.currency)
 
     @property
     def left(self) -> int:
@@ -296,10 +315,13 @@ class RecordVoid(Command, frozen=True, kw_only=True):
 
 
 class RequestRefund(Command, frozen=True, kw_only=True):
+    """With `from_secured` less is taken, where nothing is taken yet."""
+
     order_id: UUID
     refund_id: UUID
     amount: Money
     reason: str
+    from_secured: bool = False
 
 
 class RecordRefund(Command, frozen=True, kw_only=True):
@@ -374,7 +396,10 @@ def decide(command: Command, payment: PaymentState | None) -> Sequence[Event]:
         case RecordDispute():
             return _dispute(command, payment)
         case RequestRefund():
-            return _refund(payment, command.refund_id, command.amount, command.reason)
+            if command.refund_id in payment.untaken:
+                return []
+            back = _refund(payment, command.refund_id, command.amount, command.reason)
+            return _take_less(payment, command) if back and command.from_secured else back
         case RecordRefund():
             refund = _refund_of(payment, command.refund_id)
             if refund.status == "done":
@@ -467,7 +492,8 @@ def _captured(payment: PaymentState) -> Sequence[Event]:
     reason = payment.voiding or "late_payment"
     if payment.amount is None or (payment.received == 0 and not payment.voided) or payment.amount.amount == 0:
         raise NOT_AUTHORISED()
-    captured = PaymentCaptured(payment_id=payment.payment_id, order_id=payment.order_id, amount=payment.amount)
+    taken = payment.to_take or payment.amount
+    captured = PaymentCaptured(payment_id=payment.payment_id, order_id=payment.order_id, amount=taken)
     if not payment.voided and payment.voiding is None:
         return [captured]
     # They were to be let go, or said to be, but had been taken: then they go back.
@@ -582,6 +608,21 @@ def _refund(payment: PaymentState, refund_id: UUID, amount: Money, reason: str) 
     ]
 
 
+def _take_less(payment: PaymentState, command: RequestRefund) -> Sequence[Event]:
+    """Less is taken, unless the provider may be taking it at this moment; no provider takes nothing at all."""
+    untouched = payment.held and not payment.capturing and payment.voiding is None and not payment.refunds
+    kind = CaptureReduced if untouched and command.amount.amount < payment.received else RefundRequested
+    return [
+        kind(
+            payment_id=payment.payment_id,
+            order_id=payment.order_id,
+            refund_id=command.refund_id,
+            amount=command.amount,
+            reason=command.reason,
+        )
+    ]
+
+
 def _refund_of(payment: PaymentState, refund_id: UUID) -> Refund:
     refund = payment.refunds.get(refund_id)
     if refund is None:
@@ -638,6 +679,9 @@ def evolve(payment: PaymentState | None, event: Event) -> PaymentState:
             return replace(payment, reference=event.reference, received=event.amount.amount, captured=event.captured)
         case CaptureRequested():
             return replace(payment, capturing=True)
+        case CaptureReduced():
+            untaken = {**payment.untaken, event.refund_id: event.amount.amount}
+            return replace(payment, untaken=untaken, received=payment.received - event.amount.amount)
         case VoidRequested():
             return replace(payment, voiding=event.reason)
         case PaymentCaptured():
@@ -688,6 +732,7 @@ PAYMENT: Final = Aggregate(
         RefundFailed,
         PaymentActionRequired,
         CaptureRequested,
+        CaptureReduced,
         VoidRequested,
         DisputeOpened,
         DisputeClosed,

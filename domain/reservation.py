@@ -35,11 +35,12 @@ class Allocation(msgspec.Struct, frozen=True):
 
 
 class StockReserved(Event, frozen=True, kw_only=True):
-    """All lines of the order are set aside."""
+    """All lines of the order are set aside, but for the units that are not wanted by the cancellations `without`."""
 
     order_id: UUID
     payment_id: UUID
     allocations: tuple[Allocation, ...]
+    without: tuple[UUID, ...] = ()
 
 
 class StockReservationFailed(Event, frozen=True, kw_only=True):
@@ -81,6 +82,14 @@ class ParcelReleased(Event, frozen=True, kw_only=True):
     allocations: tuple[Allocation, ...]
 
 
+class ReservationReduced(Event, frozen=True, kw_only=True):
+    """Units that the order does not want any more are free again; it keeps the others."""
+
+    order_id: UUID
+    cancellation_id: UUID
+    allocations: tuple[Allocation, ...]
+
+
 class ReservationReturned(Event, frozen=True, kw_only=True):
     """Units of the order came back; `allocations` are where they were put, none where they were written off."""
 
@@ -93,7 +102,10 @@ class ReservationReturned(Event, frozen=True, kw_only=True):
 
 
 class ReservationState(State, frozen=True, kw_only=True):
-    """What the order holds: `held` has not left yet; `parcels` have left, or never will."""
+    """What the order holds: `held` has not left yet; `parcels` have left, or never will.
+
+    `cancellations` were left out, of what was set aside or before it was.
+    """
 
     order_id: UUID
     status: str
@@ -101,6 +113,7 @@ class ReservationState(State, frozen=True, kw_only=True):
     shipped: tuple[Allocation, ...] = ()
     parcels: frozenset[int] = frozenset()
     returns: frozenset[UUID] = frozenset()
+    cancellations: frozenset[UUID] = frozenset()
 
 
 # --- commands --------------------------------------------------------------------------------------
@@ -110,13 +123,15 @@ class ReserveStock(Command, frozen=True, kw_only=True):
     """`wanted` is units by SKU, `available` units by SKU and then warehouse.
 
     Each SKU of `available` names the warehouses in the same order of preference, also those that
-    have none of it: left out, a warehouse that has only other SKUs could lose its rank.
+    have none of it: left out, a warehouse that has only other SKUs could lose its rank. `wanted` is without the
+    units of the cancellations `without`.
     """
 
     order_id: UUID
     payment_id: UUID
     wanted: Mapping[str, int]
     available: Mapping[str, Mapping[str, int]]
+    without: tuple[UUID, ...] = ()
 
 
 class ReleaseReservation(Command, frozen=True, kw_only=True):
@@ -137,6 +152,14 @@ class ReleaseParcel(Command, frozen=True, kw_only=True):
 
     order_id: UUID
     parcel: int
+    allocations: tuple[Allocation, ...]
+
+
+class ReduceReservation(Command, frozen=True, kw_only=True):
+    """The order does not want these units any more, and shipping does not send them."""
+
+    order_id: UUID
+    cancellation_id: UUID
     allocations: tuple[Allocation, ...]
 
 
@@ -216,7 +239,14 @@ def decide(command: Command, reservation: ReservationState | None) -> Sequence[E
             allocations, short = allocate(command.wanted, command.available)
             if short:
                 return [StockReservationFailed(order_id=command.order_id, payment_id=command.payment_id, short=short)]
-            return [StockReserved(order_id=command.order_id, payment_id=command.payment_id, allocations=allocations)]
+            return [
+                StockReserved(
+                    order_id=command.order_id,
+                    payment_id=command.payment_id,
+                    allocations=allocations,
+                    without=command.without,
+                )
+            ]
         case ReleaseReservation():
             if reservation is None:
                 return [ReservationCancelled(order_id=command.order_id, reason=command.reason)]
@@ -233,6 +263,18 @@ def decide(command: Command, reservation: ReservationState | None) -> Sequence[E
                 raise NOT_HELD()
             fact = ReservationShipped if isinstance(command, ShipReservation) else ParcelReleased
             return [fact(order_id=command.order_id, parcel=command.parcel, allocations=command.allocations)]
+        case ReduceReservation():
+            if command.cancellation_id in reservation.cancellations or not command.allocations:
+                return []
+            if subtract(reservation.held, command.allocations) is None:
+                raise NOT_HELD()
+            return [
+                ReservationReduced(
+                    order_id=command.order_id,
+                    cancellation_id=command.cancellation_id,
+                    allocations=command.allocations,
+                )
+            ]
         case ReturnUnits():
             if command.return_id in reservation.returns:
                 return []
@@ -272,7 +314,10 @@ def evolve(reservation: ReservationState | None, event: Event) -> ReservationSta
     """The reservation after the event."""
     match event:
         case StockReserved():
-            return ReservationState(order_id=event.order_id, status=RESERVED, held=event.allocations)
+            left_out = frozenset(event.without)
+            return ReservationState(
+                order_id=event.order_id, status=RESERVED, held=event.allocations, cancellations=left_out
+            )
         case StockReservationFailed():
             return ReservationState(order_id=event.order_id, status=FAILED)
         case ReservationCancelled():
@@ -295,6 +340,12 @@ def evolve(reservation: ReservationState | None, event: Event) -> ReservationSta
                 held=subtract(reservation.held, event.allocations) or (),
                 parcels=reservation.parcels | {event.parcel},
             )
+        case ReservationReduced():
+            return replace(
+                reservation,
+                held=subtract(reservation.held, event.allocations) or (),
+                cancellations=reservation.cancellations | {event.cancellation_id},
+            )
         case ReservationReturned():
             return replace(reservation, returns=reservation.returns | {event.return_id})
         case _:
@@ -312,6 +363,7 @@ RESERVATION: Final = Aggregate(
         StockReleased,
         ReservationShipped,
         ParcelReleased,
+        ReservationReduced,
         ReservationReturned,
     ),
     decide=decide,

@@ -1,6 +1,6 @@
 """The shipment of one order: its parcels, one per warehouse, packed, handed to the carrier, delivered, or cancelled."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -8,12 +8,12 @@ import msgspec
 from msgspec.structs import replace
 
 from emporium.domain.base import Aggregate, Command, Event, Reason, State, stream_id
-from emporium.domain.reservation import Allocation
+from emporium.domain.reservation import Allocation, subtract
 from emporium.domain.text import check_text
 
 AWAITED, PREPARED, SHIPPED = "awaited", "prepared", "shipped"
 FULFILLED, CANCELLED = "fulfilled", "cancelled"
-"""`awaited`: held, or sent elsewhere, before there was anything to ship."""
+"""`awaited`: held, sent elsewhere or reduced before there was anything to ship."""
 
 REASON_MOST: Final = 200
 
@@ -35,10 +35,14 @@ class Parcel(msgspec.Struct, frozen=True):
 
 
 class ShipmentPrepared(Event, frozen=True, kw_only=True):
-    """The reserved units are divided into parcels and wait to be labelled and packed."""
+    """The reserved units are divided into parcels and wait to be labelled and packed.
+
+    Those of the cancellations `without` were not even reserved.
+    """
 
     order_id: UUID
     parcels: tuple[Parcel, ...]
+    without: tuple[UUID, ...] = ()
 
 
 class ParcelLabelled(Event, frozen=True, kw_only=True):
@@ -147,6 +151,31 @@ class ShipmentReaddressRefused(Event, frozen=True, kw_only=True):
     address: int
 
 
+class ShipmentReductionAwaited(Event, frozen=True, kw_only=True):
+    """Units (by SKU) are not wanted before there is anything to leave out; may be the first event of the stream."""
+
+    order_id: UUID
+    cancellation_id: UUID
+    units: dict[str, int]
+
+
+class ShipmentReduced(Event, frozen=True, kw_only=True):
+    """These units are left out of the parcels that are not packed; in the parcels `emptied` nothing is left."""
+
+    order_id: UUID
+    cancellation_id: UUID
+    items: tuple[Allocation, ...]
+    emptied: tuple[int, ...] = ()
+
+
+class ShipmentReductionRefused(Event, frozen=True, kw_only=True):
+    """It is too late to leave the units out: they are packed or on their way."""
+
+    order_id: UUID
+    cancellation_id: UUID
+    reason: str
+
+
 class ShipmentReleased(Event, frozen=True, kw_only=True):
     """What was held is packed."""
 
@@ -196,13 +225,23 @@ class ParcelState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShipmentState(State, frozen=True, kw_only=True):
-    """What a shipment remembers; `address` is the latest of the order's addresses that it knows of."""
+    """What a shipment remembers.
+
+    Attributes:
+        address: the latest of the order's addresses that it knows of.
+        awaited: units by SKU that are to be left out once there is something to ship, by cancellation.
+        without: the cancellations whose units were not even reserved.
+        reductions: the cancellations that have their answer.
+    """
 
     order_id: UUID
     status: str
     parcels: dict[int, ParcelState] = {}
     held: bool = False
     address: int = 0
+    awaited: dict[UUID, dict[str, int]] = {}
+    without: frozenset[UUID] = frozenset()
+    reductions: frozenset[UUID] = frozenset()
 
     @property
     def stoppable(self) -> bool:
@@ -216,6 +255,7 @@ class ShipmentState(State, frozen=True, kw_only=True):
 class PrepareShipment(Command, frozen=True, kw_only=True):
     order_id: UUID
     allocations: tuple[Allocation, ...]
+    without: tuple[UUID, ...] = ()
 
 
 class RecordLabel(Command, frozen=True, kw_only=True):
@@ -303,6 +343,14 @@ class ReaddressShipment(Command, frozen=True, kw_only=True):
     address: int
 
 
+class ReduceShipment(Command, frozen=True, kw_only=True):
+    """The order does not want these units (by SKU) any more."""
+
+    order_id: UUID
+    cancellation_id: UUID
+    units: dict[str, int]
+
+
 class CancelShipment(Command, frozen=True, kw_only=True):
     order_id: UUID
     reason: str
@@ -333,7 +381,7 @@ def decide(command: Command, shipment: ShipmentState | None) -> Sequence[Event]:
         case PrepareShipment():
             if shipment is not None and shipment.status != AWAITED:
                 return []
-            return [ShipmentPrepared(order_id=command.order_id, parcels=_divide(command.allocations))]
+            return _prepare(command, shipment)
         case CancelShipment():
             return _cancel(command, shipment)
         case HoldShipment():
@@ -342,6 +390,8 @@ def decide(command: Command, shipment: ShipmentState | None) -> Sequence[Event]:
             return [ShipmentHeld(order_id=command.order_id, reason=command.reason)]
         case ReaddressShipment():
             return _readdress(command, shipment)
+        case ReduceShipment():
+            return _reduce(command, shipment)
     if shipment is None:
         raise NO_SUCH_SHIPMENT()
     match command:
@@ -408,6 +458,74 @@ def decide(command: Command, shipment: ShipmentState | None) -> Sequence[Event]:
             )
         case _:
             raise TypeError(f"a shipment does not know {type(command).__name__}")
+
+
+def _prepare(command: PrepareShipment, shipment: ShipmentState | None) -> Sequence[Event]:
+    prepared = ShipmentPrepared(
+        order_id=command.order_id, parcels=_divide(command.allocations), without=command.without
+    )
+    events: list[Event] = [prepared]
+    state = evolve(shipment, prepared)
+    for cancellation_id, units in state.awaited.items():
+        # Nobody asked for a label yet, so none is for what is left out.
+        answer = _leave_out(state, cancellation_id, units)
+        events.append(answer)
+        state = evolve(state, answer)
+    return events
+
+
+def _reduce(command: ReduceShipment, shipment: ShipmentState | None) -> Sequence[Event]:
+    known = command.cancellation_id
+    if shipment is None or shipment.status == AWAITED:
+        if shipment is not None and known in shipment.awaited:
+            return []
+        return [ShipmentReductionAwaited(order_id=command.order_id, cancellation_id=known, units=command.units)]
+    if known in shipment.reductions or shipment.status == CANCELLED:
+        return []
+    answer = _leave_out(shipment, known, command.units)
+    if isinstance(answer, ShipmentReductionRefused) or not answer.items:
+        return [answer]
+    after = evolve(shipment, answer)
+    touched = {one.warehouse for one in answer.items}
+    # Whatever label these parcels have or are getting is for what was in them.
+    voided = [
+        ParcelLabelVoided(order_id=shipment.order_id, parcel=number, attempt=one.attempt + 1)
+        for number, one in sorted(after.parcels.items())
+        if one.parcel.warehouse in touched and not one.given_up
+    ]
+    ended = all(one.ended for one in after.parcels.values())
+    return [answer, *voided, *([OrderFulfilled(order_id=shipment.order_id)] if ended else [])]
+
+
+def _leave_out(
+    shipment: ShipmentState, cancellation_id: UUID, units: Mapping[str, int]
+) -> ShipmentReduced | ShipmentReductionRefused:
+    """The units are taken from the smallest parcels first, so that one may become needless."""
+    still = {} if cancellation_id in shipment.without else dict(units)
+    items: list[Allocation] = []
+    emptied: list[int] = []
+    waiting = [one.parcel for one in shipment.parcels.values() if not (one.packed or one.given_up)]
+    for parcel in sorted(waiting, key=lambda one: (sum(item.quantity for item in one.items), one.number)):
+        out = [
+            Allocation(item.sku, item.warehouse, part)
+            for item in parcel.items
+            if (part := min(item.quantity, still.get(item.sku, 0)))
+        ]
+        for one in out:
+            still[one.sku] -= one.quantity
+        items += out
+        if out and sum(one.quantity for one in out) == sum(item.quantity for item in parcel.items):
+            emptied.append(parcel.number)
+    if any(still.values()):
+        return ShipmentReductionRefused(
+            order_id=shipment.order_id, cancellation_id=cancellation_id, reason="already_packed"
+        )
+    return ShipmentReduced(
+        order_id=shipment.order_id,
+        cancellation_id=cancellation_id,
+        items=tuple(items),
+        emptied=tuple(sorted(emptied)),
+    )
 
 
 def _readdress(command: ReaddressShipment, shipment: ShipmentState | None) -> Sequence[Event]:
@@ -503,17 +621,19 @@ def evolve(shipment: ShipmentState | None, event: Event) -> ShipmentState:
     match event:
         case ShipmentPrepared():
             parcels = {p.number: ParcelState(parcel=p) for p in event.parcels}
-            held = shipment is not None and shipment.held
-            address = 0 if shipment is None else shipment.address
-            return ShipmentState(order_id=event.order_id, status=PREPARED, parcels=parcels, held=held, address=address)
+            before = shipment or ShipmentState(order_id=event.order_id, status=AWAITED)
+            return replace(before, status=PREPARED, parcels=parcels, without=frozenset(event.without))
         case ShipmentHeld() if shipment is None:
             return ShipmentState(order_id=event.order_id, status=AWAITED, held=True)
         case ShipmentReaddressed() if shipment is None:
             return ShipmentState(order_id=event.order_id, status=AWAITED, address=event.address)
+        case ShipmentReductionAwaited() if shipment is None:
+            awaited = {event.cancellation_id: event.units}
+            return ShipmentState(order_id=event.order_id, status=AWAITED, awaited=awaited)
         case ShipmentCancelled() if shipment is None:
             return ShipmentState(order_id=event.order_id, status=CANCELLED)
     if shipment is None:
-        raise ValueError("a shipment begins by being prepared, held, readdressed or cancelled")
+        raise ValueError("a shipment begins by being prepared, held, readdressed, reduced or cancelled")
     match event:
         case ShipmentCancelled():
             return replace(shipment, status=CANCELLED)
@@ -521,6 +641,10 @@ def evolve(shipment: ShipmentState | None, event: Event) -> ShipmentState:
             return shipment
         case ShipmentReaddressed():
             return replace(shipment, address=event.address)
+        case ShipmentReductionAwaited():
+            return replace(shipment, awaited={**shipment.awaited, event.cancellation_id: event.units})
+        case ShipmentReduced() | ShipmentReductionRefused():
+            return _answered(shipment, event)
         case ShipmentHeld():
             return replace(shipment, held=True)
         case ShipmentReleased():
@@ -569,6 +693,22 @@ def evolve(shipment: ShipmentState | None, event: Event) -> ShipmentState:
             raise TypeError(f"a shipment does not know {type(event).__name__}")
 
 
+def _answered(shipment: ShipmentState, event: ShipmentReduced | ShipmentReductionRefused) -> ShipmentState:
+    awaited = {known: units for known, units in shipment.awaited.items() if known != event.cancellation_id}
+    answered = replace(shipment, awaited=awaited, reductions=shipment.reductions | {event.cancellation_id})
+    if isinstance(event, ShipmentReductionRefused):
+        return answered
+    parcels = dict(shipment.parcels)
+    for number, one in shipment.parcels.items():
+        out = tuple(item for item in event.items if item.warehouse == one.parcel.warehouse)
+        if out:
+            left = Parcel(number, one.parcel.warehouse, subtract(one.parcel.items, out) or ())
+            parcels[number] = replace(one, parcel=left)
+    for number in event.emptied:
+        parcels[number] = replace(parcels[number], given_up=True, refused=None)
+    return replace(answered, parcels=parcels)
+
+
 def _set(shipment: ShipmentState, number: int, **changes: object) -> ShipmentState:
     parcel = replace(shipment.parcels[number], **changes)
     return replace(shipment, parcels={**shipment.parcels, number: parcel})
@@ -594,6 +734,9 @@ SHIPMENT: Final = Aggregate(
         ShipmentReleased,
         ShipmentReaddressed,
         ShipmentReaddressRefused,
+        ShipmentReductionAwaited,
+        ShipmentReduced,
+        ShipmentReductionRefused,
         ShipmentCancelled,
         ShipmentCancellationRefused,
     ),

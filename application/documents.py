@@ -4,9 +4,12 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from emporium.application.ports import Paper, PaperLine
 from emporium.application.shop import Shop
 from emporium.domain.base import Event, Money, Sealed
+from emporium.domain.cancellations import OrderLinesCancelled
 from emporium.domain.invoice import CreditNoteIssued, InvoiceIssued, seller_of
 from emporium.domain.order import (
     ORDER,
@@ -15,6 +18,8 @@ from emporium.domain.order import (
     OrderCreated,
     OrderDispatched,
     OrderReturned,
+    agreed_without,
+    without,
 )
 from emporium.domain.shipment import SHIPMENT, shipment_id_of
 
@@ -33,7 +38,7 @@ class _Story:
         self.ship_to: Sealed | None = None
         self.left_at: datetime | None = None
         self.invoiced_at: datetime | None = None
-        self.corrections: dict[UUID, OrderReturned | GoodwillGranted] = {}
+        self.corrections: dict[UUID, OrderReturned | GoodwillGranted | OrderLinesCancelled] = {}
 
     def hears(self, event: Event, at: datetime) -> None:
         match event:
@@ -47,8 +52,25 @@ class _Story:
                 self.corrections[event.return_id] = event
             case GoodwillGranted():
                 self.corrections[event.refund_id] = event
+            case OrderLinesCancelled():
+                self.corrections[event.cancellation_id] = event
+                if self.invoiced_at is None and self.created is not None:
+                    self.created = _less(self.created, event)
             case InvoiceIssued():
                 self.invoiced_at = event.issued_at
+
+
+def _less(created: OrderCreated, event: OrderLinesCancelled) -> OrderCreated:
+    """The order as if the units had never been ordered: what was cancelled before there was an invoice is not on it."""
+    goods = created.goods
+    for one in event.lines:
+        goods -= one.total
+    return replace(
+        created,
+        lines=tuple(line for line in without(created.lines, event.lines) if line.quantity),
+        goods=goods,
+        agreement=None if created.agreement is None else agreed_without(created.agreement, event.lines),
+    )
 
 
 async def document(shop: Shop, order_id: UUID, number: str) -> Paper | None:
@@ -110,8 +132,10 @@ def _credit_note(story: _Story, created: OrderCreated, event: CreditNoteIssued, 
     bought = {line.line: line for line in created.lines}
     lines: tuple[PaperLine, ...] = ()
     reason = "goodwill"
-    if isinstance(correction, OrderReturned):
-        reason = correction.reason if correction.reason in _UNDELIVERED else "returned"
+    if isinstance(correction, OrderReturned | OrderLinesCancelled):
+        reason = "cancelled_in_part"
+        if isinstance(correction, OrderReturned):
+            reason = correction.reason if correction.reason in _UNDELIVERED else "returned"
         lines = tuple(
             PaperLine(
                 line=one.line,

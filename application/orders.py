@@ -23,14 +23,13 @@ from emporium.domain.order import (
     OrderCompleted,
     OrderReturned,
     OrderState,
-    RequestCancellation,
     ReturnLines,
 )
 from emporium.domain.order_number import parse_order_number
 from emporium.domain.shipment import SHIPMENT, shipment_id_of
 from emporium.domain.text import check_text
 
-__all__ = ["act", "add_note", "cancel", "change_address", "delivered_at", "email_mark", "find", "take_back"]
+__all__ = ["act", "add_note", "change_address", "delivered_at", "email_mark", "find", "take_back"]
 
 CancelKeep = Callable[[OrderState], Idempotency | None]
 ReturnKeep = Callable[[OrderReturned], Idempotency | None]
@@ -48,22 +47,6 @@ async def find(shop: Shop, number: str) -> OrderState | None:
     if order_id is None:
         return None
     return (await log.load(ORDER, order_id, fresh=True))[0]
-
-
-async def cancel(
-    shop: Shop, *, order_id: UUID, reason: str, cause: Meta, keep: CancelKeep = lambda _: None
-) -> tuple[OrderState, Committed]:
-    """Asks for the order to be stopped; shipping decides. Raises `Rejected` (too_late_to_cancel)."""
-    meta = replace(cause, correlation=str(order_id))
-
-    async def handler(work: Work) -> OrderState:
-        await handle(work, RequestCancellation(order_id=order_id, reason=reason), meta)
-        after = work.state(ORDER, order_id)
-        assert after is not None, "a missing order was rejected"
-        work.unit.idempotency = keep(after)
-        return after
-
-    return await shop.run("ordering", meta, handler)
 
 
 async def take_back(

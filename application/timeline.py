@@ -49,6 +49,15 @@ _TOLD: Final[dict[str, tuple[str, str]]] = {
         "It was too late to cancel the order.",
         "Für eine Stornierung war es zu spät.",
     ),
+    "LinesCancellationRequested": ("Goods are to be cancelled.", "Waren sollen storniert werden."),
+    "OrderLinesCancelled": (
+        "Goods were cancelled (units: {units}): {amount} less is to be paid for the order.",
+        "Waren wurden storniert (Stückzahl: {units}): Die Bestellung kostet {amount} weniger.",
+    ),
+    "LinesCancellationRefused": (
+        "It was too late to cancel these goods: they are packed.",
+        "Für eine Stornierung dieser Waren war es zu spät: Sie sind verpackt.",
+    ),
     "OrderAddressChanged": ("The delivery address was changed.", "Die Lieferadresse wurde geändert."),
     "OrderClaimed": ("The order belongs to your account now.", "Die Bestellung gehört jetzt zu Ihrem Konto."),
     "ReturnRequested": ("You want to send goods back.", "Sie möchten Waren zurücksenden."),
@@ -79,8 +88,13 @@ _FAILED: Final = {
     ),
 }
 
+_UNTAKEN: Final = (
+    "{amount} less is taken from you than was secured.",
+    "Es werden {amount} weniger abgebucht, als reserviert waren.",
+)
+
 _KEPT: Final = frozenset(
-    {"amount", "total", "parcel", "of", "tracking_number", "number", "return_id", "refund_id", "note", "until"}
+    {"amount", "total", "parcel", "of", "tracking_number", "number", "return_id", "refund_id", "note", "until", "units"}
 )
 _SAID: Final = {"OrderFailed": "reason", "ReturnRefused": "reason"}
 
@@ -88,6 +102,8 @@ _SAID: Final = {"OrderFailed": "reason", "ReturnRefused": "reason"}
 def told(name: str, facts: Mapping[str, Any], language: str) -> str | None:
     """The sentence for an event with these (JSON) facts; None for what customers are not told."""
     words = _FAILED.get(facts.get("reason", "")) if name == "OrderFailed" else None
+    if name == "OrderRefunded" and facts.get("untaken"):
+        words = _UNTAKEN
     words = words or _TOLD.get(name)
     if words is None or (name == "OrderPaid" and not facts["amount"]["amount"]):
         return None

@@ -31,7 +31,7 @@ from emporium.application.runner import LogFollower
 from emporium.application.schedules import REPLAY, WEBHOOK
 from emporium.application.shop import Shop
 from emporium.application.work import Committed, Schedule, Work
-from emporium.domain import order, payment, product, shipment, stock
+from emporium.domain import cancellations, order, payment, product, shipment, stock
 from emporium.domain.base import Event, stream_id
 from emporium.domain.registry import AGGREGATES
 from emporium.domain.webhook import (
@@ -73,6 +73,7 @@ OFFERED: Final[Mapping[type[Event], tuple[str, ...]]] = {
     order.OrderCompleted: ("order_id",),
     order.OrderFailed: ("order_id", "reason"),
     order.OrderCancelled: ("order_id",),
+    cancellations.OrderLinesCancelled: ("order_id", "cancellation_id", "lines", "amount"),
     order.OrderReturned: ("order_id", "return_id", "lines", "amount", "restock"),
     order.OrderRefunded: ("order_id", "refund_id", "amount"),
     payment.PaymentProcessed: ("payment_id", "order_id", "amount", "captured"),

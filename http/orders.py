@@ -1,5 +1,6 @@
 """/api/v1/orders: a customer's orders, a guest's by its token, all of them for staff; cancel, take back."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
@@ -17,8 +18,9 @@ from emporium.application.carts import Refilled
 from emporium.application.ports import Address, Vault
 from emporium.application.timeline import LANGUAGES, facts_for_customers, told
 from emporium.domain.base import Command, Money, Sealed
+from emporium.domain.cancellations import CANCELLED, CancelLines, UnwantedLine
 from emporium.domain.invoice import Document, TaxPart
-from emporium.domain.order import OrderReturned, OrderState, ReturnedLine, taxes_of
+from emporium.domain.order import OrderReturned, OrderState, RequestCancellation, ReturnedLine, taxes_of
 from emporium.domain.order_number import parse_order_number
 from emporium.domain.returns import (
     ApproveReturn,
@@ -88,10 +90,18 @@ def days(first: date | None, last: date | None) -> tuple[datetime | None, dateti
     return since, until
 
 
+class NotWanted(Body, frozen=True, kw_only=True):
+    """Units of a line that shall not be sent."""
+
+    line: Annotated[int, Meta(ge=1, le=2_000)]
+    quantity: Quantity
+
+
 class Cancel(Body, frozen=True, kw_only=True):
-    """Why the order shall be stopped."""
+    """Why the order shall be stopped, or these units of it; without lines it is all of it."""
 
     reason: Text = "changed_mind"
+    lines: Annotated[list[NotWanted], Meta(max_length=2_000)] = []
 
 
 class ReturnLine(Body, frozen=True, kw_only=True):
@@ -153,11 +163,16 @@ class ReturnAsked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderLineView(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of an order."""
+    """A line of an order: of the units `ordered` some may be `cancelled`; `quantity` are the others.
+
+    The amounts are those of `quantity`.
+    """
 
     line: int
     sku: str
     title: str
+    ordered: int
+    cancelled: int
     quantity: int
     unit_price: Money
     total: Money
@@ -179,6 +194,15 @@ class ReturnView(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[WantedLine, ...]
     received: tuple[ReceivedLine, ...]
     note: str | None
+
+
+class CancellationView(msgspec.Struct, frozen=True, kw_only=True):
+    """Units that somebody wanted to cancel: requested, cancelled or refused; `amount` is what is given back."""
+
+    cancellation_id: UUID
+    status: str
+    lines: tuple[UnwantedLine, ...]
+    amount: Money
 
 
 class OrderRefund(msgspec.Struct, frozen=True, kw_only=True):
@@ -252,6 +276,7 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     payment: PaymentView | None
     shipment: str | None
     parcels: tuple[ParcelView, ...]
+    cancellations: list[CancellationView]
     returns: list[ReturnView]
     refunds: list[OrderRefund]
     documents: list[DocumentView]
@@ -281,10 +306,15 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cancelling(msgspec.Struct, frozen=True, kw_only=True):
-    """The order as it is now; whether it could be stopped shows in its status later."""
+    """The order as it is now; whether it could be stopped shows in its status later.
+
+    Of units of it, whether they could be left out shows at `cancellation_id` in the order's `cancellations`; that is
+    null where the whole order is to be stopped.
+    """
 
     order_number: str
     status: str
+    cancellation_id: UUID | None
 
 
 class Readdressed(msgspec.Struct, frozen=True, kw_only=True):
@@ -369,11 +399,25 @@ class OrderController(Controller):
 
     @post("/{number:str}/cancel", status_code=202, opt={"idempotent": True, "order": True, "bodiless": True})
     async def cancel(self, request: Request, number: Number, data: JSONBody[Cancel]) -> Reply[Cancelling]:
-        """Asks for the order to be stopped. It can be until the first parcel is packed."""
+        """Asks for the order to be stopped, or some units of it. It can be until the first parcel is packed.
+
+        Staff can also cancel units that are not packed yet of an order of which parcels have left.
+        """
         order, actor = await owned(request, number)
+        known = uuid4()
+        command: Command = RequestCancellation(order_id=order.order_id, reason=data.reason)
+        if data.lines:
+            command = CancelLines(
+                order_id=order.order_id,
+                cancellation_id=known,
+                lines=tuple((one.line, one.quantity) for one in data.lines),
+                reason=data.reason,
+                by_staff=await is_staff(request),
+            )
 
         def answer(after: OrderState) -> Answer:
-            content = Cancelling(order_number=after.number, status=after.status)
+            part = known if known in after.cancellations else None
+            content = Cancelling(order_number=after.number, status=after.status, cancellation_id=part)
             return Answer.of(content, 202, location=f"/api/v1/orders/{after.number}")
 
         return await once(
@@ -381,10 +425,10 @@ class OrderController(Controller):
             "ordering",
             actor,
             answer,
-            lambda keep: orders.cancel(
+            lambda keep: orders.act(
                 request.services.shop,
+                command,
                 order_id=order.order_id,
-                reason=data.reason,
                 cause=request.cause(actor, order.order_id),
                 keep=keep,
             ),
@@ -600,6 +644,9 @@ def _summary(row: OrderRow, *, for_staff: bool) -> OrderSummary:
 def _view(vault: Vault, detail: OrderDetail, *, for_staff: bool) -> OrderView:
     row, agreed = detail.order, detail.agreement
     nothing = Money(0, row.currency)
+    gone = Counter[int]()
+    for part in detail.cancellations.values():
+        gone.update({one.line: one.quantity for one in part.lines if part.status == CANCELLED})
 
     def clear(sealed: Sealed | None, field: str) -> Any:
         return None if sealed is None else vault.unseal(sealed, row.order_id, field)
@@ -615,6 +662,8 @@ def _view(vault: Vault, detail: OrderDetail, *, for_staff: bool) -> OrderView:
                 line=line.line,
                 sku=line.sku,
                 title=line.title,
+                ordered=line.quantity + gone[line.line],
+                cancelled=gone[line.line],
                 quantity=line.quantity,
                 unit_price=line.unit_price,
                 total=line.total,
@@ -645,6 +694,15 @@ def _view(vault: Vault, detail: OrderDetail, *, for_staff: bool) -> OrderView:
         parcels=detail.parcels
         if for_staff
         else tuple(replace(one, label_url="", refused=None) for one in detail.parcels),
+        cancellations=[
+            CancellationView(
+                cancellation_id=known,
+                status=one.status,
+                lines=one.lines,
+                amount=Money(one.amount, row.currency),
+            )
+            for known, one in detail.cancellations.items()
+        ],
         returns=[
             ReturnView(
                 return_id=return_id,
@@ -694,7 +752,7 @@ def refund_reason(reason: str, *, for_staff: bool) -> str:
 
 _REFUND_REASONS: Final = frozenset(
     {"returned", "goodwill", "damaged", "wrong_item", "not_delivered", "price_adjustment", "paid_twice", "other",
-     "out_of_stock", "late_payment"}
+     "out_of_stock", "late_payment", "cancelled_in_part"}
 )  # fmt: skip
 
 

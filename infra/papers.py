@@ -40,6 +40,7 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
         "parcel_lost": "For goods that were lost on their way.",
         "parcel_returned": "For goods that could not be delivered.",
         "parcel_given_up": "For goods that could not be sent.",
+        "cancelled_in_part": "For goods that were cancelled.",
     },
     "de": {
         "invoice": "Rechnung", "credit_note": "Rechnungskorrektur", "packing_slip": "Lieferschein",
@@ -57,6 +58,7 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
         "goodwill": "Für einen Preisnachlass.", "parcel_lost": "Für Waren, die auf dem Weg verloren gingen.",
         "parcel_returned": "Für Waren, die nicht zugestellt werden konnten.",
         "parcel_given_up": "Für Waren, die nicht versandt werden konnten.",
+        "cancelled_in_part": "Für stornierte Waren.",
     },
 }  # fmt: skip
 

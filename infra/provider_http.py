@@ -45,6 +45,7 @@ class Known(msgspec.Struct):
     order: str | None = None
     taken_at: datetime | None = None
     action: str | None = None
+    taken: int | None = None
 
 
 class _Refusal(msgspec.Struct):
@@ -98,12 +99,12 @@ class HttpProvider:
         )
 
     async def capture(self, key: str, reference: str, amount: Money, at: datetime) -> Outcome:
-        """Takes what was secured. Raises ProviderDown."""
-        return await self._step("capture", key, reference, at)
+        """Takes `amount` of what was secured. Raises ProviderDown."""
+        return await self._step("capture", key, reference, {"metadata": {"at": at}, "amount": amount.amount})
 
     async def void(self, key: str, reference: str, at: datetime) -> Outcome:
         """Lets go what was secured or waits. Raises ProviderDown."""
-        return await self._step("void", key, reference, at)
+        return await self._step("void", key, reference, {"metadata": {"at": at}})
 
     async def save_method(self, key: str, customer: UUID, method: str) -> SavedMethod:
         """Keeps a method for the customer. Raises MethodRefused, ProviderDown."""
@@ -162,7 +163,7 @@ class HttpProvider:
                         yield Booked(
                             known.key,
                             order_named(known.order),
-                            Money(sign * known.amount, known.currency),
+                            Money(sign * (known.amount if known.taken is None else known.taken), known.currency),
                             at,
                             known.id,
                         )
@@ -188,9 +189,9 @@ class HttpProvider:
             return Outcome("declined", code=refusal.code)
         raise _unusable(status, body)
 
-    async def _step(self, step: str, key: str, reference: str, at: datetime) -> Outcome:
+    async def _step(self, step: str, key: str, reference: str, wish: dict[str, Any]) -> Outcome:
         target = f"/v1/charges/{quote(reference, safe='')}/{step}"
-        status, body = await self._client.call("POST", target, key, _encode({"metadata": {"at": at}}))
+        status, body = await self._client.call("POST", target, key, _encode(wish))
         if status == _REFUSED:
             return Outcome("declined", reference, _decode(_refusal, body).code, captured=False)
         if status != _OK:

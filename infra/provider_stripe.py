@@ -167,10 +167,11 @@ class StripeProvider:
         return _outcome(made)
 
     async def capture(self, key: str, reference: str, amount: Money, at: datetime) -> Outcome:
-        """Takes what was secured. Raises ProviderDown."""
+        """Takes `amount` of what was secured; the rest is let go. Raises ProviderDown."""
         client = await self._client()
         try:
-            call = client.v1.payment_intents.capture_async(reference, {}, {"idempotency_key": key})
+            wish: Any = {"amount_to_capture": amount.amount}
+            call = client.v1.payment_intents.capture_async(reference, wish, {"idempotency_key": key})
             return _outcome(await self._ask(call, _Intent))
         except (stripe.InvalidRequestError, stripe.CardError) as refused:
             known = await self._intent(reference)

@@ -15,6 +15,12 @@ from emporium.domain import payment as p
 from emporium.domain import reservation as r
 from emporium.domain import shipment as s
 from emporium.domain.base import Event, Money, Sealed
+from emporium.domain.cancellations import (
+    Cancellation,
+    LinesCancellationRefused,
+    LinesCancellationRequested,
+    OrderLinesCancelled,
+)
 from emporium.domain.invoice import CreditNoteIssued, Document, InvoiceIssued
 from emporium.domain.returns import ReturnApproved, ReturnReceived, ReturnRefused, ReturnRequested, ReturnState
 from emporium.projections.model import Connection, ReadModel, Tables, canonical
@@ -282,9 +288,11 @@ async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
         events,
         "SELECT order_id, state::text, reason, reason_internal FROM orders WHERE order_id = ANY(%s)",
     )
+    lines = await _lines_before(tables, events)
     rows: dict[int, _Order] = {}
     states: dict[int, o.OrderState] = {}
     created: dict[int, _Contents] = {}
+    shrunk: dict[int, _Contents] = {}
     moved: dict[int, _Contents] = {}
     notes: list[_Note] = []
     for one in events:
@@ -297,6 +305,7 @@ async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
                 event.order_id, event.lines, event.email, event.ship_to, event.agreement, event.note, event.email_mark
             )
             rows[key] = _new_order(one, event)
+            lines[key] = event.lines
             continue
         row = rows.get(key)
         if row is None:
@@ -308,6 +317,9 @@ async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
         if isinstance(event, o.OrderAddressChanged | o.OrderAddressChangeRefused):
             states[key] = replace(states[key], ship_to=None)
             moved[key] = _Contents(event.order_id, ship_to=event.ship_to)
+        elif isinstance(event, OrderLinesCancelled):
+            lines[key] = o.without(lines[key], event.lines)
+            shrunk[key] = _shrink(row, states[key], lines[key])
         elif isinstance(event, o.OrderNoteAdded):
             notes.append(_Note(event.order_id, one.position, one.at, one.meta.actor, event.note))
         elif isinstance(event, o.OrderCancellationRequested):
@@ -336,6 +348,8 @@ async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
         "UPDATE orders t SET status = x.status, reason = x.reason, reason_internal = x.reason_internal,"
         " changed_at = x.changed_at, version = x.version,"
         " held = x.held, return_open = x.return_open, state = x.state,"
+        " goods = coalesce(x.goods, t.goods), total = coalesce(x.total, t.total), tax = coalesce(x.tax, t.tax),"
+        " discount = coalesce(x.discount, t.discount), units = coalesce(x.units, t.units),"
         " customer_id = coalesce(x.customer_id, t.customer_id)"
         " FROM json_populate_recordset(NULL::orders, %s) x WHERE t.order_id = x.order_id",
         [row for key, row in rows.items() if key not in created],
@@ -345,7 +359,32 @@ async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
         " WHERE t.order_id = x.order_id",
         list(moved.values()),
     )
+    await tables.write(
+        "UPDATE contents t SET lines = x.lines, agreement = x.agreement"
+        " FROM json_populate_recordset(NULL::contents, %s) x WHERE t.order_id = x.order_id",
+        list(shrunk.values()),
+    )
     await tables.write("INSERT INTO notes SELECT * FROM json_populate_recordset(NULL::notes, %s)", notes)
+
+
+async def _lines_before(tables: Tables, events: Sequence[Recorded]) -> dict[int, tuple[o.OrderLine, ...]]:
+    """The lines of the orders that become less in this batch, as earlier batches left them."""
+    less = {one.event.order_id for one in events if isinstance(one.event, OrderLinesCancelled)}
+    if not less:
+        return {}
+    found = await tables.fetch("SELECT order_id, lines::text FROM contents WHERE order_id = ANY(%s)", list(less))
+    return {order_id.int: _LINES.decode(lines) for order_id, lines in found}
+
+
+def _shrink(row: _Order, state: o.OrderState, lines: tuple[o.OrderLine, ...]) -> _Contents:
+    """Sets what the order comes to now; its contents."""
+    agreed = state.agreement
+    row.goods = sum(line.total.amount for line in lines)
+    row.total = state.total.amount
+    row.discount = 0 if agreed is None else agreed.discount.amount + agreed.shipping_discount.amount
+    row.tax = 0 if agreed is None else agreed.tax.amount
+    row.units = sum(line.quantity for line in lines)
+    return _Contents(row.order_id, lines=lines, agreement=agreed)
 
 
 def _new_order(one: Recorded, event: o.OrderCreated) -> _Order:
@@ -447,6 +486,7 @@ async def _fold_shipments(tables: Tables, events: Sequence[Recorded]) -> None:
     )
 
 
+_LINES: Final = msgspec.json.Decoder(tuple[o.OrderLine, ...])
 _ORDER_STATE: Final = msgspec.json.Decoder(o.OrderState)
 _PAYMENT_STATE: Final = msgspec.json.Decoder(p.PaymentState)
 _SHIPMENT_STATE: Final = msgspec.json.Decoder(s.ShipmentState)
@@ -464,7 +504,14 @@ _FACTS: Final[dict[type[Event], Callable[[Any], dict[str, Any]]]] = {
     o.OrderCancellationRefused: lambda e: {"reason": e.reason},
     o.OrderReturned: lambda e: {"amount": e.amount, "lines": e.lines, "reason": e.reason},
     o.GoodwillGranted: lambda e: {"amount": e.amount, "reason": e.reason},
-    o.OrderRefunded: lambda e: {"amount": e.amount, "refund_id": e.refund_id},
+    o.OrderRefunded: lambda e: {"amount": e.amount, "refund_id": e.refund_id, "untaken": e.untaken},
+    LinesCancellationRequested: lambda e: {"lines": e.lines, "reason": e.reason},
+    OrderLinesCancelled: lambda e: {
+        "amount": e.amount,
+        "units": sum(line.quantity for line in e.lines),
+        "lines": e.lines,
+    },
+    LinesCancellationRefused: lambda e: {"reason": e.reason},
     o.OrderHeld: lambda e: {"reason": e.reason},
     o.OrderAddressChanged: lambda e: {"revision": e.revision},
     o.OrderAddressChangeRefused: lambda e: {"revision": e.revision, "former": e.former},
@@ -486,6 +533,7 @@ _FACTS: Final[dict[type[Event], Callable[[Any], dict[str, Any]]]] = {
     p.DisputeOpened: lambda e: {"amount": e.amount, "reason": e.reason},
     p.DisputeClosed: lambda e: {"amount": e.amount, "won": e.won},
     p.PaymentCaptured: lambda e: {"amount": e.amount},
+    p.CaptureReduced: lambda e: {"amount": e.amount, "refund_id": e.refund_id},
     p.RefundRequested: lambda e: {"amount": e.amount, "refund_id": e.refund_id, "reason": e.reason},
     p.PaymentRefunded: lambda e: {"amount": e.amount, "refund_id": e.refund_id, "reason": e.reason},
     p.RefundFailed: lambda e: {"amount": e.amount, "refund_id": e.refund_id, "code": e.code},
@@ -495,6 +543,7 @@ _FACTS: Final[dict[type[Event], Callable[[Any], dict[str, Any]]]] = {
     r.StockReleased: lambda e: {"units": sum(a.quantity for a in e.allocations), "reason": e.reason},
     r.ReservationShipped: lambda e: {"parcel": e.parcel},
     r.ParcelReleased: lambda e: {"parcel": e.parcel, "units": sum(a.quantity for a in e.allocations)},
+    r.ReservationReduced: lambda e: {"units": sum(a.quantity for a in e.allocations)},
     r.ReservationReturned: lambda e: {"units": sum(a.quantity for a in e.allocations)},
     s.ShipmentPrepared: lambda e: {"parcels": len(e.parcels)},
     s.ParcelLabelled: lambda e: {"parcel": e.parcel, "carrier": e.carrier, "tracking_number": e.tracking_number},
@@ -506,6 +555,8 @@ _FACTS: Final[dict[type[Event], Callable[[Any], dict[str, Any]]]] = {
     s.ParcelDelivered: lambda e: {"parcel": e.parcel},
     s.ParcelLost: lambda e: {"parcel": e.parcel},
     s.ParcelReturned: lambda e: {"parcel": e.parcel},
+    s.ShipmentReduced: lambda e: {"units": sum(a.quantity for a in e.items)},
+    s.ShipmentReductionRefused: lambda e: {"reason": e.reason},
     s.ShipmentHeld: lambda e: {"reason": e.reason},
     s.ShipmentCancelled: lambda e: {"reason": e.reason},
     s.ShipmentCancellationRefused: lambda e: {"reason": e.reason},
@@ -521,7 +572,9 @@ _COURSE: Final = {
         o.OrderHeld, s.ShipmentHeld, o.OrderReleased, s.ShipmentReleased, o.OrderAddressChanged,
         s.ShipmentReaddressed, s.ShipmentReaddressRefused, o.OrderAddressChangeRefused, o.OrderNoteAdded,
         o.OrderCancellationRequested, s.ShipmentCancelled, s.ShipmentCancellationRefused, o.OrderCancelled,
-        o.OrderCancellationRefused, s.ParcelLabelled, s.ParcelLabelVoided, s.ParcelRefused,
+        o.OrderCancellationRefused, LinesCancellationRequested, s.ShipmentReductionAwaited, s.ShipmentReduced,
+        s.ShipmentReductionRefused, r.ReservationReduced, OrderLinesCancelled, LinesCancellationRefused,
+        p.CaptureReduced, s.ParcelLabelled, s.ParcelLabelVoided, s.ParcelRefused,
         s.ParcelPacked, p.PaymentCaptured,
         s.OrderShipped, r.ReservationShipped, o.OrderDispatched, s.ParcelDelivered, s.ParcelLost, s.ParcelReturned,
         s.ParcelGivenUp, r.ParcelReleased, s.OrderFulfilled,
@@ -551,7 +604,7 @@ def _entry(log: str, one: Recorded) -> _Entry:
 
 
 ORDER_HISTORY: Final = ReadModel(
-    name="order_history", version=5, logs=LOGS, ddl=DDL, indexes=INDEXES, key=_order_id, pace=0.02, fold=fold
+    name="order_history", version=6, logs=LOGS, ddl=DDL, indexes=INDEXES, key=_order_id, pace=0.02, fold=fold
 )
 
 # --- queries ---------------------------------------------------------------------------------------
@@ -697,7 +750,9 @@ class OrderDetail(msgspec.Struct, frozen=True, kw_only=True):
     """One order with all there is to it.
 
     Attributes:
+        lines: as they are now; one of which everything was cancelled has quantity 0.
         returned: units that came back, by line number.
+        cancellations: what was cancelled of it, or was to be.
         agreement: None where nothing was agreed beside goods and shipping.
         held: why staff hold it.
         subject, email, ship_to, note: sealed for `subject`, with the order's id as stream and the
@@ -713,6 +768,7 @@ class OrderDetail(msgspec.Struct, frozen=True, kw_only=True):
     returned: dict[int, int]
     held: str | None
     returns: dict[UUID, ReturnState]
+    cancellations: dict[UUID, Cancellation]
     documents: tuple[Document, ...]
     refunds: list[RefundView]
     subject: UUID
@@ -859,7 +915,8 @@ async def orders_with(connection: Connection, customer_id: UUID, skus: Sequence[
     found = await connection.execute(
         "SELECT o.order_id FROM rm_order_history.orders o JOIN rm_order_history.contents c USING (order_id)"
         " WHERE o.customer_id = %s AND EXISTS ("
-        "SELECT FROM jsonb_array_elements(c.lines) x WHERE x ->> 'sku' = ANY(%s))"
+        "SELECT FROM jsonb_array_elements(c.lines) x WHERE x ->> 'sku' = ANY(%s)"
+        " AND (x ->> 'quantity')::bigint > 0)"
         " ORDER BY o.status = 'fulfilled' DESC, o.placed_at DESC, o.order_id LIMIT %s",
         [customer_id, list(skus), limit],
     )
@@ -876,7 +933,7 @@ async def arrived(
         " AND status = 'fulfilled' AND (%(number)s::text IS NULL OR number = %(number)s)"
         " ORDER BY placed_at DESC, order_id DESC LIMIT %(limit)s) o"
         " JOIN rm_order_history.contents c USING (order_id), jsonb_array_elements(c.lines) x"
-        " ORDER BY o.placed_at DESC, o.order_id, (x ->> 'line')::bigint",
+        " WHERE (x ->> 'quantity')::bigint > 0 ORDER BY o.placed_at DESC, o.order_id, (x ->> 'line')::bigint",
         {"customer": customer_id, "number": number, "limit": limit},
     )
     return [(order, sku) for order, sku in await found.fetchall()]
@@ -1027,10 +1084,11 @@ async def _detail(connection: Connection, where: str, value: object) -> OrderDet
         order=OrderRow(**dict(zip(names, row, strict=False))),
         cart_id=cart_id,
         payment_method=payment_method,
-        lines=msgspec.json.decode(lines, type=tuple[o.OrderLine, ...]),
+        lines=_LINES.decode(lines),
         returned=order.returned,
         held=order.held,
         returns=order.returns,
+        cancellations=order.cancellations,
         documents=order.documents,
         refunds=[] if refunds is None else _REFUNDS.decode(refunds),
         subject=subject,
@@ -1078,6 +1136,8 @@ def _payment(state: p.PaymentState) -> PaymentView:
 
 def _parcels(state: s.ShipmentState, times: dict[str, str]) -> Iterable[ParcelView]:
     for number, one in sorted(state.parcels.items()):
+        if not one.parcel.items:
+            continue
 
         def at(step: str, number: int = number) -> datetime | None:
             text = times.get(f"{number}.{step}")

@@ -173,6 +173,9 @@ async def _fold_parcels(tables: Tables, events: Sequence[Recorded]) -> None:
                 refused[order_id, parcel] = _Parcel(order_id, parcel, one.at, reason)
             case s.ParcelLabelled(order_id=order_id, parcel=parcel) | s.ParcelGivenUp(order_id=order_id, parcel=parcel):
                 refused[order_id, parcel] = None
+            case s.ShipmentReduced(order_id=order_id, emptied=emptied):
+                for parcel in emptied:
+                    refused[order_id, parcel] = None
             case s.ShipmentCancelled(order_id=order_id):
                 cancelled.append({"order_id": order_id})
                 for key in [key for key in refused if key[0] == order_id]:
@@ -195,11 +198,11 @@ async def _fold_parcels(tables: Tables, events: Sequence[Recorded]) -> None:
 
 SAGA_MONITOR: Final = ReadModel(
     name="saga_monitor",
-    version=2,
+    version=3,
     logs={
         "ordering": o.ORDER.events,
         "payments": (p.RefundRequested, p.RefundFailed, p.PaymentRefunded),
-        "shipping": (s.ParcelRefused, s.ParcelLabelled, s.ParcelGivenUp, s.ShipmentCancelled),
+        "shipping": (s.ParcelRefused, s.ParcelLabelled, s.ParcelGivenUp, s.ShipmentReduced, s.ShipmentCancelled),
     },
     ddl=DDL,
     indexes=INDEXES,

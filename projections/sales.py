@@ -10,13 +10,15 @@ from psycopg.rows import class_row
 
 from emporium.application.ports import Recorded
 from emporium.domain import order as o
+from emporium.domain.cancellations import OrderLinesCancelled
 from emporium.projections.model import Connection, ReadModel, Tables
 from emporium.projections.paging import Page, decode_cursor, page_of
 
 __all__ = ["SALES", "DaySales", "ProductSales", "by_day", "by_product", "popularity"]
 
 DDL: Final = """
--- `kept` is SKU → units bought, amount, units returned. `position` is of the last event that changed the row.
+-- `kept` is SKU → units bought and not cancelled, amount, units returned. `position` is of the last event that
+-- changed the row.
 CREATE TABLE orders (
     order_id uuid PRIMARY KEY,
     customer_id uuid,
@@ -60,7 +62,10 @@ CREATE INDEX IF NOT EXISTS orders_customer ON orders (customer_id, placed_at DES
 
 # --- fold ------------------------------------------------------------------------------------------
 
-EVENTS: Final = (o.OrderCreated, o.OrderConfirmed, o.OrderFailed, o.OrderCancelled, o.OrderReturned, o.OrderClaimed)
+EVENTS: Final = (
+    o.OrderCreated, o.OrderConfirmed, o.OrderFailed, o.OrderCancelled, OrderLinesCancelled, o.OrderReturned,
+    o.OrderClaimed,
+)  # fmt: skip
 
 
 class _Kept(msgspec.Struct, array_like=True):
@@ -147,6 +152,8 @@ async def fold(tables: Tables, _: str, events: Sequence[Recorded]) -> None:
             row.void = True
         elif isinstance(event, o.OrderClaimed):
             row.customer_id = event.customer_id
+        elif isinstance(event, OrderLinesCancelled):
+            _leave_out(row, event, sums)
         elif isinstance(event, o.OrderReturned):
             _take_back(row, event, one.at.date(), sums)
         if row.counts is not counted:
@@ -198,6 +205,20 @@ def _kept(event: o.OrderCreated) -> dict[str, _Kept]:
         one.units += line.quantity
         one.amount += line.total.amount - (line.discount.amount if line.discount is not None else 0)
     return kept
+
+
+def _leave_out(row: _Order, event: OrderLinesCancelled, sums: _Sums) -> None:
+    """What is cancelled was never sold: it is taken off the day of the order."""
+    if row.counts:
+        sums.count(row, -1)
+    for line in event.lines:
+        kept = row.kept[line.sku]
+        kept.units -= line.quantity
+        kept.amount -= line.total.amount - line.discount.amount
+        if not kept.units:
+            del row.kept[line.sku]
+    if row.counts:
+        sums.count(row, 1)
 
 
 def _take_back(row: _Order, event: o.OrderReturned, day: date, sums: _Sums) -> None:

@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS charges (
     id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, order_id TEXT NOT NULL, amount INTEGER NOT NULL,
     currency TEXT NOT NULL, method TEXT NOT NULL, code TEXT, settles REAL NOT NULL,
     refunded INTEGER NOT NULL DEFAULT 0, at INTEGER NOT NULL,
-    taken INTEGER, voided INTEGER, waits INTEGER NOT NULL DEFAULT 0);
+    taken INTEGER, voided INTEGER, waits INTEGER NOT NULL DEFAULT 0, part INTEGER);
 CREATE INDEX IF NOT EXISTS charges_by_order ON charges (order_id);
 CREATE TABLE IF NOT EXISTS refunds (
     id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, charge INTEGER NOT NULL, amount INTEGER NOT NULL,
@@ -39,6 +39,9 @@ ALTER TABLE charges ADD COLUMN waits INTEGER NOT NULL DEFAULT 0;
 UPDATE charges SET taken = at WHERE code IS NULL;
 """
 """For a file from before charges could wait, be taken later or be let go."""
+
+_IN_PART: Final = "ALTER TABLE charges ADD COLUMN part INTEGER"
+"""For a file from before charges could be taken in part; `part` is what was taken, where that is not all."""
 
 _TAKEN: Final = "code IS NULL AND voided IS NULL AND taken IS NOT NULL AND settles <= ?"
 
@@ -100,6 +103,11 @@ class _Step(msgspec.Struct, forbid_unknown_fields=True):
     metadata: _Metadata = _Metadata()
 
 
+class _Taking(msgspec.Struct, forbid_unknown_fields=True):
+    metadata: _Metadata = _Metadata()
+    amount: _Amount | None = None
+
+
 class _Authentication(msgspec.Struct, forbid_unknown_fields=True):
     success: bool
 
@@ -148,6 +156,7 @@ class _Charge(msgspec.Struct, gc=False):
     at: str
     taken_at: str | None = None
     action: str | None = None
+    taken: int | None = None
 
 
 class _Refund(msgspec.Struct, gc=False):
@@ -188,6 +197,7 @@ def problem(status: int, code: str, text: str) -> Answer:
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode_charge: Final = msgspec.json.Decoder(_ChargeRequest).decode
+_decode_taking: Final = msgspec.json.Decoder(_Taking).decode
 _decode_step: Final = msgspec.json.Decoder(_Step).decode
 _decode_authentication: Final = msgspec.json.Decoder(_Authentication).decode
 _decode_method: Final = msgspec.json.Decoder(_MethodRequest).decode
@@ -220,8 +230,11 @@ class Book:
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute("PRAGMA wal_autocheckpoint = 4000")
         self._db.executescript(_SCHEMA)
-        if not any(name == "taken" for _, name, *_ in self._db.execute("PRAGMA table_info(charges)")):
+        columns = {name for _, name, *_ in self._db.execute("PRAGMA table_info(charges)")}
+        if "taken" not in columns:
             self._db.executescript(_ADDED)
+        if "part" not in columns:
+            self._db.execute(_IN_PART)
         self._run = self._db.execute
         self._operations: dict[str, Callable[[Call], Answer]] = {
             "charge": self._charge,
@@ -307,7 +320,7 @@ class Book:
         if done.rowcount == 1 and done.lastrowid is not None:
             charge = _known(
                 self._now(), done.lastrowid, key, order, wish.amount, wish.currency, wish.method, code, settles, at,
-                taken, None, waits,
+                taken, None, waits, None,
             )  # fmt: skip
         else:
             before = self._run(
@@ -321,8 +334,8 @@ class Book:
 
     def _found(self, condition: str, values: Iterable[Any], more: str = "") -> list[_Charge]:
         rows = self._run(
-            "SELECT id, key, order_id, amount, currency, method, code, settles, at, taken, voided, waits FROM charges "
-            f"WHERE {condition} {more}",
+            "SELECT id, key, order_id, amount, currency, method, code, settles, at, taken, voided, waits, part "
+            f"FROM charges WHERE {condition} {more}",
             tuple(values),
         ).fetchall()
         now = self._now()
@@ -336,12 +349,16 @@ class Book:
 
     def _capture(self, call: Call) -> Answer:
         _key(call)
-        at = self._milliseconds(_decode_step(call.body).metadata.at)
+        wish = _decode_taking(call.body)
+        at = self._milliseconds(wish.metadata.at)
         charge = self._one_charge(call)
         if charge.status == "authorised":
+            if wish.amount is not None and wish.amount > charge.amount:
+                raise _Problem(422, "capture_exceeds_charge", f"only {charge.amount} was secured")
             if code := _script(charge.method).capture_code:
                 raise _Problem(422, code, "what was secured cannot be taken")
-            self._run("UPDATE charges SET taken = ? WHERE id = ?", (at, _number(charge.id, "ch_")))
+            number = _number(charge.id, "ch_")
+            self._run("UPDATE charges SET taken = ?, part = ? WHERE id = ?", (at, wish.amount, number))
         return Answer(200, _encode(self._one_charge(call)))
 
     def _void(self, call: Call) -> Answer:
@@ -392,8 +409,8 @@ class Book:
 
     def _new_refund(self, key: str, number: int, wish: _RefundRequest) -> tuple[Any, ...]:
         charge = self._run(
-            "SELECT amount, currency, refunded, code IS NOT NULL OR voided IS NOT NULL, settles, taken, waits "
-            "FROM charges WHERE id = ?",
+            "SELECT coalesce(part, amount), currency, refunded, code IS NOT NULL OR voided IS NOT NULL, "
+            "settles, taken, waits FROM charges WHERE id = ?",
             (number,),
         ).fetchone()
         if charge is None:
@@ -459,7 +476,7 @@ class Book:
         rows = self._run(
             "SELECT strftime('%Y-%m', moved / 1000, 'unixepoch') AS month, currency, "
             "  count(charged), coalesce(sum(charged), 0), count(refunded), coalesce(sum(refunded), 0) FROM ("
-            "  SELECT taken AS moved, currency, amount AS charged, NULL AS refunded FROM charges "
+            "  SELECT taken AS moved, currency, coalesce(part, amount) AS charged, NULL AS refunded FROM charges "
             f"    WHERE {_TAKEN} "
             "  UNION ALL SELECT at, currency, NULL, amount FROM refunds WHERE code IS NULL) "
             "GROUP BY 1, 2 ORDER BY 1, 2",
@@ -535,7 +552,7 @@ class Book:
         now = self._now()
         for sql, values in (
             (
-                f"SELECT order_id, sum({_TAKEN}) AS charges, sum(iif({_TAKEN}, amount, 0)) AS charged, "
+                f"SELECT order_id, sum({_TAKEN}) AS charges, sum(iif({_TAKEN}, coalesce(part, amount), 0)) AS charged, "
                 "  sum(code IS NOT NULL) AS declined, sum(settles > ? AND voided IS NULL) AS pending, "
                 "  sum(code IS NULL AND voided IS NULL AND (waits > 0 OR taken IS NULL)) AS held "
                 "FROM charges GROUP BY 1",
@@ -619,7 +636,7 @@ def _script(method: str) -> Script:
 
 def _known(
     now: float, number: int, key: str, order: str, amount: int, currency: str, method: str, code: str | None,
-    settles: float, at: int, taken: int | None, voided: int | None, waits: int,
+    settles: float, at: int, taken: int | None, voided: int | None, waits: int, part: int | None,
 ) -> _Charge:  # fmt: skip
     name, action = f"ch_{number:010}", None
     if voided is not None:
@@ -633,4 +650,5 @@ def _known(
     else:
         status = "authorised" if taken is None else "succeeded"
     taken_at = _text(taken) if status == "succeeded" and taken is not None else None
-    return _Charge(name, key, order, amount, currency, method, status, code, _text(at), taken_at, action)
+    there = None if taken_at is None else amount if part is None else part
+    return _Charge(name, key, order, amount, currency, method, status, code, _text(at), taken_at, action, there)

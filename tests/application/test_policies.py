@@ -9,8 +9,9 @@ import pytest
 
 from emporium.application.commands import HANDLERS, ROUTES
 from emporium.application.policies import INVENTORY, ORDERING, PAYMENTS, POLICIES, SHIPPING, Ignore, Later, Policy
-from emporium.domain import order, payment, reservation, shipment
+from emporium.domain import cancellations, order, payment, reservation, shipment
 from emporium.domain.base import Event, Money, Rejected, Sealed
+from emporium.domain.cancellations import CancelledLine, UnwantedLine
 from emporium.domain.order import OrderLine, OrderState, ReturnedLine, Short
 from emporium.domain.registry import AGGREGATES
 from emporium.domain.reservation import Allocation
@@ -31,12 +32,14 @@ EXPECTED: dict[str, str] = {
     "payments StockReserved": "later later RequestCapture - -",
     "payments OrderReturned": "later later RequestRefund - -",
     "payments GoodwillGranted": "later later RequestRefund - -",
+    "payments OrderLinesCancelled": "later later RequestRefund+RequestCapture - -",
     # inventory:                   new    reserved    failed  cancelled  released
     "inventory PaymentProcessed": "ReserveOrder - - - -",
     "inventory OrderCancelled": "ReleaseReservation ReleaseReservation - - -",
     "inventory OrderFailed": "ReleaseReservation ReleaseReservation - - -",
     "inventory OrderShipped": "later ShipReservation later later later",
     "inventory ParcelGivenUp": "later ReleaseParcel later later later",
+    "inventory ShipmentReduced": "later ReduceReservation later later -",
     "inventory OrderReturned": "later ReturnUnits later later later",
     # shipping:                    new    awaited   prepared   shipped   fulfilled   cancelled
     "shipping PaymentProcessed": "- - - - - -",
@@ -46,6 +49,7 @@ EXPECTED: dict[str, str] = {
     "shipping OrderHeld": "HoldShipment HoldShipment HoldShipment HoldShipment - -",
     "shipping OrderReleased": "- ReleaseShipment ReleaseShipment ReleaseShipment - -",
     "shipping OrderAddressChanged": "ReaddressShipment " * 5 + "-",
+    "shipping LinesCancellationRequested": "ReduceShipment " * 5 + "-",
     # ordering: new, pending, paid, confirmed, partly_shipped, shipped, fulfilled,
     #           refunding, cancelling, failed, cancelled
     "ordering PaymentProcessed": "later RecordPayment RecordPayment RecordPayment "
@@ -71,6 +75,11 @@ EXPECTED: dict[str, str] = {
     "ordering ParcelGivenUp": "later later later later " + "WriteOffParcel " * 3 + "later later later later",
     "ordering ParcelReturned": "later later later later " + "WriteOffParcel " * 3 + "later later later later",
     "ordering ShipmentCancelled": "later later later later later later later later ConfirmCancellation - -",
+    "ordering CaptureReduced": "later " + "RecordOrderRefund " * 10,
+    "ordering ShipmentReduced": "later " + "ConfirmLinesCancellation " * 6 + "later ConfirmLinesCancellation - -",
+    "ordering ShipmentReductionRefused": "later "
+    + "RefuseLinesCancellation " * 6
+    + "later RefuseLinesCancellation - -",
     "ordering ShipmentReaddressRefused": "later " + "RestoreAddress " * 10,
     "ordering ShipmentCancellationRefused": "later later later later RefuseCancellation RefuseCancellation "
     "RefuseCancellation later RefuseCancellation later later",
@@ -85,6 +94,17 @@ EVENTS: tuple[Event, ...] = (
         order_id=ID, return_id=OTHER, amount=GBP, restock=True, reason="broken",
         lines=(ReturnedLine(line=1, sku="MUG", quantity=1, amount=GBP),),
     ),
+    cancellations.LinesCancellationRequested(
+        order_id=ID, cancellation_id=OTHER, lines=(UnwantedLine(line=1, sku="MUG", quantity=1),), reason="changed"
+    ),
+    cancellations.OrderLinesCancelled(
+        order_id=ID, cancellation_id=OTHER, amount=GBP,
+        lines=(
+            CancelledLine(
+                line=1, sku="MUG", quantity=1, total=GBP, discount=Money(0, "GBP"), tax=Money(0, "GBP"), amount=GBP
+            ),
+        ),
+    ),
     order.GoodwillGranted(order_id=ID, refund_id=OTHER, amount=GBP, reason="sorry"),
     order.OrderHeld(order_id=ID, reason="suspicious"),
     order.OrderReleased(order_id=ID),
@@ -95,6 +115,7 @@ EVENTS: tuple[Event, ...] = (
     payment.LatePaymentReceived(**PAYMENT, amount=GBP, reference="r"),
     payment.PaymentRefunded(**PAYMENT, refund_id=OTHER, amount=GBP, reason="out_of_stock", reference="r"),
     payment.RefundFailed(**PAYMENT, refund_id=payment.closing_refund_id_of(ID), amount=GBP, code="no"),
+    payment.CaptureReduced(**PAYMENT, refund_id=OTHER, amount=GBP, reason="cancelled_in_part"),
     payment.PaymentVoided(**PAYMENT, reason="let_go"),
     reservation.StockReserved(order_id=ID, payment_id=OTHER, allocations=(MUG,)),
     reservation.StockReservationFailed(
@@ -108,6 +129,8 @@ EVENTS: tuple[Event, ...] = (
     shipment.ParcelGivenUp(order_id=ID, parcel=1, items=(MUG,), reason="undeliverable"),
     shipment.OrderFulfilled(order_id=ID),
     shipment.ShipmentReaddressRefused(order_id=ID, address=0),
+    shipment.ShipmentReduced(order_id=ID, cancellation_id=OTHER, items=(MUG,)),
+    shipment.ShipmentReductionRefused(order_id=ID, cancellation_id=OTHER, reason="already_packed"),
     shipment.ShipmentCancelled(order_id=ID, reason="changed"),
     shipment.ShipmentCancellationRefused(order_id=ID, reason="already_packed"),
 )  # fmt: skip
@@ -198,6 +221,35 @@ def test_the_units_of_one_sku_on_several_lines_are_reserved_together() -> None:
     assert callable(reaction)
     (command,) = reaction(EXAMPLES[payment.PaymentProcessed], None, ORDER)
     assert command.wanted == {"MUG": 3}  # type: ignore[attr-defined]
+
+
+def test_units_that_are_not_wanted_any_more_are_not_reserved_and_their_price_is_not_taken() -> None:
+    wish = cancellations.CancelLines(order_id=ID, cancellation_id=OTHER, lines=((1, 2),), reason="changed")
+    [asked] = order.decide(wish, ORDER)
+    less = order.evolve(ORDER, asked)
+    reserve = INVENTORY.reaction(EXAMPLES[payment.PaymentProcessed], None)
+    assert callable(reserve)
+    (command,) = reserve(EXAMPLES[payment.PaymentProcessed], None, less)
+    assert (command.wanted, command.without) == ({"MUG": 1}, (OTHER,))  # type: ignore[attr-defined]
+    secured = payment.PaymentState(
+        payment_id=OTHER, order_id=ID, status=payment.PROCESSED, amount=GBP * 3, received=1_500
+    )
+    reserved: Any = msgspec.structs.replace(EXAMPLES[reservation.StockReserved], without=(OTHER,))
+    capture = PAYMENTS.reaction(reserved, secured)
+    assert callable(capture)
+    assert capture(reserved, secured, less) == [], "the capture waits for what it is to be"
+    cut = EXAMPLES[cancellations.OrderLinesCancelled]
+    settle = PAYMENTS.reaction(cut, secured)
+    assert callable(settle)
+    for command in settle(cut, secured, less):
+        for event in payment.decide(command, secured):
+            secured = payment.evolve(secured, event)
+    assert (secured.to_take, secured.capturing, secured.refunds) == (GBP * 2, True, {})
+    # Where it is taken already, or is being taken, it goes back.
+    taken = msgspec.structs.replace(secured, captured=True, untaken={}, received=1_500)
+    assert [type(one).__name__ for one in settle(cut, taken, less)] == ["RequestRefund"]
+    [back] = payment.decide(settle(cut, taken, less)[0], taken)
+    assert isinstance(back, payment.RefundRequested)
 
 
 def test_a_return_that_is_worth_nothing_asks_for_no_refund() -> None:

@@ -18,6 +18,7 @@ LATER: Final = NOW + timedelta(days=40)
 
 _BY_MODULE: Final = {aggregate.decide.__module__: aggregate for aggregate in AGGREGATES}
 _BY_MODULE["emporium.domain.returns"] = ORDER
+_BY_MODULE["emporium.domain.cancellations"] = ORDER
 _BY_EVENT: Final = {event: aggregate for aggregate in AGGREGATES for event in aggregate.events}
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 import msgspec
 
 from emporium.domain.base import Command, Event, Rejected
+from emporium.domain.cancellations import CancelLines, ConfirmLinesCancellation, RefuseLinesCancellation
 from emporium.domain.invoice import Seller
 from emporium.domain.order import (
     BESIDE,
@@ -74,6 +75,9 @@ def commands(parcels: int) -> Sequence[Command]:
         RequestCancellation(order_id=ID, reason="changed my mind"),
         ConfirmCancellation(order_id=ID),
         RefuseCancellation(order_id=ID, reason="already_packed"),
+        CancelLines(order_id=ID, cancellation_id=uid(4), lines=((1, 1),), reason="too many", by_staff=True),
+        ConfirmLinesCancellation(order_id=ID, cancellation_id=uid(4), left_out=parcels // 2),
+        RefuseLinesCancellation(order_id=ID, cancellation_id=uid(4), reason="already_packed"),
         ReturnLines(order_id=ID, return_id=uid(5), lines=((1, 1),), reason="chipped"),
         WriteOffParcel(order_id=ID, return_id=uid(7), items={"MUG": 1}, restock=False, reason="parcel_lost"),
         GrantGoodwill(order_id=ID, refund_id=uid(6), amount=gbp(5), reason="late"),

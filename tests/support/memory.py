@@ -253,7 +253,8 @@ class MemoryProvider:
 
     async def capture(self, key: str, reference: str, amount: Money, at: datetime) -> Outcome:
         self._trouble()
-        order, amount, outcome = self.charges[reference]
+        order, secured, outcome = self.charges[reference]
+        assert amount.amount <= secured.amount
         if outcome.status == "succeeded" and not outcome.captured:
             if self.refuses_captures:
                 return Outcome("declined", reference, "expired")

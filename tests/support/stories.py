@@ -8,6 +8,7 @@ from uuid import UUID, uuid5
 from emporium.application.ports import EventLog, Meta, NewEvent, Recorded, Unit
 from emporium.domain import (
     api_key,
+    cancellations,
     cart,
     category,
     customer,
@@ -139,7 +140,11 @@ class Order:
             return
         yield self._payments(
             payment.PaymentProcessed(
-                payment_id=self.payment, order_id=self.id, amount=self.total, reference=f"ch_{self.number}"
+                payment_id=self.payment,
+                order_id=self.id,
+                amount=self.total,
+                reference=f"ch_{self.number}",
+                captured=self.ending != "held",
             )
         )
         yield self._ordering(order.OrderPaid(order_id=self.id, amount=self.total))
@@ -168,6 +173,7 @@ class Order:
         parcels = tuple(shipment.Parcel(n, one.warehouse, (one,)) for n, one in enumerate(self.allocations, 1))
         yield self._shipping(shipment.ShipmentPrepared(order_id=self.id, parcels=parcels))
         if self.ending == "held":
+            yield from self._cancelled_in_part()
             return
         if self.ending == "cancelled":
             yield self._shipping(shipment.ShipmentCancelled(order_id=self.id, reason="changed_my_mind"))
@@ -246,6 +252,41 @@ class Order:
         yield self._ordering(order.OrderMessageRequested(order_id=self.id, request_id=request, message="order_created"))
         yield self._ordering(order.OrderNoteAdded(order_id=self.id, note_id=uuid5(self.id, "other"), note=note))
         yield self._ordering(held)
+
+    def _cancelled_in_part(self) -> Iterator[tuple[str, UUID, Event]]:
+        """A unit is cancelled before it is taken payment of; another wish comes too late."""
+        line, known, late = self.lines[-1], uuid5(self.id, "less"), uuid5(self.id, "late")
+        unwanted = (cancellations.UnwantedLine(line=line.line, sku=line.sku, quantity=1),)
+        for one in (known, late):
+            about = {"order_id": self.id, "cancellation_id": one}
+            yield self._ordering(
+                cancellations.LinesCancellationRequested(**about, lines=unwanted, reason="one_too_many")
+            )
+            yield self._shipping(shipment.ShipmentReductionAwaited(**about, units={line.sku: 1}))
+        yield self._shipping(
+            shipment.ShipmentReductionRefused(order_id=self.id, cancellation_id=late, reason="already_packed")
+        )
+        yield self._ordering(
+            cancellations.LinesCancellationRefused(order_id=self.id, cancellation_id=late, reason="already_packed")
+        )
+        [held] = [one for one in self.allocations if one.sku == line.sku][-1:]
+        items = (reservation.Allocation(held.sku, held.warehouse, 1),)
+        about = {"order_id": self.id, "cancellation_id": known}
+        yield self._shipping(shipment.ShipmentReduced(**about, items=items))
+        yield self._inventory(reservation.ReservationReduced(**about, allocations=items))
+        yield (
+            "inventory",
+            stock.stock_id_of(held.sku, held.warehouse),
+            stock.UnitsReleased(sku=held.sku, warehouse=held.warehouse, order_id=self.id, quantity=1),
+        )
+        price, nothing = pounds(250), pounds(0)
+        less = cancellations.CancelledLine(
+            line=line.line, sku=line.sku, quantity=1, total=price, discount=nothing, tax=nothing, amount=price
+        )
+        yield self._ordering(cancellations.OrderLinesCancelled(**about, lines=(less,), amount=price))
+        untaken = {"order_id": self.id, "refund_id": known, "amount": price}
+        yield self._payments(payment.CaptureReduced(**untaken, payment_id=self.payment, reason="cancelled_in_part"))
+        yield self._ordering(order.OrderRefunded(**untaken, untaken=True))
 
     def _asked_back(self, back: UUID) -> Iterator[tuple[str, UUID, Event]]:
         wanted = (order_returns.WantedLine(line=self.lines[-1].line, quantity=1, reason="did_not_like"),)

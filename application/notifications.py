@@ -41,7 +41,7 @@ from emporium.application.schedules import MESSAGE
 from emporium.application.shop import Offers, Shop
 from emporium.application.terms import Terms
 from emporium.application.work import Committed, Schedule, Work
-from emporium.domain import cart, customer, invitation, order, payment, shipment, stock, watch
+from emporium.domain import cancellations, cart, customer, invitation, order, payment, shipment, stock, watch
 from emporium.domain.base import Event, Money, Reason, Sealed
 from emporium.domain.cart import CART, cart_id_of
 from emporium.domain.customer import ACTIVE, CUSTOMER, ChangePreferences, CustomerState
@@ -130,6 +130,11 @@ def _parcel(event: shipment.OrderShipped) -> dict[str, str]:
     }
 
 
+def _less(event: cancellations.OrderLinesCancelled) -> dict[str, str]:
+    units = sum(line.quantity for line in event.lines)
+    return {"amount": str(event.amount.amount), "currency": event.amount.currency, "units": str(units)}
+
+
 def _refund(event: payment.PaymentRefunded) -> dict[str, str]:
     return {"amount": str(event.amount.amount), "currency": event.amount.currency}
 
@@ -158,6 +163,7 @@ NOTICES: Final[Mapping[type[Event], tuple[Notice, ...]]] = {
     order.OrderCreated: (Notice(kind="order_created"),),
     order.OrderConfirmed: (Notice(kind="order_confirmed", topic="orders"),),
     order.OrderCancelled: (Notice(kind="order_cancelled"),),
+    cancellations.OrderLinesCancelled: (Notice(kind="order_lines_cancelled", facts=_less),),
     order.OrderFailed: (Notice(kind="order_failed", when=lambda event: event.reason == "out_of_stock"),),
     payment.PaymentFailed: (Notice(kind="payment_failed"),),
     payment.PaymentRefunded: (Notice(kind="order_refunded", facts=_refund),),
@@ -745,7 +751,7 @@ SAMPLE: Final[Mapping[str, Any]] = {
     "facts": {
         "parcel": "1", "of": "2", "carrier": "sandbox", "tracking_number": "SB123456789",
         "tracking_url": "https://track.example/SB123456789", "amount": _gbp(500), "was": _gbp(750), "currency": "GBP",
-        "sku": "MUG-01-BLUE", "warehouse": "LON", "available": "3", "mark": "5",
+        "sku": "MUG-01-BLUE", "warehouse": "LON", "available": "3", "mark": "5", "units": "1",
     },
     "title": "Blue mug",
     "cart": {"lines": [{"title": "Blue mug", "quantity": 2}]},

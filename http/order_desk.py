@@ -180,7 +180,7 @@ class TellAgain(Body, frozen=True, kw_only=True):
 
     message: Literal[
         "order_created", "payment_failed", "order_confirmed", "order_shipped", "order_delivered", "order_cancelled",
-        "order_failed", "order_refunded",
+        "order_failed", "order_refunded", "order_lines_cancelled",
     ]  # fmt: skip
     channel: Literal["email", "sms", "push"] = "email"
 

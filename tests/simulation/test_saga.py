@@ -15,6 +15,7 @@ from emporium.application.schedules import TimeLimits, scheduler
 from emporium.application.work import Work, execute
 from emporium.domain import order, payment
 from emporium.domain.base import Money, Rejected
+from emporium.domain.cancellations import CancelLines
 from emporium.domain.cart import CART, AddCartItem, CheckOutCart
 from emporium.domain.order import ORDER, OrderLine, PlaceOrder, RequestCancellation, order_id_of
 from emporium.domain.payment import PAYMENT, payment_id_of
@@ -108,6 +109,24 @@ class Simulation:
         except Rejected as rejected:
             assert rejected.code == "too_late_to_cancel"
 
+    async def cut_one(self) -> None:
+        """Somebody cancels some units of a line, whatever the order has come to."""
+        order_id = self.random.choice(self.orders)
+        state, _ = await self.logs["ordering"].load(ORDER, order_id)
+        assert state is not None
+        line = self.random.choice(state.lines)
+        wish = CancelLines(
+            order_id=order_id,
+            cancellation_id=uuid5(order_id, f"cut {self.random.random()}"),
+            lines=((line.line, self.random.randint(1, 2)),),
+            reason="too many",
+            by_staff=True,
+        )
+        try:
+            await self.run("ordering", wish)
+        except Rejected as rejected:
+            assert rejected.code in ("too_late_to_cancel", "more_than_left")
+
     def authenticate_one(self) -> None:
         """A customer may do what the provider wants, whether or not it still matters."""
         if self.provider.charges:
@@ -133,11 +152,12 @@ class Simulation:
             self.authenticate_one()
         self.clock.advance(timedelta(milliseconds=self.random.randint(0, 300)))
 
-    async def storm(self, *, cancelling: float = 0.0, voiding: float = 0.0) -> None:
+    async def storm(self, *, cancelling: float = 0.0, voiding: float = 0.0, cutting: float = 0.0) -> None:
         """Twelve orders with as many steps between them as chance wants, then the time that it takes to rest.
 
         Args:
-            cancelling: how often a customer cancels after an order; voiding: the provider lets go after a step.
+            cancelling: how often a customer cancels after an order; voiding: the provider lets go after a step;
+            cutting: somebody cancels some units after a step.
         """
         await self.stock()
         for number in range(12):
@@ -146,6 +166,8 @@ class Simulation:
                 await self.step()
                 if voiding and self.random.random() < voiding:
                     await self.void_one()
+                if cutting and self.random.random() < cutting:
+                    await self.cut_one()
             if cancelling and self.random.random() < cancelling:
                 await self.cancel_one()
         await self.settle()
@@ -274,6 +296,46 @@ async def test_where_money_is_only_secured_it_is_taken_for_what_is_shipped_and_l
         assert paid.status != payment.REQUESTED
     for log in simulation.logs.values():
         assert not [task for task in log.tasks.values() if task.parked]
+
+
+@pytest.mark.parametrize("captures", [True, False])
+async def test_units_that_are_cancelled_are_paid_for_by_nobody_and_sent_to_nobody(captures: bool) -> None:
+    cut = untaken = whole = 0
+    for seed in range(20):
+        simulation = Simulation(seed, faults=0.2)
+        simulation.provider.captures = captures
+        await simulation.storm(cancelling=0.1, cutting=0.4)
+        sold = dict.fromkeys(SKUS, 0)
+        for order_id in simulation.orders:
+            state, _ = await simulation.logs["ordering"].load(ORDER, order_id)
+            paid, _ = await simulation.logs["payments"].load(PAYMENT, payment_id_of(order_id))
+            assert state is not None and paid is not None
+            charged = sum(
+                amount.amount
+                for one, amount, outcome in simulation.provider.charges.values()
+                if one == order_id and outcome.status == "succeeded" and outcome.captured
+            )
+            mine = [money for known, money in simulation.provider.refunds.values() if known == paid.reference]
+            back = sum(money.amount for money in mine)
+            if state.status == order.FULFILLED:
+                assert charged - back == state.total.amount
+                assert not state.unwanted, "everybody has his answer"
+                for line in state.lines:
+                    sold[line.sku] += line.quantity
+                cut += sum(one.status == "cancelled" for one in state.cancellations.values())
+                untaken += len(paid.untaken)
+            else:
+                assert state.status in (order.FAILED, order.CANCELLED)
+                assert back == charged
+                whole += bool(state.cancellations)
+        for sku in SKUS:
+            states = [(await simulation.logs["inventory"].load(STOCK, stock_id_of(sku, w)))[0] for w in WAREHOUSES]
+            assert all(s is not None and s.reserved == 0 for s in states)
+            assert sum(s.on_hand for s in states if s is not None) == 12 - sold[sku]
+        for log in simulation.logs.values():
+            assert not [task for task in log.tasks.values() if task.parked]
+    assert min(cut, whole) > 50
+    assert untaken > 20 or captures
 
 
 async def test_an_order_whose_secured_money_cannot_be_taken_is_stopped_before_its_goods_leave() -> None:

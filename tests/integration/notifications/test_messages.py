@@ -15,6 +15,7 @@ from emporium.application.ports import Meta, Recorded
 from emporium.application.together import end
 from emporium.domain import notification as n
 from emporium.domain.base import Money
+from emporium.domain.cancellations import CancelLines
 from emporium.domain.cart import CART, AddCartItem, CartAbandoned, CheckOutCart, cart_id_of
 from emporium.domain.customer import (
     ChangePreferences,
@@ -370,10 +371,19 @@ async def test_a_cancelled_order_is_told_of_with_its_refund(database: str, folde
             await saga.stock(LON={"MUG": 5})
             order_id = await place(saga)
             await saga.becomes(order_id, "confirmed")
+            await saga.execute(
+                CancelLines(order_id=order_id, cancellation_id=uuid4(), lines=((1, 1),), reason="one will do")
+            )
+            await told(saga, "order_lines_cancelled")
+            await told(saga, "order_refunded")
+            [less] = [one for one in server.mails if "Goods of your order" in one["Subject"]]
+            body = less.get_body(("plain",))
+            assert body is not None
+            assert "1 unit was cancelled. It costs £5.00 less" in body.get_content()
             await saga.execute(RequestCancellation(order_id=order_id, reason="changed my mind"))
             await told(saga, "order_cancelled")
-            await told(saga, "order_refunded")
-        assert [one for one in server.mails if "refunded £10.00" in one["Subject"]]
+            await told(saga, "order_refunded", 2)
+        assert len([one for one in server.mails if "refunded £5.00" in one["Subject"]]) == 2
 
 
 async def test_a_password_is_reset_by_a_link_that_no_log_holds(database: str, folder: Path) -> None:

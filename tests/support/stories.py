@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
 
+from msgspec.structs import replace
+
 from emporium.application.ports import EventLog, Meta, NewEvent, Recorded, Unit
 from emporium.domain import (
     api_key,
@@ -74,6 +76,15 @@ class Order:
         self.allocations = tuple(
             reservation.Allocation(line.sku, WAREHOUSES[line.line % 2], line.quantity) for line in self.lines
         )
+
+    @property
+    def kept(self) -> tuple[tuple[order.OrderLine, ...], Money]:
+        """Its lines and its total as they are in the end: of a held order one unit is cancelled."""
+        if self.ending != "held":
+            return self.lines, self.total
+        last = self.lines[-1]
+        less = replace(last, quantity=last.quantity - 1, total=pounds(last.total.amount - 250))
+        return (*self.lines[:-1], less), pounds(self.total.amount - 250)
 
     def happenings(self) -> Iterator[Happening]:
         for step, (log, stream, event) in enumerate(self._events()):

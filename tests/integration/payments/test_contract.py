@@ -150,6 +150,18 @@ async def test_what_is_secured_is_taken_later_and_once(other: Counterpart, secur
     assert (too_late.status, too_late.captured) == ("succeeded", True)
 
 
+async def test_of_what_is_secured_a_part_is_taken_and_the_rest_let_go(other: Counterpart, securing: Real) -> None:
+    _, _, outcome = await charged(securing, other.method("ok"))
+    reference, part = str(outcome.reference), Money(PRICE.amount - 300, PRICE.currency)
+    before = [one.amount.amount async for one in securing.booked()]
+    for _ in range(2):
+        taken = await securing.capture("capture", reference, part, now())
+        assert (taken.status, taken.captured) == ("succeeded", True)
+    after = [one.amount.amount async for one in securing.booked()]
+    assert sum(after) - sum(before) == part.amount
+    assert (await securing.refund("all of it", reference, part, now())).status == "succeeded"
+
+
 async def test_what_is_secured_is_let_go_and_cannot_be_taken_then(other: Counterpart, securing: Real) -> None:
     key, order, outcome = await charged(securing, other.method("ok"))
     reference = str(outcome.reference)

@@ -184,7 +184,7 @@ form.addEventListener('submit', async (event) => {
       line([body.detail, ...(body.errors ?? []).map((one) => one.detail)].join(' '));
     } else if (form.dataset.order) {
       line(body.status);
-      for (const one of body.lines) line(`${one.quantity} × ${one.title}: ${money(one.total)}`);
+      for (const one of body.lines.filter((one) => one.quantity)) line(`${one.quantity} × ${one.title}: ${money(one.total)}`);
       line(`= ${money(body.total)}`);
       for (const one of body.parcels) line([one.carrier, one.tracking_number, one.status].filter(Boolean).join(' '));
     } else {

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Final
 from uuid import UUID, uuid4
 
 import msgspec
@@ -9,10 +10,10 @@ from msgspec.structs import replace
 
 from emporium.application.addresses import check_address
 from emporium.application.commands import handle
-from emporium.application.ports import Address, Idempotency, Meta, Vault
+from emporium.application.ports import Address, Erased, Idempotency, Meta, Vault
 from emporium.application.shop import Shop
 from emporium.application.work import Committed, Work
-from emporium.domain.base import Command
+from emporium.domain.base import Command, Event, Sealed
 from emporium.domain.order import (
     NO_SUCH_ORDER,
     ORDER,
@@ -29,7 +30,19 @@ from emporium.domain.order_number import parse_order_number
 from emporium.domain.shipment import SHIPMENT, shipment_id_of
 from emporium.domain.text import check_text
 
-__all__ = ["act", "add_note", "change_address", "delivered_at", "email_mark", "find", "take_back"]
+__all__ = [
+    "OWN_WORDS",
+    "act",
+    "add_note",
+    "change_address",
+    "delivered_at",
+    "email_mark",
+    "find",
+    "seal_words",
+    "split",
+    "take_back",
+    "why",
+]
 
 CancelKeep = Callable[[OrderState], Idempotency | None]
 ReturnKeep = Callable[[OrderReturned], Idempotency | None]
@@ -49,6 +62,38 @@ async def find(shop: Shop, number: str) -> OrderState | None:
     return (await log.load(ORDER, order_id, fresh=True))[0]
 
 
+REASONS: Final = frozenset(
+    {"changed_mind", "ordered_by_mistake", "ordered_twice", "found_cheaper", "takes_too_long", "did_not_like",
+     "does_not_fit", "not_as_described", "wrong_item", "damaged", "broken", "worn", "never_came", "refused",
+     "suspicious", "other"}
+)  # fmt: skip
+"""Words of ours for why people want something: they stay in clear."""
+
+OWN_WORDS: Final = "own_words"
+"""The reason in an event whose `words`, sealed, say it: people's own words may name somebody."""
+
+
+def split(text: str, pointer: str = "reason") -> tuple[str, str | None]:
+    """The reason that stands in the event, and people's own words where it is more than a word of ours."""
+    said = check_text(pointer, text, TEXT_MOST)
+    return (said, None) if said in REASONS else (OWN_WORDS, said)
+
+
+async def seal_words(shop: Shop, order: OrderState, event: type[Event], words: str | list[str | None]) -> Sealed | None:
+    """People's own words, sealed for the order's person; None where that was erased: then nothing more is kept."""
+    try:
+        await shop.vault.key_for(order.subject)
+    except Erased:
+        return None
+    return shop.vault.seal(order.subject, event.__name__, order.order_id, "words", words)
+
+
+async def why(shop: Shop, order: OrderState, event: type[Event], text: str) -> tuple[str, Sealed | None]:
+    """What an event says of a reason: a word of ours, and sealed what people said instead."""
+    reason, words = split(text)
+    return reason, None if words is None else await seal_words(shop, order, event, words)
+
+
 async def take_back(
     shop: Shop,
     *,
@@ -56,12 +101,15 @@ async def take_back(
     lines: Sequence[tuple[int, int]],
     restock: bool,
     reason: str,
+    words: Sealed | None,
     cause: Meta,
     keep: ReturnKeep = lambda _: None,
 ) -> tuple[OrderReturned, Committed]:
     """Takes units of some lines (line number, units) back. Raises `Rejected` (not_delivered, more_than_bought …)."""
     meta = replace(cause, correlation=str(order_id))
-    command = ReturnLines(order_id=order_id, return_id=uuid4(), lines=tuple(lines), restock=restock, reason=reason)
+    command = ReturnLines(
+        order_id=order_id, return_id=uuid4(), lines=tuple(lines), restock=restock, reason=reason, words=words
+    )
 
     async def handler(work: Work) -> OrderReturned:
         await work.load(ORDER, order_id)

@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from emporium.domain.base import Command, Event, Money, Reason, check_quantity
+from emporium.domain.base import Command, Event, Money, Reason, Sealed, check_quantity
 from emporium.domain.text import check_text
 
 __all__ = [
@@ -71,12 +71,16 @@ class CancelledLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LinesCancellationRequested(Event, frozen=True, kw_only=True):
-    """Somebody wants some units not to be sent; shipping says whether they can still be left out."""
+    """Somebody wants some units not to be sent; shipping says whether they can still be left out.
+
+    `words` are why, where that is more than a word of ours.
+    """
 
     order_id: UUID
     cancellation_id: UUID
     lines: tuple[UnwantedLine, ...]
     reason: str
+    words: Sealed | None = None
 
 
 class OrderLinesCancelled(Event, frozen=True, kw_only=True):
@@ -123,6 +127,7 @@ class CancelLines(Command, frozen=True, kw_only=True):
     cancellation_id: UUID
     lines: tuple[tuple[int, int], ...]
     reason: str
+    words: Sealed | None = None
     by_staff: bool = False
 
 
@@ -173,6 +178,7 @@ def request(
         cancellation_id=command.cancellation_id,
         lines=tuple(UnwantedLine(line=n, sku=skus[n], quantity=units) for n, units in wanted.items()),
         reason=check_text("reason", command.reason, TEXT_MOST),
+        words=command.words,
     )
 
 

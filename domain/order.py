@@ -227,10 +227,14 @@ class OrderFailed(Event, frozen=True, kw_only=True):
 
 
 class OrderCancellationRequested(Event, frozen=True, kw_only=True):
-    """Somebody wants the order stopped; shipping says whether it still can be."""
+    """Somebody wants the order stopped; shipping says whether it still can be.
+
+    `words` are why, where that is more than a word of ours.
+    """
 
     order_id: UUID
     reason: str
+    words: Sealed | None = None
 
 
 class OrderCancelled(Event, frozen=True, kw_only=True):
@@ -248,7 +252,10 @@ class OrderCancellationRefused(Event, frozen=True, kw_only=True):
 
 
 class OrderReturned(Event, frozen=True, kw_only=True):
-    """Units came back after delivery, or never arrived; `amount` is refunded, the units restocked where `restock`."""
+    """Units came back after delivery, or never arrived; `amount` is refunded, the units restocked where `restock`.
+
+    `words` are why, where that is more than a word of ours.
+    """
 
     order_id: UUID
     return_id: UUID
@@ -256,6 +263,7 @@ class OrderReturned(Event, frozen=True, kw_only=True):
     amount: Money
     restock: bool
     reason: str
+    words: Sealed | None = None
 
 
 class GoodwillGranted(Event, frozen=True, kw_only=True):
@@ -288,10 +296,14 @@ class OrderClaimed(Event, frozen=True, kw_only=True):
 
 
 class OrderHeld(Event, frozen=True, kw_only=True):
-    """Staff stopped the order on its way: nothing more is packed until it is released."""
+    """Staff stopped the order on its way: nothing more is packed until it is released.
+
+    `words` are why, where that is more than a word of ours.
+    """
 
     order_id: UUID
     reason: str
+    words: Sealed | None = None
 
 
 class OrderReleased(Event, frozen=True, kw_only=True):
@@ -484,6 +496,7 @@ class OrderState(State, frozen=True, kw_only=True):
         cancellations: units that somebody wants, or wanted, not to be sent; once they are cancelled `lines`, `total`
             and `agreement` are without them (a line of which nothing is left has quantity 0).
         left_out: parcels in which nothing is left.
+        cancel_words, held_words: why, in people's own words.
     """
 
     order_id: UUID
@@ -518,6 +531,8 @@ class OrderState(State, frozen=True, kw_only=True):
     admitted: bool = False
     cancellations: dict[UUID, Cancellation] = {}
     left_out: int = 0
+    cancel_words: Sealed | None = None
+    held_words: Sealed | None = None
 
     @property
     def unwanted(self) -> tuple[UUID, ...]:
@@ -636,6 +651,7 @@ class RequestCancellation(Command, frozen=True, kw_only=True):
 
     order_id: UUID
     reason: str
+    words: Sealed | None = None
     unless_held: bool = False
 
 
@@ -656,6 +672,7 @@ class ReturnLines(Command, frozen=True, kw_only=True):
     lines: tuple[tuple[int, int], ...]
     restock: bool = True
     reason: str
+    words: Sealed | None = None
 
 
 class WriteOffParcel(Command, frozen=True, kw_only=True):
@@ -695,6 +712,7 @@ class ClaimOrder(Command, frozen=True, kw_only=True):
 class HoldOrder(Command, frozen=True, kw_only=True):
     order_id: UUID
     reason: str
+    words: Sealed | None = None
 
 
 class ReleaseOrder(Command, frozen=True, kw_only=True):
@@ -818,7 +836,7 @@ def decide(command: Command, order: OrderState | None) -> Sequence[Event]:
             if order.status not in (PENDING, PAID, CONFIRMED):
                 raise TOO_LATE_TO_CANCEL(status=order.status)
             reason = check_text("reason", command.reason, TEXT_MOST)
-            return [OrderCancellationRequested(order_id=order.order_id, reason=reason)]
+            return [OrderCancellationRequested(order_id=order.order_id, reason=reason, words=command.words)]
         case ConfirmCancellation():
             if order.status == CANCELLED:
                 return []
@@ -904,8 +922,8 @@ def _beside(command: Command, order: OrderState) -> Sequence[Event]:
         case HoldOrder():
             if order.held is not None:
                 return []
-            held = OrderHeld(order_id=order.order_id, reason=check_text("reason", command.reason, TEXT_MOST))
-            return _while(order, held)
+            reason = check_text("reason", command.reason, TEXT_MOST)
+            return _while(order, OrderHeld(order_id=order.order_id, reason=reason, words=command.words))
         case ReleaseOrder():
             return [] if order.held is None else [OrderReleased(order_id=order.order_id)]
         case ChangeAddress():
@@ -1117,7 +1135,7 @@ def _cancel_lines(command: CancelLines, order: OrderState) -> Sequence[Event]:
     skus = {line.line: line.sku for line in order.lines}
     wish = cancellations.request(command, skus, left, order.cancellations)
     if order.status != PARTLY_SHIPPED and sum(one.quantity for one in wish.lines) == sum(left.values()):
-        return [OrderCancellationRequested(order_id=order.order_id, reason=wish.reason)]
+        return [OrderCancellationRequested(order_id=order.order_id, reason=wish.reason, words=wish.words)]
     return [wish]
 
 
@@ -1190,7 +1208,8 @@ def _return(command: ReturnLines, order: OrderState) -> Sequence[Event]:
         return []
     if order.status != FULFILLED:
         raise NOT_DELIVERED(status=order.status)
-    return _take_back(order, command.return_id, command.lines, command.restock, command.reason)
+    [back] = _take_back(order, command.return_id, command.lines, command.restock, command.reason)
+    return [replace(back, words=command.words)]
 
 
 def _write_off(command: WriteOffParcel, order: OrderState) -> Sequence[Event]:
@@ -1213,7 +1232,7 @@ def _write_off(command: WriteOffParcel, order: OrderState) -> Sequence[Event]:
 
 def _take_back(
     order: OrderState, return_id: UUID, lines: Sequence[tuple[int, int]], restock: bool, reason: str
-) -> Sequence[Event]:
+) -> Sequence[OrderReturned]:
     if not lines:
         raise RETURN_EMPTY()
     by_number = {line.line: line for line in order.lines}
@@ -1339,11 +1358,11 @@ def evolve(order: OrderState | None, event: Event) -> OrderState:
         case OrderFailed():
             return replace(order, status=FAILED)
         case OrderCancellationRequested():
-            return replace(order, status=CANCELLING, cancel_reason=event.reason)
+            return replace(order, status=CANCELLING, cancel_reason=event.reason, cancel_words=event.words)
         case OrderCancelled():
             return replace(order, status=CANCELLED)
         case OrderCancellationRefused():
-            return replace(order, status=_progress(order), cancel_reason=None)
+            return replace(order, status=_progress(order), cancel_reason=None, cancel_words=None)
         case OrderReturned():
             back = dict(order.returned)
             for line in event.lines:
@@ -1371,9 +1390,9 @@ def evolve(order: OrderState | None, event: Event) -> OrderState:
         case OrderClaimed():
             return replace(order, customer_id=event.customer_id)
         case OrderHeld():
-            return replace(order, held=event.reason)
+            return replace(order, held=event.reason, held_words=event.words)
         case OrderReleased():
-            return replace(order, held=None)
+            return replace(order, held=None, held_words=None)
         case OrderAddressChanged() | OrderAddressChangeRefused():
             return replace(order, ship_to=event.ship_to, addresses=(*order.addresses, order.ship_to))
         case OrderNoteAdded() | OrderMessageRequested():

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from emporium.domain.base import Command, Event, Reason, check_quantity
+from emporium.domain.base import Command, Event, Reason, Sealed, check_quantity
 from emporium.domain.text import check_text
 
 __all__ = [
@@ -61,12 +61,13 @@ class ReceivedLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReturnRequested(Event, frozen=True, kw_only=True):
-    """The customer wants to send units back."""
+    """The customer wants to send units back; `words` are why, line by line, where that is more than a word of ours."""
 
     order_id: UUID
     return_id: UUID
     lines: tuple[WantedLine, ...]
     requested_at: datetime
+    words: Sealed | None = None
 
 
 class ReturnApproved(Event, frozen=True, kw_only=True):
@@ -78,11 +79,12 @@ class ReturnApproved(Event, frozen=True, kw_only=True):
 
 
 class ReturnRefused(Event, frozen=True, kw_only=True):
-    """The units are not taken back, or never came."""
+    """The units are not taken back, or never came; `words` are why, where that is more than a word of ours."""
 
     order_id: UUID
     return_id: UUID
     reason: str
+    words: Sealed | None = None
 
 
 class ReturnReceived(Event, frozen=True, kw_only=True):
@@ -97,13 +99,18 @@ class ReturnReceived(Event, frozen=True, kw_only=True):
 
 
 class ReturnState(msgspec.Struct, frozen=True, kw_only=True):
-    """What an order remembers of a return; `note` is what staff said last."""
+    """What an order remembers of a return; `note` is what staff said last.
+
+    `words` and `note_words` are people's own: why line by line, and what staff said.
+    """
 
     status: str
     lines: tuple[WantedLine, ...]
     requested_at: datetime
     note: str | None = None
     received: tuple[ReceivedLine, ...] = ()
+    words: Sealed | None = None
+    note_words: Sealed | None = None
 
     @property
     def is_open(self) -> bool:
@@ -123,6 +130,7 @@ class RequestReturn(Command, frozen=True, kw_only=True):
     delivered_at: datetime
     window: timedelta
     at: datetime
+    words: Sealed | None = None
 
 
 class ApproveReturn(Command, frozen=True, kw_only=True):
@@ -135,6 +143,7 @@ class RefuseReturn(Command, frozen=True, kw_only=True):
     order_id: UUID
     return_id: UUID
     reason: str
+    words: Sealed | None = None
 
 
 class ReceiveReturn(Command, frozen=True, kw_only=True):
@@ -198,6 +207,7 @@ def request(
             return_id=command.return_id,
             lines=tuple(lines),
             requested_at=command.at,
+            words=command.words,
         )
     ]
 
@@ -217,7 +227,7 @@ def judge(command: ApproveReturn | RefuseReturn, returns: Mapping[UUID, ReturnSt
     if not state.is_open:
         raise RETURN_NOT_OPEN(status=state.status)
     reason = check_text("reason", command.reason, TEXT_MOST)
-    return [ReturnRefused(order_id=command.order_id, return_id=command.return_id, reason=reason)]
+    return [ReturnRefused(order_id=command.order_id, return_id=command.return_id, reason=reason, words=command.words)]
 
 
 def received(command: ReceiveReturn, returns: Mapping[UUID, ReturnState]) -> ReturnReceived | None:
@@ -260,14 +270,14 @@ def evolve(
 ) -> dict[UUID, ReturnState]:
     """The returns of the order after the event."""
     if isinstance(event, ReturnRequested):
-        state = ReturnState(status=REQUESTED, lines=event.lines, requested_at=event.requested_at)
+        state = ReturnState(status=REQUESTED, lines=event.lines, requested_at=event.requested_at, words=event.words)
         return {**returns, event.return_id: state}
     before = returns[event.return_id]
     match event:
         case ReturnApproved():
             after = replace(before, status=APPROVED, note=event.note)
         case ReturnRefused():
-            after = replace(before, status=REFUSED, note=event.reason)
+            after = replace(before, status=REFUSED, note=event.reason, note_words=event.words)
         case ReturnReceived():
             after = replace(before, status=RECEIVED, received=event.lines)
     return {**returns, event.return_id: after}

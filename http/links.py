@@ -184,7 +184,8 @@ form.addEventListener('submit', async (event) => {
       line([body.detail, ...(body.errors ?? []).map((one) => one.detail)].join(' '));
     } else if (form.dataset.order) {
       line(body.status);
-      for (const one of body.lines.filter((one) => one.quantity)) line(`${one.quantity} × ${one.title}: ${money(one.total)}`);
+      const kept = body.lines.filter((one) => one.quantity);
+      for (const one of kept) line(`${one.quantity} × ${one.title}: ${money(one.total)}`);
       line(`= ${money(body.total)}`);
       for (const one of body.parcels) line([one.carrier, one.tracking_number, one.status].filter(Boolean).join(' '));
     } else {

@@ -15,9 +15,9 @@ from emporium.application import notifications, orders, phone_orders
 from emporium.application.checkout import Placed
 from emporium.application.phone_orders import PhoneLine, PhoneOrder
 from emporium.application.ports import Address, Vault
-from emporium.domain.base import Command, Money
+from emporium.domain.base import Command, Money, Sealed
 from emporium.domain.cart import NOTE_MOST
-from emporium.domain.order import PENDING, TEXT_MOST, HoldOrder, OrderState, ReleaseOrder
+from emporium.domain.order import PENDING, TEXT_MOST, HoldOrder, OrderHeld, OrderState, ReleaseOrder
 from emporium.domain.order_number import parse_order_number
 from emporium.http.auth import staff
 from emporium.http.bodies import Body, Code, Currency, Language, Quantity, Sku, Text
@@ -311,7 +311,8 @@ class OrderDeskController(Controller):
         rows = await request.services.reads.run(lambda connection: order_history.notes(connection, order_id))
         await vault.load_keys([detail.subject])
         notes = [_note(vault, order_id, one) for one in rows]
-        return tagged(request, DeskOrder(order=_row(detail.order), held_because=detail.held, notes=notes))
+        because = _because(vault, order_id, detail.held, detail.held_words)
+        return tagged(request, DeskOrder(order=_row(detail.order), held_because=because, notes=notes))
 
     @post("/{number:str}/notes", status_code=201, opt={"idempotent": True})
     async def write_note(self, request: Request, number: Number, data: JSONBody[WriteNote]) -> Reply[NoteWritten]:
@@ -372,7 +373,8 @@ class OrderDeskController(Controller):
     async def hold(self, request: Request, number: Number, data: JSONBody[Hold]) -> Reply[OrderStands]:
         """Stops the order on its way: nothing more is packed, and it is not cancelled for being late."""
         order = await _order(request, number)
-        return await _change(request, order, HoldOrder(order_id=order.order_id, reason=data.reason))
+        reason, words = await orders.why(request.services.shop, order, OrderHeld, data.reason)
+        return await _change(request, order, HoldOrder(order_id=order.order_id, reason=reason, words=words))
 
     @post("/{number:str}/release", status_code=200, opt={"idempotent": True})
     async def release(self, request: Request, number: Number) -> Reply[OrderStands]:
@@ -401,9 +403,12 @@ async def _order(request: Request, number: str) -> OrderState:
 
 async def _change(request: Request, order: OrderState, command: Command) -> Reply[OrderStands]:
     session = await request.customer()
+    vault = request.services.shop.vault
+    await vault.load_keys([order.subject])
 
     def answer(after: OrderState) -> Answer:
-        content = OrderStands(order_number=after.number, status=after.status, held_because=after.held)
+        because = _because(vault, after.order_id, after.held, after.held_words)
+        content = OrderStands(order_number=after.number, status=after.status, held_because=because)
         return Answer.of(content, 200, location=f"/api/v1/admin/orders/{after.number}")
 
     return await once(
@@ -449,6 +454,10 @@ def _row(row: OrderRow) -> DeskRow:
         held=row.held,
         return_open=row.return_open,
     )
+
+
+def _because(vault: Vault, order_id: UUID, reason: str | None, words: Sealed | None) -> str | None:
+    return reason if words is None else str(vault.unseal(words, order_id, "words"))
 
 
 def _note(vault: Vault, order_id: UUID, row: NoteRow) -> StaffNote:

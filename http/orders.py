@@ -18,9 +18,16 @@ from emporium.application.carts import Refilled
 from emporium.application.ports import Address, Vault
 from emporium.application.timeline import LANGUAGES, facts_for_customers, told
 from emporium.domain.base import Command, Money, Sealed
-from emporium.domain.cancellations import CANCELLED, CancelLines, UnwantedLine
+from emporium.domain.cancellations import CANCELLED, CancelLines, LinesCancellationRequested, UnwantedLine
 from emporium.domain.invoice import Document, TaxPart
-from emporium.domain.order import OrderReturned, OrderState, RequestCancellation, ReturnedLine, taxes_of
+from emporium.domain.order import (
+    OrderCancellationRequested,
+    OrderReturned,
+    OrderState,
+    RequestCancellation,
+    ReturnedLine,
+    taxes_of,
+)
 from emporium.domain.order_number import parse_order_number
 from emporium.domain.returns import (
     ApproveReturn,
@@ -28,6 +35,8 @@ from emporium.domain.returns import (
     ReceiveReturn,
     RefuseReturn,
     RequestReturn,
+    ReturnRefused,
+    ReturnRequested,
     WantedLine,
 )
 from emporium.http.auth import signed_in, staff
@@ -228,7 +237,7 @@ class DocumentView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """An order in a list. `reason` says why it failed or was cancelled.
+    """An order in a list. `reason` says why it failed or was cancelled; `own_words`: the order itself tells them.
 
     `discount` is that of goods and shipping together, `tax` that of everything.
     """
@@ -391,9 +400,12 @@ class OrderController(Controller):
             lambda connection: order_history.timeline(connection, detail.order.order_id)
         )
         for_staff = await is_staff(request)
+        vault = request.services.shop.vault
+        await vault.load_keys([detail.subject])
         own = None if detail.agreement is None else detail.agreement.language
         words = language or (own if own in LANGUAGES else LANGUAGES[0])
-        shown = [_entry(one, words, for_staff=for_staff) for one in entries]
+        order_id = detail.order.order_id
+        shown = [_entry(_said(vault, order_id, one), words, for_staff=for_staff) for one in entries]
         visible = [one for one in shown if for_staff or one.text is not None]
         return tagged(request, Timeline(order_number=detail.order.number, language=words, entries=visible))
 
@@ -405,13 +417,16 @@ class OrderController(Controller):
         """
         order, actor = await owned(request, number)
         known = uuid4()
-        command: Command = RequestCancellation(order_id=order.order_id, reason=data.reason)
+        event = LinesCancellationRequested if data.lines else OrderCancellationRequested
+        reason, words = await orders.why(request.services.shop, order, event, data.reason)
+        command: Command = RequestCancellation(order_id=order.order_id, reason=reason, words=words)
         if data.lines:
             command = CancelLines(
                 order_id=order.order_id,
                 cancellation_id=known,
                 lines=tuple((one.line, one.quantity) for one in data.lines),
-                reason=data.reason,
+                reason=reason,
+                words=words,
                 by_staff=await is_staff(request),
             )
 
@@ -482,6 +497,7 @@ class OrderController(Controller):
         if order is None:
             raise KINDS.not_found()
         found = order
+        reason, words = await orders.why(request.services.shop, order, OrderReturned, data.reason)
 
         def answer(returned: OrderReturned) -> Answer:
             content = TakenBack(
@@ -499,7 +515,8 @@ class OrderController(Controller):
                 order_id=found.order_id,
                 lines=[(one.line, one.quantity) for one in data.lines],
                 restock=data.restock,
-                reason=data.reason,
+                reason=reason,
+                words=words,
                 cause=request.cause(actor_of(session), found.order_id),
                 keep=keep,
             ),
@@ -512,7 +529,12 @@ class OrderController(Controller):
         shop = request.services.shop
         now = shop.clock.now()
         delivered = await orders.delivered_at(shop, order.order_id)
-        wanted = tuple(WantedLine(line=one.line, quantity=one.quantity, reason=one.reason) for one in data.lines)
+        reasons = [orders.split(one.reason, f"lines.{n}.reason") for n, one in enumerate(data.lines)]
+        own = [words for _, words in reasons]
+        wanted = tuple(
+            WantedLine(line=one.line, quantity=one.quantity, reason=reason)
+            for one, (reason, _) in zip(data.lines, reasons, strict=True)
+        )
         command = RequestReturn(
             order_id=order.order_id,
             return_id=uuid4(),
@@ -520,6 +542,7 @@ class OrderController(Controller):
             delivered_at=delivered or now,
             window=RETURN_WINDOW,
             at=now,
+            words=await orders.seal_words(shop, order, ReturnRequested, own) if any(own) else None,
         )
         return await _returning(request, order, actor, command, command.return_id, 201)
 
@@ -534,11 +557,10 @@ class OrderController(Controller):
     ) -> Reply[ReturnAsked]:
         """Approves or refuses a return."""
         order, actor = await owned(request, number)
-        command = (
-            ApproveReturn(order_id=order.order_id, return_id=return_id)
-            if data.approved
-            else RefuseReturn(order_id=order.order_id, return_id=return_id, reason=data.reason)
-        )
+        command: Command = ApproveReturn(order_id=order.order_id, return_id=return_id)
+        if not data.approved:
+            reason, words = await orders.why(request.services.shop, order, ReturnRefused, data.reason)
+            command = RefuseReturn(order_id=order.order_id, return_id=return_id, reason=reason, words=words)
         return await _returning(request, order, actor, command, return_id, 200)
 
     @post(
@@ -651,10 +673,13 @@ def _view(vault: Vault, detail: OrderDetail, *, for_staff: bool) -> OrderView:
     def clear(sealed: Sealed | None, field: str) -> Any:
         return None if sealed is None else vault.unseal(sealed, row.order_id, field)
 
+    def said(reason: str | None, words: Sealed | None) -> str | None:
+        return reason if reason != orders.OWN_WORDS or words is None else str(clear(words, "words"))
+
     return OrderView(
         order_number=row.number,
         status=row.status,
-        reason=row.reason if for_staff or not row.reason_internal else None,
+        reason=said(row.reason, detail.reason_words) if for_staff or not row.reason_internal else None,
         placed_at=row.placed_at,
         changed_at=row.changed_at,
         lines=[
@@ -708,9 +733,9 @@ def _view(vault: Vault, detail: OrderDetail, *, for_staff: bool) -> OrderView:
                 return_id=return_id,
                 status=one.status,
                 requested_at=one.requested_at,
-                lines=one.lines,
+                lines=_reasoned(one.lines, clear(one.words, "words")),
                 received=one.received,
-                note=one.note,
+                note=said(one.note, one.note_words),
             )
             for return_id, one in detail.returns.items()
         ],
@@ -725,7 +750,18 @@ def _view(vault: Vault, detail: OrderDetail, *, for_staff: bool) -> OrderView:
             for one in detail.refunds
         ],
         documents=document_views(row.number, detail.documents),
-        held=detail.held if for_staff else None,
+        held=said(detail.held, detail.held_words) if for_staff else None,
+    )
+
+
+def _reasoned(lines: tuple[WantedLine, ...], words: Any) -> tuple[WantedLine, ...]:
+    """The lines with people's own words for why; of somebody who was erased there is one word for all of them."""
+    if words is None:
+        return lines
+    own = words if isinstance(words, list) else [words] * len(lines)
+    return tuple(
+        replace(one, reason=said) if one.reason == orders.OWN_WORDS else one
+        for one, said in zip(lines, own, strict=True)
     )
 
 
@@ -754,6 +790,15 @@ _REFUND_REASONS: Final = frozenset(
     {"returned", "goodwill", "damaged", "wrong_item", "not_delivered", "price_adjustment", "paid_twice", "other",
      "out_of_stock", "late_payment", "cancelled_in_part"}
 )  # fmt: skip
+
+
+def _said(vault: Vault, order_id: UUID, one: Entry) -> Entry:
+    """The entry with people's own words where its event has them sealed."""
+    if "words" not in one.facts:
+        return one
+    words = vault.unseal(msgspec.convert(one.facts["words"], Sealed), order_id, "words")
+    facts = {key: value for key, value in one.facts.items() if key != "words"}
+    return replace(one, facts={**facts, "reason": words})
 
 
 def _entry(one: Entry, language: str, *, for_staff: bool) -> TimelineEntry:

@@ -493,33 +493,39 @@ _SHIPMENT_STATE: Final = msgspec.json.Decoder(s.ShipmentState)
 
 # --- timeline --------------------------------------------------------------------------------------
 
+
+def _why(event: Any) -> dict[str, Any]:
+    """The reason, and people's own words, sealed as they are."""
+    return {"reason": event.reason} | ({} if event.words is None else {"words": event.words})
+
+
 _FACTS: Final[dict[type[Event], Callable[[Any], dict[str, Any]]]] = {
     o.OrderCreated: lambda e: {"total": e.total, "lines": len(e.lines)},
     o.OrderPaid: lambda e: {"amount": e.amount},
     o.OrderStockShort: lambda e: {"short": e.short},
     o.OrderDispatched: lambda e: {"parcel": e.parcel, "of": e.of, "tracking_number": e.tracking_number},
     o.OrderFailed: lambda e: {"reason": e.reason, "detail": e.detail},
-    o.OrderCancellationRequested: lambda e: {"reason": e.reason},
+    o.OrderCancellationRequested: _why,
     o.OrderCancelled: lambda e: {"reason": e.reason},
     o.OrderCancellationRefused: lambda e: {"reason": e.reason},
-    o.OrderReturned: lambda e: {"amount": e.amount, "lines": e.lines, "reason": e.reason},
+    o.OrderReturned: lambda e: {"amount": e.amount, "lines": e.lines, **_why(e)},
     o.GoodwillGranted: lambda e: {"amount": e.amount, "reason": e.reason},
     o.OrderRefunded: lambda e: {"amount": e.amount, "refund_id": e.refund_id, "untaken": e.untaken},
-    LinesCancellationRequested: lambda e: {"lines": e.lines, "reason": e.reason},
+    LinesCancellationRequested: lambda e: {"lines": e.lines, **_why(e)},
     OrderLinesCancelled: lambda e: {
         "amount": e.amount,
         "units": sum(line.quantity for line in e.lines),
         "lines": e.lines,
     },
     LinesCancellationRefused: lambda e: {"reason": e.reason},
-    o.OrderHeld: lambda e: {"reason": e.reason},
+    o.OrderHeld: _why,
     o.OrderAddressChanged: lambda e: {"revision": e.revision},
     o.OrderAddressChangeRefused: lambda e: {"revision": e.revision, "former": e.former},
     o.OrderNoteAdded: lambda e: {"note_id": e.note_id},
     o.OrderMessageRequested: lambda e: {"message": e.message},
     ReturnRequested: lambda e: {"return_id": e.return_id, "lines": e.lines},
     ReturnApproved: lambda e: {"return_id": e.return_id, "note": e.note},
-    ReturnRefused: lambda e: {"return_id": e.return_id, "reason": e.reason},
+    ReturnRefused: lambda e: {"return_id": e.return_id, **_why(e)},
     ReturnReceived: lambda e: {"return_id": e.return_id, "lines": e.lines},
     InvoiceIssued: lambda e: {"number": e.number, "amount": e.amount},
     CreditNoteIssued: lambda e: {"number": e.number, "amount": e.amount, "refund_id": e.refund_id},
@@ -757,6 +763,7 @@ class OrderDetail(msgspec.Struct, frozen=True, kw_only=True):
         held: why staff hold it.
         subject, email, ship_to, note: sealed for `subject`, with the order's id as stream and the
             attribute's name as field.
+        reason_words, held_words: why it is cancelled, or held, in people's own words, sealed as field `words`.
         shipment: the shipment's status, None before there is one.
         tag: changes with every event that changed something here.
     """
@@ -776,6 +783,8 @@ class OrderDetail(msgspec.Struct, frozen=True, kw_only=True):
     ship_to: Sealed | None
     agreement: o.Agreement | None
     note: Sealed | None
+    reason_words: Sealed | None
+    held_words: Sealed | None
     payment: PaymentView | None
     shipment: str | None
     parcels: tuple[ParcelView, ...]
@@ -1096,6 +1105,8 @@ async def _detail(connection: Connection, where: str, value: object) -> OrderDet
         ship_to=_sealed(ship_to),
         agreement=None if agreement is None else msgspec.json.decode(agreement, type=o.Agreement),
         note=_sealed(note),
+        reason_words=order.cancel_words,
+        held_words=order.held_words,
         payment=None if payment is None else _payment(msgspec.json.decode(payment, type=p.PaymentState)),
         shipment=None if state is None else state.status,
         parcels=() if state is None else tuple(_parcels(state, times)),

@@ -215,3 +215,60 @@ async def test_what_is_cancelled_before_it_is_reserved_is_neither_reserved_nor_t
         papers = await house.until(guest, f"/orders/{number}/documents", lambda body: body["items"])
         assert [one["amount"]["amount"] for one in papers["items"]] == [995]
         await reconciled(house, sandbox)
+
+
+async def test_what_people_said_in_their_own_words_goes_with_the_person(
+    settings: Settings, sandbox: SandboxProcess
+) -> None:
+    async with running(there(settings, sandbox), saga=True) as house:
+        ada, support, warehouse = await house.verified(), await house.staff("support"), await house.staff("warehouse")
+        await ada.add("MUG", 4)
+        number = (await ada.check_out()).json()["order_number"]
+        path, desk = f"/orders/{number}", f"/admin/orders/{number}"
+        await house.order_is(ada, number, "confirmed")
+        held = await support.post(f"{desk}/hold", {"reason": "Grace rang"})
+        assert held.json()["held_because"] == "Grace rang"
+        assert (await support.post(f"{desk}/release")).status_code == 200
+        part = await cancel(ada, number, (1, 1), reason="Grace has one")
+        await settled(house, ada, number, "cancelled", part.json()["cancellation_id"])
+        await house.labelled(warehouse, number)
+        await moved(house, warehouse, number, 1, "ship", "deliver")
+        await house.order_is(ada, number, "fulfilled")
+        lines = [
+            {"line": 1, "quantity": 1, "reason": "Grace does not like it"},
+            {"line": 1, "quantity": 1, "reason": "broken"},
+        ]
+        wanted = await ada.post(f"{path}/return-requests", {"lines": lines})
+        assert wanted.status_code == 201, wanted.text
+        [asked] = (await house.until(support, path, lambda body: body["returns"]))["returns"]
+        assert [one["reason"] for one in asked["lines"]] == ["Grace does not like it", "broken"]
+        decided = f"{path}/return-requests/{wanted.json()['return_id']}/decision"
+        no = {"approved": False, "reason": "Grace used it"}
+        assert (await support.post(decided, no)).status_code == 200
+        [refused] = (await house.until(ada, path, lambda body: body["returns"][0]["note"]))["returns"]
+        assert refused["note"] == "Grace used it"
+        body = {"lines": [{"line": 1, "quantity": 1}], "reason": "Grace sent it back"}
+        assert (await support.post(f"{path}/returns", body)).status_code == 201
+        told = {"Grace rang", "Grace has one", "Grace used it", "Grace sent it back"}
+        entries = (await support.get(f"{path}/timeline")).json()["entries"]
+        assert told <= {one["facts"].get("reason") for one in entries}
+        assert "Grace used it" in (await ada.get(f"{path}/timeline")).text
+        assert "Grace rang" not in (await ada.get(f"{path}/timeline")).text
+        # Whoever asks what is held about him is told, and it is nowhere in clear.
+        export = (await ada.get("/account/export")).text
+        assert all(words in export for words in (*told, "Grace does not like it"))
+        for log in house.shop.logs.values():
+            events, _ = await log.read(0, 10_000)
+            assert not [one for one in events if b"Grace" in msgspec.json.encode(one.event)]
+        await house.shop.vault.erase(await house.customer_id(ada))
+        [asked] = (await support.get(path)).json()["returns"]
+        assert [one["reason"] for one in asked["lines"]] == ["[erased]", "broken"]
+        assert asked["note"] == "[erased]"
+        assert "Grace" not in (await support.get(f"{path}/timeline")).text
+        # Goods of somebody who was erased still come back; nothing more is written down.
+        late = await support.post(f"{path}/returns", {**body, "reason": "Grace again"})
+        assert late.status_code == 201, late.text
+        events, _ = await house.shop.logs["ordering"].read(0, 10_000, topics=["ordering.OrderReturned"])
+        assert [(one.event.reason, one.event.words is None) for one in events] == [  # type: ignore[attr-defined]
+            ("own_words", False), ("own_words", True),
+        ]  # fmt: skip

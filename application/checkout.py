@@ -172,6 +172,7 @@ async def place(
             settings = await shop.terms.in_unit(work)
             promotions = await coupons.in_unit(work, cart.coupons)
             codes = cart.coupons
+            holder = await coupons.holder_of(work, shop.vault, customer_id, email) if promotions else None
             quoted = None
             if details.quote_id is not None:
                 quoted = standing(await work.load(QUOTE, details.quote_id), cart_id, work.now).quoted
@@ -198,8 +199,7 @@ async def place(
                 raise TERMS_CHANGED(given=details.terms_version, now=settings.terms_version)
             number = order_number(order_id if clashes == 0 else stream_id("order number", order_id, clashes))
             agreement = priced.agreement(cart.coupons, settings, _language(details.language, cart, settings))
-            if promotions:
-                holder = coupons.holder_of(shop.vault, customer_id, email)
+            if holder is not None:
                 agreement = replace(agreement, coupon_holder=holder)
                 coupons.use(work, promotions, holder)
             agreement = replace(agreement, quote_id=details.quote_id, payment_seconds=settings.payment_seconds)

@@ -2,27 +2,59 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from emporium.application.ports import EventLog, Vault
+from emporium.application.ports import Claim, EventLog, Vault
 from emporium.application.work import Work
 from emporium.domain.base import Reason, Rejected
 from emporium.domain.order import OrderState
 from emporium.domain.promotion import PROMOTIONS, Promotion, PromotionsState, promotions_id
 
-__all__ = ["COUPON_UNKNOWN", "COUPON_USED_UP", "active", "give_back", "holder_of", "in_unit", "use", "used_up", "uses"]
+__all__ = [
+    "COUPON_UNKNOWN",
+    "COUPON_USED_UP",
+    "active",
+    "forget",
+    "give_back",
+    "holder_of",
+    "in_unit",
+    "use",
+    "used_up",
+    "uses",
+]
 
 COUPON_UNKNOWN = Reason("coupon_unknown", "The code {code} cannot be used.", "invalid")
 COUPON_USED_UP = Reason("coupon_used_up", "The code {code} was used as often as it can be.")
 
 _UNLIMITED: Final = 2**53
 
+_HOLDERS: Final = "coupon holders"
+"""The scope of the claims that give a guest's address its id."""
 
-def holder_of(vault: Vault, customer_id: UUID | None, email: str) -> str:
-    """Who uses a code, for its limit per customer: the account, of a guest a keyed hash of the address."""
+
+async def holder_of(work: Work, vault: Vault, customer_id: UUID | None, email: str) -> str:
+    """Who uses a code, for its limit per customer: the account, of a guest an id that commits with the first use.
+
+    Which address has which id is a claim, that an erasure deletes: events hold no hash of it.
+    """
     if customer_id is not None:
         return str(customer_id)
-    return vault.fingerprint("coupon", email.casefold()).hex()[:32]
+    known = await work.log.claimed(_HOLDERS, _hash(vault, email))
+    if known is None:
+        known = uuid4()
+        work.unit.claims.append(Claim(_HOLDERS, _hash(vault, email), known))
+    return str(known)
+
+
+async def forget(work: Work, vault: Vault, email: str) -> None:
+    """Whose address it was that used codes as a guest is not known any more."""
+    known = await work.log.claimed(_HOLDERS, _hash(vault, email))
+    if known is not None:
+        work.unit.claims.append(Claim(_HOLDERS, _hash(vault, email), known, release=True))
+
+
+def _hash(vault: Vault, email: str) -> bytes:
+    return vault.fingerprint("coupon", email.casefold())
 
 
 async def in_unit(work: Work, codes: Sequence[str]) -> Mapping[str, Promotion]:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from emporium.application import guest_orders, payment_methods, watches
+from emporium.application import coupons, guest_orders, payment_methods, watches
 from emporium.application.commands import handle
 from emporium.application.ports import Claim, Meta
 from emporium.application.shop import Shop
@@ -38,13 +38,16 @@ async def erase(shop: Shop, sessions: Sessions, *, customer_id: UUID, reason: st
     if customer is None:
         raise NO_SUCH_CUSTOMER()
     await payment_methods.forget_all(shop, customer)
+    meta = replace(cause, correlation=str(customer_id))
     released = []
     if customer.email is not None:
         await shop.vault.load_keys([customer_id])
         address = shop.vault.unseal(customer.email, customer_id, "email")
         value = shop.vault.fingerprint("email", address.casefold())
         released.append(Claim("email", value, customer_id, release=True))
-    meta = replace(cause, correlation=str(customer_id))
+        if customer.verified:
+            # Else the address may be somebody else's.
+            await shop.run("ordering", meta, lambda work: coupons.forget(work, shop.vault, address))
 
     async def handler(work: Work) -> None:
         await watches.end_all(work, customer_id, meta)

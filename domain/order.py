@@ -112,7 +112,8 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
         terms_version: of the shop's terms.
         quote_id: the quote that was accepted.
         language: in which the customer is written to, such as "en".
-        coupon_holder: who used the codes, as their limit per customer counts: a customer's id, a guest's keyed hash.
+        coupon_holder: who used the codes, as their limit per customer counts: a customer's id, or one that is the
+            guest's until an erasure (in earlier events the keyed hash of the guest's address).
         payment_seconds: until an unanswered payment is given up.
         shipping_tax_rate: in percent as decimal text.
     """

@@ -9,11 +9,13 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
 
 from emporium.application import bootstrap, carts
+from emporium.application.erasure import erase
 from emporium.domain import pricing
 from emporium.domain.base import Money
 from emporium.domain.order import OrderCreated
@@ -450,6 +452,17 @@ async def test_a_customer_uses_a_code_as_often_as_one_may(house: House) -> None:
     listed = (await staff.get("/admin/promotions")).json()["items"]
     assert {one["code"]: one["uses"] for one in listed} == {"ONCE": 3, "OTHER": 0}
     assert (await staff.get("/admin/promotions/once")).json()["uses"] == 3
+    # What an event says of a guest leads to nobody once the address is erased.
+    agreed = [one.agreement for one in await house.events("ordering", OrderCreated)]
+    [mine, bobs, eves] = [UUID(one.coupon_holder) for one in agreed if one is not None and one.coupon_holder]
+    assert mine == await house.customer_id(customer)
+    log, address = house.shop.logs["ordering"], house.shop.vault.fingerprint("coupon", "bob@example.org")
+    assert await log.claimed("coupon holders", address) == bobs != eves
+    assert bobs.version == 4 and bobs.bytes not in address
+    bob = await house.verified("bob@example.org")
+    sessions, who = house.services.sessions, await house.customer_id(bob)
+    await erase(house.shop, sessions, customer_id=who, reason="asked for", cause=STAFF)
+    assert await log.claimed("coupon holders", address) is None
 
 
 @pytest.fixture

@@ -76,6 +76,7 @@ class Details(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         email: may be None for an account, whose own is taken.
+        bill_to: to whom it is invoiced, where not to `ship_to`.
         payment_method: the provider's; payment_token: that of a saved method, which is charged instead.
         accept_prices: whatever it costs now.
         shipping_method: its code; None takes the shop's first.
@@ -94,6 +95,7 @@ class Details(msgspec.Struct, frozen=True, kw_only=True):
     quote_id: UUID | None = None
     terms_version: str | None = None
     language: str | None = None
+    bill_to: Address | None = None
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,6 +159,7 @@ async def place(
     """
     email = None if details.email is None else check_email("email", details.email)
     address = await check_address(details.ship_to, "shipping_address")
+    payer = None if details.bill_to is None else await check_address(details.bill_to, "billing_address")
     if email is None:
         if customer_id is None:
             raise EMAIL_NEEDED(field="email")
@@ -225,6 +228,9 @@ async def place(
                 country=address.country,
                 email=seal(subject, "OrderCreated", order_id, "email", email),
                 ship_to=seal(subject, "OrderCreated", order_id, "ship_to", msgspec.to_builtins(address)),
+                bill_to=None
+                if payer is None
+                else seal(subject, "OrderCreated", order_id, "bill_to", msgspec.to_builtins(payer)),
                 payment_method=details.payment_method,
                 payment_token=token,
                 at=work.now,

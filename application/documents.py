@@ -80,7 +80,11 @@ async def document(shop: Shop, order_id: UUID, number: str) -> Paper | None:
         if isinstance(one.event, InvoiceIssued | CreditNoteIssued) and one.event.number == number:
             if story.created is None:
                 return None
-            recipient = await _recipient(shop, order_id, story.ship_to)
+            payer = story.created.bill_to
+            if payer is None:
+                recipient = await _recipient(shop, order_id, story.ship_to, "ship_to")
+            else:
+                recipient = await _recipient(shop, order_id, payer, "bill_to")
             if isinstance(one.event, InvoiceIssued):
                 return _invoice(story, story.created, one.event, recipient)
             return _credit_note(story, story.created, one.event, recipient)
@@ -187,7 +191,7 @@ async def packing_slip(shop: Shop, order_id: UUID, parcel: int) -> Paper | None:
         order_number=order.number,
         ordered_at=placed.event.placed_at,
         seller=seller_of(settings),
-        recipient=await _recipient(shop, order_id, order.ship_to),
+        recipient=await _recipient(shop, order_id, order.ship_to, "ship_to"),
         lines=tuple(
             PaperLine(line=n, sku=one.sku, title=titles.get(one.sku, one.sku), quantity=one.quantity)
             for n, one in enumerate(packed.parcel.items, start=1)
@@ -196,11 +200,11 @@ async def packing_slip(shop: Shop, order_id: UUID, parcel: int) -> Paper | None:
     )
 
 
-async def _recipient(shop: Shop, order_id: UUID, sealed: Sealed | None) -> tuple[str, ...]:
+async def _recipient(shop: Shop, order_id: UUID, sealed: Sealed | None, field: str) -> tuple[str, ...]:
     if sealed is None:
         return ()
     await shop.vault.load_keys([sealed.subject])
-    to: Any = shop.vault.unseal(sealed, order_id, "ship_to")
+    to: Any = shop.vault.unseal(sealed, order_id, field)
     if not isinstance(to, dict):
         return (str(to),)
     place = " ".join(part for part in (to.get("postcode"), to.get("city")) if part)

@@ -153,7 +153,8 @@ class Short(msgspec.Struct, frozen=True, kw_only=True):
 class OrderCreated(Event, frozen=True, kw_only=True):
     """An order was placed; status pending.
 
-    `subject` is whose key seals its personal data, `note` too (the buyer's); `email_mark` is the keyed
+    `subject` is whose key seals its personal data, `note` too (the buyer's); `bill_to` is to whom it is invoiced,
+    None for `ship_to`; `email_mark` is the keyed
     fingerprint of the e-mail address, by which staff find the order. `payment_token` is the provider's token
     of a saved method, which can be charged again: it never stands in clear. `admitted`: its units were counted
     against all that were ever supplied.
@@ -180,6 +181,7 @@ class OrderCreated(Event, frozen=True, kw_only=True):
     email_mark: str | None = None
     payment_token: Sealed | None = None
     admitted: bool = False
+    bill_to: Sealed | None = None
 
 
 class OrderPaid(Event, frozen=True, kw_only=True):
@@ -612,6 +614,7 @@ class PlaceOrder(Command, frozen=True, kw_only=True):
     email_mark: str | None = None
     payment_token: Sealed | None = None
     admitted: bool = False
+    bill_to: Sealed | None = None
 
 
 class RecordPayment(Command, frozen=True, kw_only=True):
@@ -1090,6 +1093,7 @@ def _place(command: PlaceOrder, order: OrderState | None) -> Sequence[Event]:
             email_mark=command.email_mark,
             admitted=command.admitted,
             payment_token=command.payment_token,
+            bill_to=command.bill_to,
         )
     ]
 

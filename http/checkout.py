@@ -27,7 +27,7 @@ __all__ = ["CheckoutController"]
 
 
 class ShippingAddress(Body, frozen=True, kw_only=True):
-    """Where the parcels go, as its country writes addresses; `country` is ISO 3166 alpha-2."""
+    """Where the parcels go, or the invoice, as its country writes addresses; `country` is ISO 3166 alpha-2."""
 
     name: Line
     lines: Annotated[list[Line], Meta(min_length=1, max_length=4)]
@@ -56,9 +56,11 @@ class CheckOut(Body, frozen=True, kw_only=True):
         currency: only a check: the cart's own.
         terms_version: the version of the terms that was read; refused where there is a newer one.
         language: in which to write to the buyer; the cart's, else the shop's first where it is left out.
+        billing_address: to whom the order is invoiced, where that is not the shipping address.
     """
 
     shipping_address: ShippingAddress
+    billing_address: ShippingAddress | None = None
     email: Annotated[str, Meta(min_length=3, max_length=254)] | None = None
     payment_method: Code = "pm_ok"
     saved_payment_method: UUID | None = None
@@ -142,6 +144,10 @@ class QuoteView(msgspec.Struct, frozen=True, kw_only=True):
     terms_version: str
 
 
+def _address(given: ShippingAddress) -> Address:
+    return Address(given.name, tuple(given.lines), given.city, given.postcode, given.country, given.region)
+
+
 class CheckoutController(Controller):
     """Checkout."""
 
@@ -186,7 +192,7 @@ class CheckoutController(Controller):
         owner = await owner_of(request)
         if owner.cart is None:
             raise CART_EMPTY()
-        cart_id, services, to = owner.cart, request.services, data.shipping_address
+        cart_id, services = owner.cart, request.services
         method, token = data.payment_method, None
         if data.saved_payment_method is not None:
             session = await request.customer()
@@ -194,7 +200,8 @@ class CheckoutController(Controller):
             token = await payment_methods.token_of(services.shop, session.customer, data.saved_payment_method)
         details = Details(
             email=data.email,
-            ship_to=Address(to.name, tuple(to.lines), to.city, to.postcode, to.country, to.region),
+            ship_to=_address(data.shipping_address),
+            bill_to=None if data.billing_address is None else _address(data.billing_address),
             payment_method=method,
             payment_token=token,
             accept_prices=data.accept_prices,

@@ -256,6 +256,7 @@ class OrderSummary(msgspec.Struct, frozen=True, kw_only=True):
 class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     """One order with all there is to it. Personal data is `[erased]` where the customer was erased.
 
+    `billing_address` is null where it is the shipping address.
     `total` is goods − discount + shipping − shipping_discount, and + tax where the prices do not contain it; `taxes`
     share the total out by rate. `held`, the parcels' labels and refusals, and what staff gave as a reason to cancel,
     are for staff only.
@@ -281,6 +282,7 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     payment_method: str
     email: Any
     shipping_address: Any
+    billing_address: Any
     note: Any
     payment: PaymentView | None
     shipment: str | None
@@ -713,6 +715,7 @@ def _view(vault: Vault, detail: OrderDetail, *, for_staff: bool) -> OrderView:
         payment_method=detail.payment_method,
         email=clear(detail.email, "email"),
         shipping_address=clear(detail.ship_to, "ship_to"),
+        billing_address=clear(detail.bill_to, "bill_to"),
         note=clear(detail.note, "note"),
         payment=detail.payment,
         shipment=detail.shipment,

@@ -93,7 +93,8 @@ CREATE TABLE contents (
     ship_to jsonb,
     agreement jsonb,
     note jsonb,
-    email_mark text
+    email_mark text,
+    bill_to jsonb
 );
 CREATE TABLE notes (
     order_id uuid NOT NULL,
@@ -207,6 +208,7 @@ class _Contents(msgspec.Struct):
     agreement: o.Agreement | None = None
     note: Sealed | None = None
     email_mark: str | None = None
+    bill_to: Sealed | None = None
 
 
 class _Note(msgspec.Struct):
@@ -302,8 +304,9 @@ async def _fold_orders(tables: Tables, events: Sequence[Recorded]) -> None:
             # The state is stored without what stands in `contents` already; evolve does not look at it.
             states[key] = replace(o.evolve(None, event), lines=(), email=None, ship_to=None)
             created[key] = _Contents(
-                event.order_id, event.lines, event.email, event.ship_to, event.agreement, event.note, event.email_mark
-            )
+                event.order_id, event.lines, event.email, event.ship_to, event.agreement, event.note, event.email_mark,
+                event.bill_to,
+            )  # fmt: skip
             rows[key] = _new_order(one, event)
             lines[key] = event.lines
             continue
@@ -761,7 +764,7 @@ class OrderDetail(msgspec.Struct, frozen=True, kw_only=True):
         cancellations: what was cancelled of it, or was to be.
         agreement: None where nothing was agreed beside goods and shipping.
         held: why staff hold it.
-        subject, email, ship_to, note: sealed for `subject`, with the order's id as stream and the
+        subject, email, ship_to, bill_to, note: sealed for `subject`, with the order's id as stream and the
             attribute's name as field.
         reason_words, held_words: why it is cancelled, or held, in people's own words, sealed as field `words`.
         shipment: the shipment's status, None before there is one.
@@ -781,6 +784,7 @@ class OrderDetail(msgspec.Struct, frozen=True, kw_only=True):
     subject: UUID
     email: Sealed | None
     ship_to: Sealed | None
+    bill_to: Sealed | None
     agreement: o.Agreement | None
     note: Sealed | None
     reason_words: Sealed | None
@@ -1069,7 +1073,7 @@ async def _detail(connection: Connection, where: str, value: object) -> OrderDet
     columns = ", ".join(f"o.{name}" for name in _ROW.split(", "))
     found = await connection.execute(
         f"SELECT {columns}, o.cart_id, o.payment_method, o.subject, o.version, o.state::text,"
-        " c.lines::text, c.email::text, c.ship_to::text,"
+        " c.lines::text, c.email::text, c.ship_to::text, c.bill_to::text,"
         " c.agreement::text, c.note::text, p.version, p.state::text, s.version, s.state::text, s.times,"
         " CASE WHEN p.state -> 'refunds' <> '{}' THEN (SELECT json_agg(json_build_object('refund_id', r.refund_id,"
         " 'status', r.status, 'amount', r.amount, 'currency', r.currency, 'reason', r.reason, 'at', r.at)"
@@ -1085,7 +1089,7 @@ async def _detail(connection: Connection, where: str, value: object) -> OrderDet
     names = _ROW.split(", ")
     (
         cart_id, payment_method, subject, version, text,
-        lines, email, ship_to, agreement, note, paid, payment, shipped, shipment, times, refunds,
+        lines, email, ship_to, bill_to, agreement, note, paid, payment, shipped, shipment, times, refunds,
     ) = row[len(names) :]  # fmt: skip
     state = None if shipment is None else msgspec.json.decode(shipment, type=s.ShipmentState)
     order = _ORDER_STATE.decode(text)
@@ -1103,6 +1107,7 @@ async def _detail(connection: Connection, where: str, value: object) -> OrderDet
         subject=subject,
         email=_sealed(email),
         ship_to=_sealed(ship_to),
+        bill_to=_sealed(bill_to),
         agreement=None if agreement is None else msgspec.json.decode(agreement, type=o.Agreement),
         note=_sealed(note),
         reason_words=order.cancel_words,

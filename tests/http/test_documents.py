@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from emporium.application import orders
 from emporium.application.ports import Meta
-from emporium.domain.order import HoldOrder
+from emporium.domain.order import HoldOrder, OrderCreated
 from emporium.infra.settings import Settings
 from tests.http.client import Caller, House
 from tests.http.conftest import running
@@ -33,12 +34,12 @@ async def busy(settings: Settings, folder: Path) -> AsyncIterator[House]:
             yield house
 
 
-async def shipped(house: House, caller: Caller, warehouse: Caller) -> str:
+async def shipped(house: House, caller: Caller, warehouse: Caller, **more: Any) -> str:
     """An order of two mugs and a tea whose parcel has left and arrived; its number."""
     await caller.add("MUG", 2)
     await caller.add("TEA", 1)
     await caller.call("PATCH", "/api/v1/cart", {"language": "de"})
-    placed = await caller.check_out(shipping_address=NAME)
+    placed = await caller.check_out(shipping_address=NAME, **more)
     assert placed.status_code == 202, placed.text
     number: str = placed.json()["order_number"]
     await house.order_is(caller, number, "confirmed")
@@ -88,7 +89,10 @@ async def test_documents_from_shipment_to_erasure(busy: House) -> None:
     email = "lukasz@example.org"
     customer, guest = await busy.register(email), busy.guest()
     number = await shipped(busy, customer, warehouse)
-    other = await shipped(busy, guest, warehouse)
+    payer = {
+        "name": "Meyer & Söhne", "lines": ["Deichstr. 1"], "city": "Hamburg", "postcode": "20459", "country": "DE",
+    }  # fmt: skip
+    other = await shipped(busy, guest, warehouse, billing_address=payer)
 
     back = await warehouse.post(
         f"/orders/{number}/returns", {"lines": [{"line": 1, "quantity": 1}], "reason": "chipped"}
@@ -126,6 +130,20 @@ async def test_documents_from_shipment_to_erasure(busy: House) -> None:
         assert (await reader.call("GET", path)).status_code == status, path
     credit = text((await customer.call("GET", note["href"])).content)
     assert "Rechnungskorrektur" in credit and invoice["number"] in credit and "5,00 £" in credit
+
+    # The guest's is invoiced to somebody else, and sent where it shall go.
+    invoiced = text((await guest.call("GET", theirs["href"])).content)
+    assert "Meyer & Söhne" in invoiced and "20459 Hamburg" in invoiced and "Žižek" not in invoiced
+    sent = text((await warehouse.get(f"/shipments/{other}/parcels/1/packing-slip")).content)
+    assert "Žižek" in sent and "Meyer" not in sent
+    seen = (await guest.get(f"/orders/{other}")).json()
+    assert (seen["billing_address"]["name"], seen["shipping_address"]["name"]) == ("Meyer & Söhne", "Łukasz Žižek")
+    assert (await customer.get(f"/orders/{number}")).json()["billing_address"] is None
+    for event in await busy.events("ordering", OrderCreated):
+        assert b"Meyer" not in msgspec.json.encode(event)
+    await guest.add()
+    wrong = await guest.check_out(billing_address={**payer, "postcode": "1"})
+    assert wrong.json()["errors"][0]["pointer"] == "/billing_address/postcode"
 
     slip = f"/shipments/{number}/parcels/1/packing-slip"
     packed = text((await warehouse.get(slip)).content)

@@ -328,7 +328,8 @@ class Effects:
                 return Park("the order is not in its log")
             address, revision = found
             key = _booking(task.stream, number, parcel.attempt)
-            label = await self._carrier.book(key, order_id, number, address, items)
+            service = await self._service(order_id)
+            label = await self._carrier.book(key, order_id, number, address, items, service)
         except ProviderDown as down:
             return Retry(backoff(task.attempts), str(down))
         except AddressRefused as refused:
@@ -364,6 +365,15 @@ class Effects:
             if paid is not None and paid.captured:
                 return False
         return paid is not None
+
+    async def _service(self, order_id: UUID) -> str | None:
+        """What the shop buys labels of for the way that the order is sent; None where it does not say."""
+        state, _ = await self._ordering.load(ORDER, order_id)
+        if state is None or state.agreement is None or state.agreement.shipping_method is None:
+            return None
+        zone = (await self._terms.recent(self._ordering)).zone(state.country)
+        methods = () if zone is None else zone.methods
+        return next((one.service for one in methods if one.code == state.agreement.shipping_method), None)
 
     async def _address(self, order_id: UUID, *, fresh: bool, least: int) -> tuple[Address, int] | None:
         """Where the order goes, and which of its addresses that is (`least` or a later one).

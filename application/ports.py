@@ -792,8 +792,16 @@ class Carrier(Protocol):
     `at` is the business time, by which parcels travel; when a call is repeated the first one stands.
     """
 
-    async def book(self, key: str, order: UUID, parcel: int, address: Address, items: Mapping[str, int]) -> Label:
-        """A label for the parcel. Raises AddressRefused."""
+    async def book(
+        self,
+        key: str,
+        order: UUID,
+        parcel: int,
+        address: Address,
+        items: Mapping[str, int],
+        service: str | None = None,
+    ) -> Label:
+        """A label for the parcel, for a service of the carrier's where one is named. Raises AddressRefused."""
         ...
 
     async def status(self, tracking_number: str, at: datetime) -> str:

@@ -75,13 +75,18 @@ class ShippingRate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShippingMethod(msgspec.Struct, frozen=True, kw_only=True):
-    """A way to get parcels; takes `min_days` to `max_days` working days. Of the rates the first that fits holds."""
+    """A way to get parcels; takes `min_days` to `max_days` working days. Of the rates the first that fits holds.
+
+    `service` is what labels are bought for it, as the carrier names it (`RoyalMail/24`, or only `RoyalMail`); None for
+    the cheapest of all.
+    """
 
     code: str
     name: str
     min_days: int
     max_days: int
     rates: tuple[ShippingRate, ...]
+    service: str | None = None
 
 
 class ShippingZone(msgspec.Struct, frozen=True, kw_only=True):
@@ -344,6 +349,8 @@ def _zones(zones: tuple[ShippingZone, ...]) -> tuple[ShippingZone, ...]:
 def _method(place: str, method: ShippingMethod) -> None:
     check_shape(f"{place}.code", method.code, "code")
     check_text(f"{place}.name", method.name, 100)
+    if method.service is not None:
+        check_text(f"{place}.service", method.service, 100)
     _within(f"{place}.min_days", method.min_days, 0, MAX_DAYS)
     _within(f"{place}.max_days", method.max_days, method.min_days, MAX_DAYS)
     if not 1 <= len(method.rates) <= MAX_RATES:

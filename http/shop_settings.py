@@ -70,13 +70,18 @@ class Rate(Body, frozen=True, kw_only=True):
 
 
 class Method(Body, frozen=True, kw_only=True):
-    """A way to get parcels; of its rates the first that fits holds, without one it is not offered."""
+    """A way to get parcels; of its rates the first that fits holds, without one it is not offered.
+
+    `service` is what labels are bought for it, as EasyPost names them: `RoyalMail/24`, or only `RoyalMail` for its
+    cheapest; the cheapest of all carriers where it is null.
+    """
 
     code: Code
     name: Name
     min_days: Days
     max_days: Days
     rates: Annotated[list[Rate], Meta(min_length=1, max_length=MAX_RATES)]
+    service: Name | None = None
 
 
 class Zone(Body, frozen=True, kw_only=True):

@@ -70,6 +70,12 @@ class _Rate(msgspec.Struct):
     id: str
     rate: str
     carrier: str
+    service: str = ""
+
+    @property
+    def name(self) -> str:
+        """Such as `RoyalMail/24`."""
+        return f"{self.carrier}/{self.service}"
 
 
 class _Printed(msgspec.Struct):
@@ -174,11 +180,19 @@ class EasyPostCarrier:
         self._threads = ThreadPoolExecutor(calls, "easypost")
         self._own = threading.local()
 
-    async def book(self, key: str, order: UUID, parcel: int, address: Address, items: Mapping[str, int]) -> Label:
-        """The cheapest label for the parcel. Raises AddressRefused, ProviderDown."""
+    async def book(
+        self,
+        key: str,
+        order: UUID,
+        parcel: int,
+        address: Address,
+        items: Mapping[str, int],
+        service: str | None = None,
+    ) -> Label:
+        """The cheapest label for the parcel, of `service` where one is named. Raises AddressRefused, ProviderDown."""
         try:
             known = await self._find(key) or await self._make(key, address, items)
-            return _label(known if known.postage_label is not None else await self._buy(known))
+            return _label(known if known.postage_label is not None else await self._buy(known, service))
         except _Refused as refused:
             # EasyPost's sentences may repeat the address: only its codes are kept.
             raise AddressRefused(refused.code) from None
@@ -255,12 +269,16 @@ class EasyPostCarrier:
             _Shipment,
         )
 
-    async def _buy(self, shipment: _Shipment) -> _Shipment:
+    async def _buy(self, shipment: _Shipment, service: str | None) -> _Shipment:
         if not shipment.rates:
             why = sorted({f"{one.carrier}: {one.type}" for one in shipment.messages or []})
             raise _Refused(", ".join(["no carrier takes it", *why])[:200])
+        wanted = None if service is None else service.casefold()
+        rates = [one for one in shipment.rates if wanted in (None, one.carrier.casefold(), one.name.casefold())]
+        if not rates:
+            raise _Refused(f"no carrier offers {service} for it")
         try:
-            rate = min(shipment.rates, key=lambda one: Decimal(one.rate))
+            rate = min(rates, key=lambda one: Decimal(one.rate))
         except InvalidOperation as error:
             raise ProviderDown("EasyPost's prices make no sense") from error
         try:

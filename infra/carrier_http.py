@@ -73,8 +73,16 @@ class HttpCarrier:
     def __init__(self, base_url: str, *, timeout: float = 5.0, connections: int = 64) -> None:
         self._client = HttpClient(base_url, timeout, connections)
 
-    async def book(self, key: str, order: UUID, parcel: int, address: Address, items: Mapping[str, int]) -> Label:
-        """A label for the parcel. Raises AddressRefused, ProviderDown."""
+    async def book(
+        self,
+        key: str,
+        order: UUID,
+        parcel: int,
+        address: Address,
+        items: Mapping[str, int],
+        service: str | None = None,
+    ) -> Label:
+        """A label for the parcel; the sandbox has one service. Raises AddressRefused, ProviderDown."""
         wish = {"order": order, "parcel": parcel, "address": address, "items": dict(sorted(items.items()))}
         status, body = await self._client.call("POST", "/v1/parcels", key, _encode(wish))
         if status == _OK:

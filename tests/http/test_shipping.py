@@ -1,5 +1,6 @@
 """Shipping over HTTP: what warehouses pick and pack, parcels that no carrier takes, and carriers' signed webhooks."""
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -107,6 +108,31 @@ async def items(caller: Caller, path: str) -> list[dict[str, Any]]:
 
 
 # --- what people do --------------------------------------------------------------------------------
+
+
+async def test_labels_are_of_the_service_that_the_shop_names_for_the_chosen_way(house: House) -> None:
+    customer, admin = await house.register(), await house.staff()
+    zones = (await admin.get("/admin/settings")).json()["zones"]
+
+    async def served_by(service: str | None) -> None:
+        for zone in zones:
+            for method in zone["methods"]:
+                method["service"] = service
+        changed = await admin.call("PATCH", f"{API}/admin/settings", {"zones": zones})
+        assert changed.status_code == 200, changed.text
+
+    await served_by("Swift/Never")
+    number = await ordered(house, customer, "MUG")
+    waiting = await house.until(admin, "/shipments/refused", lambda body: body["items"])
+    assert waiting["items"][0]["reason"] == "no carrier offers Swift/Never for it"
+    await served_by("Swift/Next")
+    again = f"/shipments/{number}/parcels/1/retry"
+    async with asyncio.timeout(20):
+        # What the settings are is looked up once a second.
+        while (shown := await shipment(house, number)).parcels[1].carrier != "Swift":
+            await admin.post(again)
+            await house.shop.logs["shipping"].wait(await house.shop.logs["shipping"].head(), 0.2)
+    assert shown.parcels[1].labelled
 
 
 async def test_a_warehouse_picks_packs_and_hands_over_what_is_its_own(house: House, post: EasyPost) -> None:

@@ -302,7 +302,15 @@ class MemoryCarrier:
         self.fates: dict[str, str] = {}
         self._trouble = trouble or (lambda: None)
 
-    async def book(self, key: str, order: UUID, parcel: int, address: Address, items: Mapping[str, int]) -> Label:
+    async def book(
+        self,
+        key: str,
+        order: UUID,
+        parcel: int,
+        address: Address,
+        items: Mapping[str, int],
+        service: str | None = None,
+    ) -> Label:
         self._trouble()
         self.labels[key] = order
         self._trouble()

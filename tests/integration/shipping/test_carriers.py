@@ -299,6 +299,20 @@ async def test_easypost_is_told_the_weight_the_sender_and_the_address() -> None:
         await carrier.aclose()
 
 
+async def test_the_label_is_of_the_service_that_the_shop_has_chosen() -> None:
+    with EasyPost().serving() as server:
+        carrier = Posted(server).carrier()
+        try:
+            for service, carried in ((None, "RoyalMail"), ("Swift/Next", "Swift"), ("swift", "Swift")):
+                label = await carrier.book(f"parcel-{uuid4()}-1", uuid4(), 1, ADDRESS, ITEMS, service)
+                assert label.carrier == carried
+            with pytest.raises(AddressRefused, match="no carrier offers Swift/Slow for it"):
+                await carrier.book(f"parcel-{uuid4()}-1", uuid4(), 1, ADDRESS, ITEMS, "Swift/Slow")
+            assert len(server.bought) == 3
+        finally:
+            await carrier.aclose()
+
+
 async def test_what_easypost_refuses_for_other_reasons_is_said_by_its_code() -> None:
     with EasyPost().serving() as server:
         carrier = Posted(server).carrier()

@@ -1,7 +1,7 @@
 """The life of an order: from OrderCreated to fulfilled, failed or cancelled, with returns and refunds after it."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final
 from uuid import UUID
 
@@ -48,7 +48,7 @@ TEXT_MOST: Final = 500
 IMPORTED: Final = "import"
 """The channel of orders of the past: their invoices were issued then, by whoever kept the books."""
 
-PENDING, PAID, CONFIRMED = "pending", "paid", "confirmed"
+PENDING, PAID, BACKORDERED, CONFIRMED = "pending", "paid", "backordered", "confirmed"
 PARTLY_SHIPPED, SHIPPED, FULFILLED = "partly_shipped", "shipped", "fulfilled"
 REFUNDING, CANCELLING = "refunding", "cancelling"
 FAILED, CANCELLED = "failed", "cancelled"
@@ -138,6 +138,15 @@ class Short(msgspec.Struct, frozen=True, kw_only=True):
     available: int
 
 
+class Backordered(msgspec.Struct, frozen=True, kw_only=True):
+    """Units of a SKU that are not there yet: they are expected again, or released, on a day (`kind`)."""
+
+    sku: str
+    quantity: int
+    kind: str
+    expected: date
+
+
 class OrderCreated(Event, frozen=True, kw_only=True):
     """An order was placed; status pending.
 
@@ -181,6 +190,13 @@ class OrderConfirmed(Event, frozen=True, kw_only=True):
     """The stock is reserved for all lines."""
 
     order_id: UUID
+
+
+class OrderBackordered(Event, frozen=True, kw_only=True):
+    """The order waits for units that are not there yet; what is there is set aside."""
+
+    order_id: UUID
+    waiting: tuple[Backordered, ...]
 
 
 class OrderStockShort(Event, frozen=True, kw_only=True):
@@ -334,6 +350,7 @@ MESSAGES: Final = frozenset(
 TRANSITIONS: Final[dict[str, dict[type[Event], frozenset[str]]]] = {
     PENDING: {
         OrderPaid: frozenset({PAID}),
+        OrderBackordered: frozenset({BACKORDERED}),
         OrderConfirmed: frozenset({CONFIRMED}),
         OrderStockShort: frozenset({REFUNDING}),
         OrderDispatched: frozenset({PARTLY_SHIPPED, SHIPPED}),
@@ -343,6 +360,7 @@ TRANSITIONS: Final[dict[str, dict[type[Event], frozenset[str]]]] = {
         OrderRefunded: frozenset({PENDING}),
     },
     PAID: {
+        OrderBackordered: frozenset({BACKORDERED}),
         OrderConfirmed: frozenset({CONFIRMED}),
         OrderStockShort: frozenset({REFUNDING}),
         OrderDispatched: frozenset({PARTLY_SHIPPED, SHIPPED}),
@@ -350,6 +368,16 @@ TRANSITIONS: Final[dict[str, dict[type[Event], frozenset[str]]]] = {
         OrderFailed: frozenset({FAILED}),
         OrderCancellationRequested: frozenset({CANCELLING}),
         OrderRefunded: frozenset({PAID}),
+    },
+    BACKORDERED: {
+        OrderPaid: frozenset({BACKORDERED}),
+        OrderConfirmed: frozenset({CONFIRMED}),
+        GoodwillGranted: frozenset({BACKORDERED}),
+        OrderDispatched: frozenset({PARTLY_SHIPPED, SHIPPED}),
+        OrderCompleted: frozenset({FULFILLED}),
+        OrderFailed: frozenset({FAILED}),
+        OrderCancellationRequested: frozenset({CANCELLING}),
+        OrderRefunded: frozenset({BACKORDERED}),
     },
     CONFIRMED: {
         OrderPaid: frozenset({CONFIRMED}),
@@ -395,13 +423,14 @@ TRANSITIONS: Final[dict[str, dict[type[Event], frozenset[str]]]] = {
     },
     CANCELLING: {
         OrderPaid: frozenset({CANCELLING}),
+        OrderBackordered: frozenset({CANCELLING}),
         OrderConfirmed: frozenset({CANCELLING}),
         OrderStockShort: frozenset({CANCELLING}),
         OrderDispatched: frozenset({PARTLY_SHIPPED, SHIPPED}),
         OrderCompleted: frozenset({FULFILLED}),
         OrderFailed: frozenset({FAILED}),
         OrderCancelled: frozenset({CANCELLED}),
-        OrderCancellationRefused: frozenset({PENDING, PAID, CONFIRMED}),
+        OrderCancellationRefused: frozenset({PENDING, PAID, BACKORDERED, CONFIRMED}),
         OrderRefunded: frozenset({CANCELLING}),
     },
     FAILED: {OrderPaid: frozenset({FAILED}), OrderRefunded: frozenset({FAILED})},
@@ -412,7 +441,7 @@ TRANSITIONS: Final[dict[str, dict[type[Event], frozenset[str]]]] = {
 }
 """Every status, the events that may follow in it, and the statuses they may lead to."""
 
-_UNDER_WAY: Final = frozenset({PENDING, PAID, CONFIRMED, PARTLY_SHIPPED})
+_UNDER_WAY: Final = frozenset({PENDING, PAID, BACKORDERED, CONFIRMED, PARTLY_SHIPPED})
 _INVOICED: Final = frozenset({PARTLY_SHIPPED, SHIPPED, FULFILLED})
 
 BESIDE: Final[dict[type[Event], frozenset[str]]] = {
@@ -448,6 +477,7 @@ class OrderState(State, frozen=True, kw_only=True):
         channel: where it was placed.
         addresses: those it had before `ship_to`, the first one first.
         admitted: whether its units were counted against what was ever supplied.
+        backordered: what it waits for, or waited for until it was confirmed.
     """
 
     order_id: UUID
@@ -480,6 +510,7 @@ class OrderState(State, frozen=True, kw_only=True):
     channel: str = "web"
     addresses: tuple[Sealed | None, ...] = ()
     admitted: bool = False
+    backordered: tuple[Backordered, ...] = ()
 
     @property
     def revision(self) -> int:
@@ -549,6 +580,11 @@ class RecordPayment(Command, frozen=True, kw_only=True):
 
 class RecordReservation(Command, frozen=True, kw_only=True):
     order_id: UUID
+
+
+class RecordBackorder(Command, frozen=True, kw_only=True):
+    order_id: UUID
+    waiting: tuple[Backordered, ...]
 
 
 class RecordShortage(Command, frozen=True, kw_only=True):
@@ -731,6 +767,10 @@ def decide(command: Command, order: OrderState | None) -> Sequence[Event]:
             return [] if order.paid else _follow(order, OrderPaid(order_id=order.order_id, amount=command.amount))
         case RecordReservation():
             return [] if order.confirmed else _follow(order, OrderConfirmed(order_id=order.order_id))
+        case RecordBackorder():
+            if order.confirmed or order.backordered:
+                return []
+            return _follow(order, OrderBackordered(order_id=order.order_id, waiting=command.waiting))
         case RecordShortage():
             if order.status == REFUNDING:
                 return []
@@ -758,7 +798,7 @@ def decide(command: Command, order: OrderState | None) -> Sequence[Event]:
         case RequestCancellation():
             if order.status in (CANCELLING, CANCELLED) or (command.unless_held and order.held is not None):
                 return []
-            if order.status not in (PENDING, PAID, CONFIRMED):
+            if order.status not in (PENDING, PAID, BACKORDERED, CONFIRMED):
                 raise TOO_LATE_TO_CANCEL(status=order.status)
             reason = check_text("reason", command.reason, TEXT_MOST)
             return [OrderCancellationRequested(order_id=order.order_id, reason=reason)]
@@ -1132,6 +1172,8 @@ def _progress(order: OrderState) -> str:
         return SHIPPED if len(order.dispatched) >= order.parcels else PARTLY_SHIPPED
     if order.confirmed:
         return CONFIRMED
+    if order.backordered:
+        return BACKORDERED
     return PAID if order.paid else PENDING
 
 
@@ -1166,6 +1208,8 @@ def evolve(order: OrderState | None, event: Event) -> OrderState:
             return _advance(replace(order, paid=True))
         case OrderConfirmed():
             return _advance(replace(order, confirmed=True))
+        case OrderBackordered():
+            return _advance(replace(order, backordered=event.waiting))
         case OrderStockShort():
             return order if order.status == CANCELLING else replace(order, status=REFUNDING)
         case OrderDispatched():
@@ -1238,6 +1282,7 @@ ORDER: Final = Aggregate(
     events=(
         OrderCreated,
         OrderPaid,
+        OrderBackordered,
         OrderConfirmed,
         OrderStockShort,
         OrderDispatched,
@@ -1253,7 +1298,7 @@ ORDER: Final = Aggregate(
     ),
     decide=decide,
     evolve=evolve,
-    state_version=4,
+    state_version=5,
 )
 
 

@@ -36,7 +36,7 @@ from emporium.projections.order_history import ORDER_HISTORY, NoteRow, OrderRow,
 __all__ = ["OrderDeskController"]
 
 Queue = Literal[
-    "pending", "paid", "confirmed", "partly_shipped", "shipped", "refunding", "cancelling", "held", "return_open",
+    "pending", "paid", "backordered", "confirmed", "partly_shipped", "shipped", "refunding", "cancelling", "held", "return_open",
     "address_refused",
 ]  # fmt: skip
 """Orders that are not closed, by status, and those that staff must look at."""

@@ -18,7 +18,7 @@ from emporium.application.ports import Address, Vault
 from emporium.application.timeline import LANGUAGES, facts_for_customers, told
 from emporium.domain.base import Command, Money, Sealed
 from emporium.domain.invoice import Document, TaxPart
-from emporium.domain.order import OrderReturned, OrderState, ReturnedLine, taxes_of
+from emporium.domain.order import Backordered, OrderReturned, OrderState, ReturnedLine, taxes_of
 from emporium.domain.order_number import parse_order_number
 from emporium.domain.returns import (
     ApproveReturn,
@@ -72,8 +72,8 @@ STAFF = frozenset({"admin", "support"})
 Number = Annotated[str, PathParameter(max_length=64, description="The order's number, however it was typed.")]
 ReturnId = Annotated[UUID, PathParameter(description="The return's id.")]
 Status = Literal[
-    "pending", "paid", "confirmed", "partly_shipped", "shipped", "fulfilled", "refunding", "cancelling", "failed",
-    "cancelled",
+    "pending", "paid", "backordered", "confirmed", "partly_shipped", "shipped", "fulfilled", "refunding", "cancelling",
+    "failed", "cancelled",
 ]  # fmt: skip
 
 
@@ -224,7 +224,7 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     """One order with all there is to it. Personal data is `[erased]` where the customer was erased.
 
     `total` is goods − discount + shipping − shipping_discount, and + tax where the prices do not contain it; `taxes`
-    share the total out by rate. `held`, the parcels' labels and refusals, and what staff gave as a reason to cancel,
+    share the total out by rate. `waits_for` is what has to come before a backordered order is sent. `held`, the parcels' labels and refusals, and what staff gave as a reason to cancel,
     are for staff only.
     """
 
@@ -234,6 +234,7 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     placed_at: datetime
     changed_at: datetime
     lines: list[OrderLineView]
+    waits_for: tuple[Backordered, ...]
     goods: Money
     discount: Money
     shipping: Money
@@ -610,6 +611,7 @@ def _view(vault: Vault, detail: OrderDetail, *, for_staff: bool) -> OrderView:
         reason=row.reason if for_staff or not row.reason_internal else None,
         placed_at=row.placed_at,
         changed_at=row.changed_at,
+        waits_for=detail.waits_for,
         lines=[
             OrderLineView(
                 line=line.line,

@@ -456,6 +456,7 @@ _SHIPMENT_STATE: Final = msgspec.json.Decoder(s.ShipmentState)
 _FACTS: Final[dict[type[Event], Callable[[Any], dict[str, Any]]]] = {
     o.OrderCreated: lambda e: {"total": e.total, "lines": len(e.lines)},
     o.OrderPaid: lambda e: {"amount": e.amount},
+    o.OrderBackordered: lambda e: {"waiting": e.waiting, "expected": max(one.expected for one in e.waiting)},
     o.OrderStockShort: lambda e: {"short": e.short},
     o.OrderDispatched: lambda e: {"parcel": e.parcel, "of": e.of, "tracking_number": e.tracking_number},
     o.OrderFailed: lambda e: {"reason": e.reason, "detail": e.detail},
@@ -490,6 +491,8 @@ _FACTS: Final[dict[type[Event], Callable[[Any], dict[str, Any]]]] = {
     p.PaymentRefunded: lambda e: {"amount": e.amount, "refund_id": e.refund_id, "reason": e.reason},
     p.RefundFailed: lambda e: {"amount": e.amount, "refund_id": e.refund_id, "code": e.code},
     r.StockReserved: lambda e: {"units": sum(a.quantity for a in e.allocations)},
+    r.StockBackordered: lambda e: {"units": sum(a.quantity for a in e.allocations), "waiting": e.waiting},
+    r.UnitsSetAside: lambda e: {"units": sum(a.quantity for a in e.allocations)},
     r.StockReservationFailed: lambda e: {"short": e.short},
     r.ReservationCancelled: lambda e: {"reason": e.reason},
     r.StockReleased: lambda e: {"units": sum(a.quantity for a in e.allocations), "reason": e.reason},
@@ -516,7 +519,7 @@ _COURSE: Final = {
     event.__name__: place
     for place, event in enumerate((
         o.OrderCreated, p.PaymentRequested, p.PaymentActionRequired, p.PaymentProcessed, p.PaymentFailed, o.OrderPaid,
-        r.StockReserved, p.CaptureRequested, r.StockReservationFailed, o.OrderConfirmed, o.OrderStockShort,
+        r.StockBackordered, o.OrderBackordered, r.UnitsSetAside, r.StockReserved, p.CaptureRequested, r.StockReservationFailed, o.OrderConfirmed, o.OrderStockShort,
         s.ShipmentPrepared,
         o.OrderHeld, s.ShipmentHeld, o.OrderReleased, s.ShipmentReleased, o.OrderAddressChanged,
         s.ShipmentReaddressed, s.ShipmentReaddressRefused, o.OrderAddressChangeRefused, o.OrderNoteAdded,
@@ -551,7 +554,7 @@ def _entry(log: str, one: Recorded) -> _Entry:
 
 
 ORDER_HISTORY: Final = ReadModel(
-    name="order_history", version=5, logs=LOGS, ddl=DDL, indexes=INDEXES, key=_order_id, pace=0.02, fold=fold
+    name="order_history", version=6, logs=LOGS, ddl=DDL, indexes=INDEXES, key=_order_id, pace=0.02, fold=fold
 )
 
 # --- queries ---------------------------------------------------------------------------------------
@@ -700,6 +703,7 @@ class OrderDetail(msgspec.Struct, frozen=True, kw_only=True):
         returned: units that came back, by line number.
         agreement: None where nothing was agreed beside goods and shipping.
         held: why staff hold it.
+        waits_for: the units that have to come before it is sent.
         subject, email, ship_to, note: sealed for `subject`, with the order's id as stream and the
             attribute's name as field.
         shipment: the shipment's status, None before there is one.
@@ -712,6 +716,7 @@ class OrderDetail(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[o.OrderLine, ...]
     returned: dict[int, int]
     held: str | None
+    waits_for: tuple[o.Backordered, ...]
     returns: dict[UUID, ReturnState]
     documents: tuple[Document, ...]
     refunds: list[RefundView]
@@ -1030,6 +1035,7 @@ async def _detail(connection: Connection, where: str, value: object) -> OrderDet
         lines=msgspec.json.decode(lines, type=tuple[o.OrderLine, ...]),
         returned=order.returned,
         held=order.held,
+        waits_for=order.backordered if order.status == o.BACKORDERED else (),
         returns=order.returns,
         documents=order.documents,
         refunds=[] if refunds is None else _REFUNDS.decode(refunds),

@@ -55,6 +55,7 @@ CREATE INDEX IF NOT EXISTS orders_since ON orders (since, order_id);
 WAITS_FOR: Final = {
     o.PENDING: "the payment",
     o.PAID: "the stock's reservation",
+    o.BACKORDERED: "goods that are not there yet",
     o.CONFIRMED: "its parcels to be packed and handed over",
     o.PARTLY_SHIPPED: "its other parcels",
     o.SHIPPED: "delivery",
@@ -195,7 +196,7 @@ async def _fold_parcels(tables: Tables, events: Sequence[Recorded]) -> None:
 
 SAGA_MONITOR: Final = ReadModel(
     name="saga_monitor",
-    version=2,
+    version=3,
     logs={
         "ordering": o.ORDER.events,
         "payments": (p.RefundRequested, p.RefundFailed, p.PaymentRefunded),

@@ -541,16 +541,16 @@ async def _fill_orders(work: Work, command: FillOrders, cause: Meta) -> None:
             continue  # it was just cancelled, and its cancellation calls the next
         allocations, _ = allocate({sku: take}, available)
         meta = replace(cause, correlation=str(order_id))
-        work.decide(
-            RESERVATION, reservations[order_id], SetAside(order_id=order_id, allocations=allocations), meta
-        )
+        work.decide(RESERVATION, reservations[order_id], SetAside(order_id=order_id, allocations=allocations), meta)
         work.decide(BACKORDERS, queue, FillBackorder(sku=sku, order_id=order_id, quantity=take), meta)
         await _set_aside(work, order_id, allocations, meta)
     if len(waiting) > _FILLED_AT_ONCE:
         work.unit.tasks.append(fill_task(sku, work.now, cause))
 
 
-async def _on_stock(work: Work, command: stock.ReceiveUnits | stock.AdjustStock | stock.TakeInUnits, cause: Meta) -> None:
+async def _on_stock(
+    work: Work, command: stock.ReceiveUnits | stock.AdjustStock | stock.TakeInUnits, cause: Meta
+) -> None:
     stream = stock_id_of(command.sku, command.warehouse)
     before = await work.load(STOCK, stream)
     work.decide(STOCK, stream, command, cause)

@@ -86,7 +86,19 @@ _FAILED: Final = {
 }
 
 _KEPT: Final = frozenset(
-    {"amount", "expected", "total", "parcel", "of", "tracking_number", "number", "return_id", "refund_id", "note", "until"}
+    {
+        "amount",
+        "expected",
+        "total",
+        "parcel",
+        "of",
+        "tracking_number",
+        "number",
+        "return_id",
+        "refund_id",
+        "note",
+        "until",
+    }
 )
 _SAID: Final = {"OrderFailed": "reason", "ReturnRefused": "reason"}
 

@@ -1,4 +1,4 @@
-"""What of one SKU may be sold before it is there, over all warehouses, and the orders that wait for it in their turn."""
+"""What of one SKU may be sold before it is there, over all warehouses, and the orders that wait for it in turn."""
 
 from collections.abc import Sequence
 from datetime import date

@@ -36,8 +36,8 @@ from emporium.projections.order_history import ORDER_HISTORY, NoteRow, OrderRow,
 __all__ = ["OrderDeskController"]
 
 Queue = Literal[
-    "pending", "paid", "backordered", "confirmed", "partly_shipped", "shipped", "refunding", "cancelling", "held", "return_open",
-    "address_refused",
+    "pending", "paid", "backordered", "confirmed", "partly_shipped", "shipped", "refunding", "cancelling", "held",
+    "return_open", "address_refused",
 ]  # fmt: skip
 """Orders that are not closed, by status, and those that staff must look at."""
 

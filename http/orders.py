@@ -224,8 +224,8 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     """One order with all there is to it. Personal data is `[erased]` where the customer was erased.
 
     `total` is goods − discount + shipping − shipping_discount, and + tax where the prices do not contain it; `taxes`
-    share the total out by rate. `waits_for` is what has to come before a backordered order is sent. `held`, the parcels' labels and refusals, and what staff gave as a reason to cancel,
-    are for staff only.
+    share the total out by rate. `waits_for` is what has to come before a backordered order is sent. `held`, the
+    parcels' labels and refusals, and what staff gave as a reason to cancel, are for staff only.
     """
 
     order_number: str

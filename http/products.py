@@ -287,7 +287,9 @@ class ProductController(Controller):
         language: LanguageParameter = None,
         country: Annotated[
             str | None,
-            QueryParameter(pattern="^[A-Z]{2}$", description="ISO 3166 alpha-2: where parcels go; else the shop's own."),
+            QueryParameter(
+                pattern="^[A-Z]{2}$", description="ISO 3166 alpha-2: where parcels go; else the shop's own."
+            ),
         ] = None,
         as_of: Annotated[
             datetime | None, QueryParameter(description="The page as it was at this moment (with a time zone).")

@@ -519,7 +519,8 @@ _COURSE: Final = {
     event.__name__: place
     for place, event in enumerate((
         o.OrderCreated, p.PaymentRequested, p.PaymentActionRequired, p.PaymentProcessed, p.PaymentFailed, o.OrderPaid,
-        r.StockBackordered, o.OrderBackordered, r.UnitsSetAside, r.StockReserved, p.CaptureRequested, r.StockReservationFailed, o.OrderConfirmed, o.OrderStockShort,
+        r.StockBackordered, o.OrderBackordered, r.UnitsSetAside,
+        r.StockReserved, p.CaptureRequested, r.StockReservationFailed, o.OrderConfirmed, o.OrderStockShort,
         s.ShipmentPrepared,
         o.OrderHeld, s.ShipmentHeld, o.OrderReleased, s.ShipmentReleased, o.OrderAddressChanged,
         s.ShipmentReaddressed, s.ShipmentReaddressRefused, o.OrderAddressChangeRefused, o.OrderNoteAdded,

@@ -19,7 +19,7 @@ from emporium.domain.category import AttributeKind
 from emporium.domain.picture import Rendition
 from emporium.domain.pricing import arrival
 from emporium.domain.product import PUBLISHED, AttributeValue, Image
-from emporium.domain.shop_settings import ANYWHERE, ShopSettings
+from emporium.domain.shop_settings import ShopSettings
 from emporium.http.caching import PUBLIC, kept, tagged
 from emporium.http.consistency import includes
 from emporium.http.languages import LanguageParameter, language_of
@@ -336,9 +336,7 @@ def _delivery_days(settings: ShopSettings, country: str | None) -> tuple[int, in
     """Working days by the method that is taken where nobody chooses; None where nothing is known to be sent."""
     if country is None and settings.sender_address is not None:
         country = settings.sender_address.country
-    if country is None:
-        country = next((one for zone in settings.zones for one in zone.countries if one != ANYWHERE), None)
-    zone = None if country is None else settings.zone(country)
+    zone = settings.zone(country) if country is not None else next(iter(settings.zones), None)
     if zone is None or not zone.methods:
         return None
     return zone.methods[0].min_days, zone.methods[0].max_days

@@ -116,7 +116,7 @@ async def fold(tables: Tables, log: str, events: Sequence[Recorded]) -> None:
     """The rows of the inventory's events."""
     await _fold_transfers(tables, [one for one in events if isinstance(one.event, _OF_TRANSFERS)])
     await _fold_backorders(tables, [one.event for one in events if isinstance(one.event, _OF_BACKORDERS)])
-    others = (*_OF_TRANSFERS, *_OF_BACKORDERS)
+    others: tuple[type[Any], ...] = (*_OF_TRANSFERS, *_OF_BACKORDERS)
     found = [stock.evolve(None, one.event) for one in events if not isinstance(one.event, others)]
     priced = dict.fromkeys(after.sku for after in found if after.cost is not None)
     there = {

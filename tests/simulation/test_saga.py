@@ -135,6 +135,16 @@ class Simulation:
             self.authenticate_one()
         self.clock.advance(timedelta(milliseconds=self.random.randint(0, 300)))
 
+    async def crash_one(self) -> None:
+        """Whoever leads a context dies: calls under way are lost, and events come that were handled before."""
+        name = self.random.choice(list(self.runners))
+        await self.runners[name].stop()
+        for follower in self.followers:
+            if follower.log.name == name and self.random.random() < 0.3:
+                follower.log.positions.pop((follower.name, follower.upstream.name), None)  # type: ignore[attr-defined]
+            if follower.log.name == name:
+                await follower.resume()
+
     async def storm(self, *, cancelling: float = 0.0, voiding: float = 0.0) -> None:
         """Twelve orders with as many steps between them as chance wants, then the time that it takes to rest.
 
@@ -381,6 +391,8 @@ async def waiting_storm(seed: int) -> int:
         await simulation.place(number)
         for _ in range(simulation.random.randint(0, 40)):
             await simulation.step()
+            if simulation.random.random() < 0.03:
+                await simulation.crash_one()
         if simulation.random.random() < 0.3:
             await simulation.cancel_one()
         if simulation.random.random() < 0.5:

@@ -807,7 +807,7 @@ async def product_page(
     found = await connection.execute(
         "SELECT published_at, changed_at, version, state::text, ("
         "SELECT json_object_agg(s.sku, json_build_object('available', greatest(s.available, 0), 'later',"
-        f" {_LATER}, 'kind', s.kind, 'expected', s.expected)) FROM rm_catalog_pages.stock s"
+        f" {_LATER}, 'kind', nullif(s.kind, ''), 'expected', s.expected)) FROM rm_catalog_pages.stock s"
         " WHERE s.sku IN (SELECT v.sku FROM rm_catalog_pages.variants v WHERE v.product_id = t.product_id)),"
         " (SELECT json_object_agg(p.url, p.renditions) FROM rm_catalog_pages.pictures p"
         " WHERE p.url IN (SELECT i ->> 'url' FROM json_array_elements(t.state -> 'images') i))"
@@ -970,7 +970,7 @@ async def offers(connection: Connection, skus: Sequence[str], currency: str) -> 
             "SELECT v.sku, v.product_id, v.title, (v.prices -> %s ->> 'amount')::bigint AS price,"
             " greatest(coalesce(s.available, 0), 0) AS available,"
             " coalesce(s.supplied, 0) + coalesce(s.beyond, 0) AS supplied,"
-            f" {_LATER} AS later, s.kind, s.expected, v.tax_class, v.weight"
+            f" {_LATER} AS later, nullif(s.kind, '') AS kind, s.expected, v.tax_class, v.weight"
             " FROM rm_catalog_pages.variants v"
             " LEFT JOIN rm_catalog_pages.stock s USING (sku) WHERE v.sku = ANY(%s) AND v.published",
             [currency, list(skus)],

@@ -13,7 +13,7 @@ from emporium.domain.base import Money
 from emporium.domain.registry import LOGS
 from emporium.infra.eventstore import EventStore
 from emporium.projections import catalog_pages, order_history, saga_monitor, stock_levels
-from emporium.projections.paging import BadCursor, Page
+from emporium.projections.paging import BadCursor, Page, encode_cursor
 from tests import servers
 from tests.integration.projections.shop import REGISTRY, Shop, logs_of
 from tests.support.stories import ENDINGS, EXPECTED, SKUS, SPACE, Order, year

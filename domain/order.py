@@ -340,8 +340,8 @@ class OrderMessageRequested(Event, frozen=True, kw_only=True):
 
 
 MESSAGES: Final = frozenset(
-    {"order_created", "payment_failed", "order_confirmed", "order_shipped", "order_delivered", "order_cancelled",
-     "order_failed", "order_refunded"}
+    {"order_created", "payment_failed", "order_backordered", "order_confirmed", "order_shipped", "order_delivered",
+     "order_cancelled", "order_failed", "order_refunded"}
 )  # fmt: skip
 """The messages that staff may send again."""
 

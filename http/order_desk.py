@@ -179,8 +179,8 @@ class TellAgain(Body, frozen=True, kw_only=True):
     """The message that shall go out again, and by which channel."""
 
     message: Literal[
-        "order_created", "payment_failed", "order_confirmed", "order_shipped", "order_delivered", "order_cancelled",
-        "order_failed", "order_refunded",
+        "order_created", "payment_failed", "order_backordered", "order_confirmed", "order_shipped", "order_delivered",
+        "order_cancelled", "order_failed", "order_refunded",
     ]  # fmt: skip
     channel: Literal["email", "sms", "push"] = "email"
 

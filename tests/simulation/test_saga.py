@@ -1,12 +1,14 @@
 """The whole saga under a seeded scheduler: any order of followers, tasks, faults and cancellations ends right."""
 
 import random
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
 import pytest
 
+from emporium.application import commands
 from emporium.application.commands import handle
 from emporium.application.effects import Effects
 from emporium.application.policies import POLICIES
@@ -21,6 +23,7 @@ from emporium.domain.cart import CART, AddCartItem, CheckOutCart
 from emporium.domain.order import ORDER, OrderLine, PlaceOrder, RequestCancellation, order_id_of
 from emporium.domain.payment import PAYMENT, payment_id_of
 from emporium.domain.registry import AGGREGATES
+from emporium.domain.reservation import StockBackordered, StockReserved
 from emporium.domain.shipment import SHIPMENT, shipment_id_of
 from emporium.domain.stock import STOCK, ReceiveUnits, stock_id_of
 from emporium.domain.warehouse import OpenWarehouse
@@ -373,7 +376,10 @@ async def test_parcels_that_never_arrive_are_paid_back_and_their_orders_end() ->
     assert notes > 20
 
 
-async def test_orders_wait_for_what_may_be_sold_before_it_is_there_and_get_it_in_their_turn() -> None:
+async def test_orders_wait_for_what_may_be_sold_before_it_is_there_and_get_it_in_their_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(commands, "_FILLED_AT_ONCE", 1)
     assert sum([await waiting_storm(seed) for seed in range(40)]) > 40
 
 
@@ -404,23 +410,20 @@ async def waiting_storm(seed: int) -> int:
     for sku in SKUS[:2]:
         came[sku] += 6
         await simulation.run("inventory", ReceiveUnits(sku=sku, warehouse="BER", quantity=6))
-    for _ in range(100):
+    for turn in range(100):
         await simulation.settle(rest=True)
+        if not turn:
+            free, queues = await check_turns(simulation)
+            assert not [sku for sku, queue in queues.items() if queue.waiting and free[sku]], (
+                "what is there is given out"
+            )
         for order_id in simulation.orders:
             state, _ = await simulation.logs["ordering"].load(ORDER, order_id)
             if state is not None and state.status == order.BACKORDERED:
                 await simulation.run("ordering", RequestCancellation(order_id=order_id, reason="it does not come"))
         simulation.clock.advance(timedelta(seconds=60))
     await simulation.settle()
-    queues: dict[str, BackorderState] = {}
-    for recorded in simulation.logs["inventory"].events:
-        if isinstance(recorded.event, BACKORDERS.events):
-            event: Any = recorded.event
-            if isinstance(event, BackorderFilled):
-                assert next(iter(queues[event.sku].waiting)) == event.order_id, "nobody is passed over"
-            queues[event.sku] = BACKORDERS.evolve(queues.get(event.sku), event)
-            assert queues[event.sku].backordered <= 8
-    assert not any(queue.waiting for queue in queues.values())
+    await check_turns(simulation)
     waited = 0
     for order_id in simulation.orders:
         state, _ = await simulation.logs["ordering"].load(ORDER, order_id)
@@ -440,3 +443,25 @@ async def waiting_storm(seed: int) -> int:
     assert not [task for log in simulation.logs.values() for task in log.tasks.values() if task.parked]
     assert not simulation.logs["inventory"].tasks
     return waited
+
+
+async def check_turns(simulation: Simulation) -> tuple[Counter[str], dict[str, BackorderState]]:
+    """Nobody was passed over, and no more waited than may; what is free at the end, and who waits."""
+    queues: dict[str, BackorderState] = {}
+    free: Counter[str] = Counter()
+    for recorded in simulation.logs["inventory"].events:
+        event: Any = recorded.event
+        if isinstance(event, BackorderFilled):
+            assert next(iter(queues[event.sku].waiting)) == event.order_id, "the first in the queue gets it"
+        if isinstance(event, BACKORDERS.events):
+            queues[event.sku] = BACKORDERS.evolve(queues.get(event.sku), event)
+            assert queues[event.sku].backordered <= 8
+        elif isinstance(event, STOCK.events):
+            free[event.sku] += STOCK.evolve(None, event).available
+        elif isinstance(event, StockReserved | StockBackordered) and recorded.version == 1:
+            taken: Counter[str] = Counter()
+            for one in event.allocations:
+                taken[one.sku] += one.quantity
+            for sku, units in taken.items():
+                assert units <= free[sku] - queues[sku].backordered, "a newcomer takes what nobody waits for"
+    return free, queues

@@ -380,7 +380,7 @@ async def test_orders_wait_for_what_may_be_sold_before_it_is_there_and_get_it_in
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(commands, "_FILLED_AT_ONCE", 1)
-    assert sum([await waiting_storm(seed) for seed in range(40)]) > 40
+    assert sum([await waiting_storm(seed) for seed in range(25)]) > 25
 
 
 async def waiting_storm(seed: int) -> int:

@@ -193,7 +193,7 @@ async def place(
             by = chosen(settings, address.country, goods, details.shipping_method)
             priced = price(goods, by, address.country, settings)
             if quoted is not None and not details.accept_prices:
-                _check_quote(quoted, priced, address.country, settings)
+                _check_quote(quoted, priced, address.country, settings, _waiting(cart, offers))
             if details.terms_version not in (None, settings.terms_version):
                 raise TERMS_CHANGED(given=details.terms_version, now=settings.terms_version)
             number = order_number(order_id if clashes == 0 else stream_id("order number", order_id, clashes))
@@ -428,13 +428,15 @@ def _waiting(cart: CartState, offers: Mapping[str, Offer]) -> tuple[Backordered,
     return tuple(found)
 
 
-def _check_quote(quoted: Quoted, priced: Priced, country: str, settings: ShopSettings) -> None:
+def _check_quote(
+    quoted: Quoted, priced: Priced, country: str, settings: ShopSettings, waiting: Sequence[Backordered]
+) -> None:
     """Raises `Rejected` (quote_changed) with every figure that is not what was quoted."""
     method = next((one for one in quoted.methods if one.code == priced.method), None)
     was: dict[str, Any] = {"country": quoted.country, "terms_version": quoted.terms_version}
     now: dict[str, Any] = {"country": country, "terms_version": settings.terms_version}
-    was |= _figures(quoted.lines)
-    now |= _figures(priced.lines)
+    was |= _figures(quoted.lines) | {f"{one.sku} expected": one.expected.isoformat() for one in quoted.waiting}
+    now |= _figures(priced.lines) | {f"{one.sku} expected": one.expected.isoformat() for one in waiting}
     for name in ("shipping", "shipping_discount", "tax", "total"):
         was[name] = None if method is None else getattr(method, name).amount
         now[name] = getattr(priced, name).amount

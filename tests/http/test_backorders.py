@@ -70,6 +70,9 @@ async def test_staff_say_what_may_be_sold_before_it_is_there_and_customers_are_t
     assert (await staff.call("PUT", f"{PATH}/no sku", put)).status_code == 422
     assert (await staff.call("GET", f"{PATH}/MUG")).status_code == 404
     assert (await staff.call("DELETE", f"{PATH}/MUG")).json()["type"] == "/problems/no_backorder"
+    early = house.guest()
+    await early.add("MUG", 1)
+    accepted = (await early.post("/checkout/quotes", {"country": "GB"})).json()["quote_id"]
     await house.adjust("MUG", -100)
     made = await allow(house, staff, 3)
     assert (made["limit"], made["backordered"], made["orders"]) == (3, 0, 0)
@@ -85,7 +88,7 @@ async def test_staff_say_what_may_be_sold_before_it_is_there_and_customers_are_t
     assert (await guest.get(f"{page}?country=ZZ")).status_code == 200
     listed = {one["slug"]: one for one in (await guest.get("/products")).json()["items"]}
     assert (listed["mug"]["available"], listed["mug"]["expected"], listed["tea"]["expected"]) == (0, MAY, None)
-    assert (await guest.add("MUG", 4)).json()["values"]["available"] == 3
+    assert (await guest.add("MUG", 101)).json()["values"]["available"] == 3
     assert (await guest.add("MUG", 2)).status_code == 201
     [line] = (await guest.get("/cart")).json()["items"]
     assert (line["obtainable"], line["later"], line["expected"], line["note"]) == (2, 2, MAY, "Back on 4 May 2099")
@@ -93,6 +96,10 @@ async def test_staff_say_what_may_be_sold_before_it_is_there_and_customers_are_t
     quote = (await guest.post("/checkout/quotes", {"country": "GB"})).json()
     assert (quote["lines"][0]["later"], quote["lines"][0]["expected"]) == (2, MAY)
     assert quote["methods"][0]["earliest"] == variant["delivery"]["earliest"]
+    # Who was told that it is there is not let wait without a word.
+    refused = await early.check_out(quote_id=accepted)
+    assert refused.json()["type"] == "/problems/quote_changed", refused.text
+    assert {"what": "MUG expected", "was": None, "now": MAY} in refused.json()["values"]["differences"]
     await allow(house, staff, 5, "preorder")
     variant = (await guest.get(page)).json()["variants"][0]
     assert (variant["stock"], variant["note"]) == ("preorder", "Released on 4 May 2099")

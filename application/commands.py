@@ -75,7 +75,6 @@ from emporium.domain.promotion import PROMOTIONS, promotions_id
 from emporium.domain.quote import QUOTE
 from emporium.domain.reservation import (
     RESERVATION,
-    WAITING,
     Allocation,
     ReleaseParcel,
     ReleaseReservation,
@@ -534,10 +533,11 @@ async def _fill_orders(work: Work, command: FillOrders, cause: Meta) -> None:
     for order_id, units in waiting[:_FILLED_AT_ONCE]:
         reservation = work.state(RESERVATION, reservations[order_id])
         available = _available(work, {sku: units}, streams)
-        take = min(units, sum(available[sku].values()))
-        if not take:
+        free = sum(available[sku].values())
+        if not free:
             return
-        if reservation is None or reservation.status != WAITING:
+        take = min(units, free, 0 if reservation is None else reservation.waiting.get(sku, 0))
+        if not take:
             continue  # it was just cancelled, and its cancellation calls the next
         allocations, _ = allocate({sku: take}, available)
         meta = replace(cause, correlation=str(order_id))

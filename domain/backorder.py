@@ -7,11 +7,23 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from emporium.domain.base import Aggregate, Command, Event, Reason, State, check_quantity, stream_id
+from emporium.domain.base import (
+    QUANTITY_OUT_OF_RANGE,
+    Aggregate,
+    Command,
+    Event,
+    Reason,
+    State,
+    check_quantity,
+    stream_id,
+)
 from emporium.domain.text import check_shape
 
 BACKORDER, PREORDER = KINDS = ("backorder", "preorder")
 """Whether it comes again or for the first time."""
+
+MAX_LIMIT: Final = 100_000
+"""The most units of a SKU that may be waited for: a queue is decided on as a whole."""
 
 
 def backorder_id_of(sku: str) -> UUID:
@@ -172,7 +184,8 @@ def _allow(command: AllowBackorder, backorder: BackorderState | None) -> Sequenc
     check_shape("sku", command.sku, "sku")
     if command.kind not in KINDS:
         raise UNKNOWN_BACKORDER(field="kind", kind=command.kind, known=", ".join(KINDS))
-    check_quantity(command.limit)
+    if not 1 <= command.limit <= MAX_LIMIT:
+        raise QUANTITY_OUT_OF_RANGE(field="limit", quantity=command.limit, most=MAX_LIMIT)
     if command.expected < command.today:
         raise EXPECTED_IN_PAST(field="expected", expected=command.expected.isoformat())
     wish = (command.kind, command.limit, command.expected)

@@ -7,11 +7,12 @@ from uuid import UUID
 import msgspec
 from litestar import Controller, delete, get, put
 from litestar.params import JSONBody, PathParameter, QueryParameter
+from msgspec import Meta
 
 from emporium.application import backorders
-from emporium.domain.backorder import KINDS, AllowBackorder, BackorderState, EndBackorder, backorder_id_of
+from emporium.domain.backorder import KINDS, MAX_LIMIT, AllowBackorder, BackorderState, EndBackorder, backorder_id_of
 from emporium.http.auth import staff
-from emporium.http.bodies import Body, Quantity
+from emporium.http.bodies import Body
 from emporium.http.caching import tagged
 from emporium.http.consistency import includes, token_after
 from emporium.http.inventory import moment_of
@@ -35,7 +36,7 @@ class Allow(Body, frozen=True, kw_only=True):
     """How many units may be sold that are not there, and when they are: again (`backorder`), or for the first time."""
 
     kind: BackorderKind
-    limit: Quantity
+    limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT)]
     expected: date
 
 

@@ -7,6 +7,7 @@ import pytest
 from emporium.domain.backorder import (
     BACKORDER_LIMIT,
     EXPECTED_IN_PAST,
+    MAX_LIMIT,
     NO_BACKORDER,
     NOT_WAITING,
     UNKNOWN_BACKORDER,
@@ -53,6 +54,7 @@ def test_staff_set_change_and_withdraw_it() -> None:
     [
         (allow("someday"), UNKNOWN_BACKORDER),
         (allow(limit=0), QUANTITY_OUT_OF_RANGE),
+        (allow(limit=MAX_LIMIT + 1), QUANTITY_OUT_OF_RANGE),
         (allow(expected=TODAY - timedelta(days=1)), EXPECTED_IN_PAST),
     ],
 )

@@ -1,9 +1,10 @@
 """Who is let to the till: no more units are ordered than were ever put on the shelves, however many want them at once.
 
 Stock is reserved after the payment, so what is available says too late that a SKU is sold out. Each order therefore
-counts its units with the commit that places it, against all units that were ever supplied: on hand, or sent to
-customers. That sum is the same before and after a sale, so it may come from a read model; the counter is exact over
-all gateways. An order that comes to nothing gives its units back with the commit that says so.
+counts its units with the commit that places it, against all units that were ever supplied, on hand or sent to
+customers, and those that may be sold before they are there. That sum is the same before and after a sale, so it may
+come from a read model; the counter is exact over all gateways. An order that comes to nothing gives its units back
+with the commit that says so.
 """
 
 import asyncio

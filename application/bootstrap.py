@@ -202,6 +202,9 @@ class _CatalogOffers:
                 tax_class=row.tax_class,
                 weight=row.weight,
                 supplied=row.supplied,
+                later=row.later,
+                kind=row.kind,
+                expected=row.expected,
             )
             for sku, row in rows.items()
         }

@@ -5,17 +5,19 @@ import contextlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
 from typing import Final
 from uuid import UUID
 
 import msgspec
 from msgspec.structs import replace
 
-from emporium.application import coupons
+from emporium.application import availability, coupons
 from emporium.application.checkout import CURRENCY_NOT_SOLD, LANGUAGE_UNKNOWN
 from emporium.application.commands import handle
 from emporium.application.ports import Idempotency, Meta, Unavailable
 from emporium.application.shop import Offer, Offers, Shop
+from emporium.application.timeline import LANGUAGES
 from emporium.application.work import Committed, Work
 from emporium.domain.base import Command, Money, Reason, Rejected, Sealed
 from emporium.domain.cart import (
@@ -87,7 +89,8 @@ class CartLine(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         unit_price: when it was added; current_price: now, None where it is no longer for sale.
         available: units that can be had now.
-        obtainable: of the units in the cart, those that can be had now.
+        obtainable: of the units in the cart, those that can be ordered.
+        later: of these, those that are there only from `expected` on; note: what to tell of that.
         changes: what is otherwise than when it was added: price_rose, price_fell, not_sold_any_more, sold_out,
             fewer_available.
         total: quantity times the current price, else the price when it was added.
@@ -101,6 +104,9 @@ class CartLine(msgspec.Struct, frozen=True, kw_only=True):
     current_price: Money | None
     available: int
     obtainable: int
+    later: int
+    expected: date | None
+    note: str | None
     changes: tuple[str, ...]
     total: Money
 
@@ -255,14 +261,14 @@ async def add(
         await _allowed(shop, before, sku, wanted, currency)
         offer = (await recent.offers((sku,), currency)).get(sku)
         if offer is not None:
-            shop.till.seen(sku, offer.available)
-        if offer is None or offer.price is None or wanted > offer.available:
+            shop.till.seen(sku, offer.obtainable)
+        if offer is None or offer.price is None or wanted > offer.obtainable:
             # A refusal is believed only when it was asked for now.
             offer = (await shop.offers.offers((sku,), currency)).get(sku)
         if offer is None or offer.price is None:
             raise NOT_FOR_SALE(sku=sku, currency=currency)
-        if wanted > offer.available:
-            raise OUT_OF_STOCK(sku=sku, available=offer.available, wanted=wanted)
+        if wanted > offer.obtainable:
+            raise OUT_OF_STOCK(sku=sku, available=offer.obtainable, wanted=wanted)
         command = AddCartItem(
             cart_id=cart_id,
             customer_id=customer_id,
@@ -317,7 +323,7 @@ async def refill(
             cart = work.state(CART, cart_id)
             there = 0 if cart is None or sku not in cart.items else cart.items[sku].quantity
             offer = offers.get(sku)
-            room, why = _room(settings, cart, sku, None if offer is None or offer.price is None else offer.available)
+            room, why = _room(settings, cart, sku, None if offer is None or offer.price is None else offer.obtainable)
             possible = max(0, min(units, room - there))
             if possible and offer is not None and offer.price is not None:
                 add_item = AddCartItem(
@@ -358,7 +364,7 @@ async def change(shop: Shop, *, cart_id: UUID, sku: str, quantity: int, cause: M
         if before is not None and sku in before.items and quantity > before.items[sku].quantity:
             await _allowed(shop, before, sku, quantity, before.currency)
             offer = (await shop.offers.offers((sku,), before.currency)).get(sku)
-            available = 0 if offer is None else offer.available
+            available = 0 if offer is None else offer.obtainable
             if quantity > available:
                 raise OUT_OF_STOCK(sku=sku, available=available, wanted=quantity)
         work.decide(CART, cart_id, ChangeCartItem(cart_id=cart_id, sku=sku, quantity=quantity, at=work.now))
@@ -525,7 +531,9 @@ async def view(shop: Shop, cart_id: UUID | None, currency: str) -> CartView:
             last_order=None,
         )
     known = await shop.offers.offers(list(state.items), state.currency) if state.items else {}
-    lines = tuple(_line(item, known.get(item.sku)) for item in state.items.values())
+    today = shop.clock.now().date()
+    spoken = state.language or LANGUAGES[0]
+    lines = tuple(_line(item, known.get(item.sku), today, spoken) for item in state.items.values())
     codes, off, free_shipping = await _codes(shop, state, known) if state.coupons else ((), 0, False)
     return CartView(
         cart_id=cart_id,
@@ -542,9 +550,14 @@ async def view(shop: Shop, cart_id: UUID | None, currency: str) -> CartView:
     )
 
 
-def _line(item: CartItem, offer: Offer | None) -> CartLine:
+def _line(item: CartItem, offer: Offer | None, today: date, language: str) -> CartLine:
     current = None if offer is None else offer.price
-    available = 0 if offer is None or current is None else offer.available
+    available, now = (0, 0) if offer is None or current is None else (offer.obtainable, offer.available)
+    obtainable = min(item.quantity, available)
+    expected = offer.expected if offer is not None and obtainable > now else None
+    note = None
+    if offer is not None and expected is not None:
+        note = availability.note(availability.standing(0, offer.later, offer.kind), 0, expected, today, language)
     return CartLine(
         sku=item.sku,
         title=None if offer is None else offer.title,
@@ -553,7 +566,10 @@ def _line(item: CartItem, offer: Offer | None) -> CartLine:
         unit_price=item.unit_price,
         current_price=current,
         available=0 if offer is None else offer.available,
-        obtainable=min(item.quantity, available),
+        obtainable=obtainable,
+        later=max(0, obtainable - now),
+        expected=expected,
+        note=note,
         changes=tuple(_changes(item, current, available)),
         total=(current or item.unit_price) * item.quantity,
     )

@@ -31,7 +31,7 @@ from emporium.domain.cart import (
     CheckOutCart,
 )
 from emporium.domain.customer import CUSTOMER
-from emporium.domain.order import ORDER, OrderLine, PlaceOrder, order_id_of
+from emporium.domain.order import ORDER, Backordered, OrderLine, PlaceOrder, order_id_of
 from emporium.domain.order_number import order_number
 from emporium.domain.pricing import (
     Goods,
@@ -131,7 +131,7 @@ async def quote(
         command = MakeQuote(
             quote_id=quote_id,
             cart_id=cart_id,
-            quoted=_quoted(goods, country, settings, promotions, work),
+            quoted=_quoted(goods, country, settings, promotions, work, _waiting(cart, offers)),
             at=work.now,
             expires_at=work.now + timedelta(minutes=settings.quote_minutes),
         )
@@ -190,14 +190,14 @@ async def place(
             )
             wanted = {item.sku: item.quantity for item in cart.items.values()}
             supplied = {sku: offer.supplied for sku, offer in offers.items()}
-            if await visit.queue(wanted, {sku: offer.available for sku, offer in offers.items()}):
+            if await visit.queue(wanted, {sku: offer.obtainable for sku, offer in offers.items()}):
                 await shop.vault.key_for_many(subjects)
             accepted = details.accept_prices or quoted is not None
             goods = _goods(cart, offers, promotions, settings, accept_prices=accepted)
             by = chosen(settings, address.country, goods, details.shipping_method)
             priced = price(goods, by, address.country, settings)
             if quoted is not None and not details.accept_prices:
-                _check_quote(quoted, priced, address.country, settings)
+                _check_quote(quoted, priced, address.country, settings, _waiting(cart, offers))
             if details.terms_version not in (None, settings.terms_version):
                 raise TERMS_CHANGED(given=details.terms_version, now=settings.terms_version)
             number = order_number(order_id if clashes == 0 else stream_id("order number", order_id, clashes))
@@ -341,8 +341,8 @@ def _items(items: Sequence[CartItem], offer_of: Callable[[str], Offer | None], *
     priced, short, changed = [], [], []
     for item in items:
         offer = offer_of(item.sku)
-        if offer is None or offer.price is None or offer.available < item.quantity:
-            available = offer.available if offer is not None and offer.price is not None else 0
+        if offer is None or offer.price is None or offer.obtainable < item.quantity:
+            available = offer.obtainable if offer is not None and offer.price is not None else 0
             short.append({"sku": item.sku, "wanted": item.quantity, "available": available})
             continue
         if offer.price != item.unit_price:
@@ -382,17 +382,24 @@ def _language(wanted: str | None, cart: CartState, settings: ShopSettings) -> st
 
 
 def _quoted(
-    goods: Goods, country: str, settings: ShopSettings, promotions: Mapping[str, Promotion], work: Work
+    goods: Goods,
+    country: str,
+    settings: ShopSettings,
+    promotions: Mapping[str, Promotion],
+    work: Work,
+    waiting: tuple[Backordered, ...],
 ) -> Quoted:
     methods = []
+    # All leaves together, once the last of it is there.
+    leaves = max((work.now.date(), *(one.expected for one in waiting)))
     for one in offered(settings, country, goods):
         priced = price(goods, one, country, settings)
         methods.append(
             QuotedMethod(
                 code=one.method.code,
                 name=one.method.name,
-                earliest=arrival(work.now.date(), one.method.min_days),
-                latest=arrival(work.now.date(), one.method.max_days),
+                earliest=arrival(leaves, one.method.min_days),
+                latest=arrival(leaves, one.method.max_days),
                 shipping=priced.shipping,
                 shipping_discount=priced.shipping_discount,
                 tax=priced.tax,
@@ -412,16 +419,30 @@ def _quoted(
         ),
         methods=tuple(methods),
         terms_version=settings.terms_version,
+        waiting=waiting,
     )
 
 
-def _check_quote(quoted: Quoted, priced: Priced, country: str, settings: ShopSettings) -> None:
+def _waiting(cart: CartState, offers: Mapping[str, Offer]) -> tuple[Backordered, ...]:
+    """The units of the cart that are not there yet."""
+    found = []
+    for item in cart.items.values():
+        offer = offers[item.sku]
+        units = item.quantity - offer.available
+        if units > 0 and offer.kind is not None and offer.expected is not None:
+            found.append(Backordered(sku=item.sku, quantity=units, kind=offer.kind, expected=offer.expected))
+    return tuple(found)
+
+
+def _check_quote(
+    quoted: Quoted, priced: Priced, country: str, settings: ShopSettings, waiting: Sequence[Backordered]
+) -> None:
     """Raises `Rejected` (quote_changed) with every figure that is not what was quoted."""
     method = next((one for one in quoted.methods if one.code == priced.method), None)
     was: dict[str, Any] = {"country": quoted.country, "terms_version": quoted.terms_version}
     now: dict[str, Any] = {"country": country, "terms_version": settings.terms_version}
-    was |= _figures(quoted.lines)
-    now |= _figures(priced.lines)
+    was |= _figures(quoted.lines) | {f"{one.sku} expected": one.expected.isoformat() for one in quoted.waiting}
+    now |= _figures(priced.lines) | {f"{one.sku} expected": one.expected.isoformat() for one in waiting}
     for name in ("shipping", "shipping_discount", "tax", "total"):
         was[name] = None if method is None else getattr(method, name).amount
         now[name] = getattr(priced, name).amount

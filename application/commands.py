@@ -1,19 +1,22 @@
 """Every command with its handler: the whole behaviour of the program on one page."""
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from emporium.application import admission
 from emporium.application.coupons import give_back
 from emporium.application.ports import Claim, Meta, Task
-from emporium.application.schedules import delivery_task, message_task
+from emporium.application.schedules import delivery_task, fill_task, message_task
 from emporium.application.work import Work
 from emporium.domain import (
     api_key,
+    backorder,
     cancellations,
     cart,
     catalog_import,
@@ -41,6 +44,13 @@ from emporium.domain import (
     webhook_delivery,
 )
 from emporium.domain.api_key import API_KEY
+from emporium.domain.backorder import (
+    BACKORDERS,
+    BackorderUnits,
+    FillBackorder,
+    ReleaseBackorder,
+    backorder_id_of,
+)
 from emporium.domain.base import Aggregate, Command
 from emporium.domain.cart import CART, CartItem
 from emporium.domain.catalog_import import CATALOG_IMPORT
@@ -58,7 +68,7 @@ from emporium.domain.invoice import (
     seller_of,
 )
 from emporium.domain.notification import NOTIFICATION, About, notification_id_of
-from emporium.domain.order import ORDER
+from emporium.domain.order import ORDER, Backordered
 from emporium.domain.payment import PAYMENT, payment_id_of
 from emporium.domain.picture import PICTURE
 from emporium.domain.product import PRODUCT
@@ -72,7 +82,9 @@ from emporium.domain.reservation import (
     ReleaseReservation,
     ReserveStock,
     ReturnUnits,
+    SetAside,
     ShipReservation,
+    allocate,
     reservation_id_of,
 )
 from emporium.domain.review import REVIEW
@@ -91,6 +103,7 @@ __all__ = [
     "ROUTES",
     "Announce",
     "Deliver",
+    "FillOrders",
     "IssueDocuments",
     "ReserveOrder",
     "handle",
@@ -111,6 +124,13 @@ class ReserveOrder(Command, frozen=True, kw_only=True):
     wanted: dict[str, int]
     country: str = ""
     without: tuple[UUID, ...] = ()
+
+
+class FillOrders(Command, frozen=True, kw_only=True):
+    """Give the units of a SKU that are free to the orders that wait for them, the first first. Again, it does nothing
+    more."""
+
+    sku: str
 
 
 class FailAndReopen(Command, frozen=True, kw_only=True):
@@ -162,6 +182,10 @@ def _by_order(command: Any) -> UUID:
 
 def _stock(command: Any) -> UUID:
     return stock_id_of(command.sku, command.warehouse)
+
+
+def _backorder(command: Any) -> UUID:
+    return backorder_id_of(command.sku)
 
 
 def _payment(command: Any) -> UUID:
@@ -336,6 +360,7 @@ ROUTES: Final[dict[type[Command], Route]] = {
     helpful_vote.CastHelpfulVote: (HELPFUL_VOTE, _vote),
     order.PlaceOrder: (ORDER, _by_order),
     order.RecordPayment: (ORDER, _by_order),
+    order.RecordBackorder: (ORDER, _by_order),
     order.RecordReservation: (ORDER, _by_order),
     order.RecordShortage: (ORDER, _by_order),
     order.RecordDispatch: (ORDER, _by_order),
@@ -372,8 +397,8 @@ ROUTES: Final[dict[type[Command], Route]] = {
     payment.RecordRefund: (PAYMENT, _payment),
     payment.RecordRefundFailure: (PAYMENT, _payment),
     payment.RecordDispute: (PAYMENT, _payment),
-    stock.ReceiveUnits: (STOCK, _stock),
-    stock.AdjustStock: (STOCK, _stock),
+    backorder.AllowBackorder: (BACKORDERS, _backorder),
+    backorder.EndBackorder: (BACKORDERS, _backorder),
     stock.SetLowStockMark: (STOCK, _stock),
     shipment.PrepareShipment: (SHIPMENT, _shipment),
     shipment.RecordLabel: (SHIPMENT, _shipment),
@@ -409,33 +434,137 @@ async def _reserve_order(work: Work, command: ReserveOrder, cause: Meta) -> None
     directory = await work.load(WAREHOUSES, warehouses_id())
     warehouses = _nearest(directory.warehouses, command.country) if directory is not None else ()
     streams = {(sku, w): stock_id_of(sku, w) for sku in command.wanted for w in warehouses}
+    queues = {sku: backorder_id_of(sku) for sku in command.wanted}
     await work.load_many(STOCK, streams.values())
-    available = _available(work, command.wanted, streams)
+    await work.load_many(BACKORDERS, queues.values())
+    available = _unclaimed(work, command.wanted, streams)
     if any(sum(available[sku].values()) < units for sku, units in command.wanted.items()):
         # Short by the cache: believed only with the log's own word, and only while that stands.
         await work.refresh(STOCK, streams.values())
-        for stream in streams.values():
+        await work.refresh(BACKORDERS, queues.values())
+        for stream in (*streams.values(), *queues.values()):
             work.expect(stream)
         work.expect(warehouses_id())
-        available = _available(work, command.wanted, streams)
+        available = _unclaimed(work, command.wanted, streams)
+    for queue in queues.values():
+        if work.version(queue):
+            # Nobody takes what those in front of him wait for.
+            work.expect(queue)
     reserve = ReserveStock(
         order_id=command.order_id,
         payment_id=command.payment_id,
         wanted=command.wanted,
         available=available,
         without=command.without,
+        beyond={sku: more for sku in command.wanted if (more := _beyond(work, sku)) is not None},
     )
     work.decide(RESERVATION, reservation, reserve, cause)
     state = work.state(RESERVATION, reservation)
-    for one in state.held if state is not None else ():
-        units = ReserveUnits(sku=one.sku, warehouse=one.warehouse, order_id=command.order_id, quantity=one.quantity)
-        work.decide(STOCK, streams[one.sku, one.warehouse], units, cause)
+    if state is None:
+        return
+    await _set_aside(work, command.order_id, state.held, cause)
+    for sku, quantity in state.waiting.items():
+        work.decide(
+            BACKORDERS, queues[sku], BackorderUnits(sku=sku, order_id=command.order_id, quantity=quantity), cause
+        )
 
 
 @lru_cache(maxsize=1_024)
 def _nearest(warehouses: tuple[Warehouse, ...], country: str) -> tuple[str, ...]:
     """Their codes, the nearest to the country first; of those as near, the preferred one."""
     return tuple(one.code for one in sorted(warehouses, key=lambda one: distance(one.country, country)))
+
+
+def _waiting(work: Work, sku: str) -> int:
+    """Units of the SKU that orders wait for."""
+    queue = work.state(BACKORDERS, backorder_id_of(sku))
+    return 0 if queue is None else queue.backordered
+
+
+def _beyond(work: Work, sku: str) -> Backordered | None:
+    """What may still be sold of the SKU that is not there."""
+    queue = work.state(BACKORDERS, backorder_id_of(sku))
+    if queue is None or queue.kind is None or queue.expected is None:
+        return None
+    return Backordered(sku=sku, quantity=queue.left, kind=queue.kind, expected=queue.expected)
+
+
+def _unclaimed(work: Work, wanted: dict[str, int], streams: dict[tuple[str, str], UUID]) -> dict[str, dict[str, int]]:
+    """What is available and is not about to go to an order that waits for it."""
+    available = _available(work, wanted, streams)
+    for sku, places in available.items():
+        claimed = _waiting(work, sku)
+        for place in reversed(places):
+            taken = min(claimed, places[place])
+            places[place] -= taken
+            claimed -= taken
+    return available
+
+
+async def _set_aside(work: Work, order_id: UUID, allocations: tuple[Allocation, ...], cause: Meta) -> None:
+    def reserve(one: Allocation) -> Command:
+        return ReserveUnits(sku=one.sku, warehouse=one.warehouse, order_id=order_id, quantity=one.quantity)
+
+    await _on_stocks(work, allocations, reserve, cause)
+
+
+_FILLED_AT_ONCE: Final = 100
+"""Orders that get their units in one commit."""
+
+
+async def _call(work: Work, skus: Iterable[str], cause: Meta) -> None:
+    """Units of these SKUs are free: orders that wait for them get them next."""
+    queues = {sku: backorder_id_of(sku) for sku in skus}
+    await work.load_many(BACKORDERS, queues.values())
+    for sku, queue in queues.items():
+        if _waiting(work, sku):
+            event = f"event:{work.unit.events[-1].id}"
+            work.unit.tasks.append(fill_task(sku, work.now, replace(cause, causation=event, actor="system:inventory")))
+        else:
+            # Whoever begins to wait at this moment must not be passed over.
+            work.expect(queue)
+
+
+async def _fill_orders(work: Work, command: FillOrders, cause: Meta) -> None:
+    sku, queue = command.sku, backorder_id_of(command.sku)
+    await work.refresh(BACKORDERS, [queue])
+    state = work.state(BACKORDERS, queue)
+    waiting = [] if state is None else list(state.waiting.items())
+    if not waiting:
+        return
+    await work.refresh(WAREHOUSES, [warehouses_id()])
+    directory = work.state(WAREHOUSES, warehouses_id())
+    streams = {(sku, w): stock_id_of(sku, w) for w in (directory.in_order if directory is not None else ())}
+    await work.refresh(STOCK, streams.values())
+    reservations = {order_id: reservation_id_of(order_id) for order_id, _ in waiting[:_FILLED_AT_ONCE]}
+    await work.refresh(RESERVATION, reservations.values())
+    for order_id, units in waiting[:_FILLED_AT_ONCE]:
+        reservation = work.state(RESERVATION, reservations[order_id])
+        available = _available(work, {sku: units}, streams)
+        free = sum(available[sku].values())
+        if not free:
+            return
+        take = min(units, free, 0 if reservation is None else reservation.waiting.get(sku, 0))
+        if not take:
+            continue  # it was just cancelled, and its cancellation calls the next
+        allocations, _ = allocate({sku: take}, available)
+        meta = replace(cause, correlation=str(order_id))
+        work.decide(RESERVATION, reservations[order_id], SetAside(order_id=order_id, allocations=allocations), meta)
+        work.decide(BACKORDERS, queue, FillBackorder(sku=sku, order_id=order_id, quantity=take), meta)
+        await _set_aside(work, order_id, allocations, meta)
+    if len(waiting) > _FILLED_AT_ONCE:
+        work.unit.tasks.append(fill_task(sku, work.now, cause))
+
+
+async def _on_stock(
+    work: Work, command: stock.ReceiveUnits | stock.AdjustStock | stock.TakeInUnits, cause: Meta
+) -> None:
+    stream = stock_id_of(command.sku, command.warehouse)
+    before = await work.load(STOCK, stream)
+    work.decide(STOCK, stream, command, cause)
+    after = work.state(STOCK, stream)
+    if after is not None and after.available > (0 if before is None else before.available):
+        await _call(work, [command.sku], cause)
 
 
 def _available(work: Work, wanted: dict[str, int], streams: dict[tuple[str, str], UUID]) -> dict[str, dict[str, int]]:
@@ -460,10 +589,18 @@ async def _release(work: Work, command: ReleaseReservation, cause: Meta) -> None
     before = await work.load(RESERVATION, reservation)
     work.decide(RESERVATION, reservation, command, cause)
 
+    if before is None:
+        return
+
     def release(one: Allocation) -> Command:
         return ReleaseUnits(sku=one.sku, warehouse=one.warehouse, order_id=command.order_id, quantity=one.quantity)
 
-    await _on_stocks(work, before.held if before is not None else (), release, cause)
+    await _on_stocks(work, before.held, release, cause)
+    queues = {sku: backorder_id_of(sku) for sku in before.waiting}
+    await work.load_many(BACKORDERS, queues.values())
+    for sku, queue in queues.items():
+        work.decide(BACKORDERS, queue, ReleaseBackorder(sku=sku, order_id=command.order_id), cause)
+    await _call(work, dict.fromkeys((*(one.sku for one in before.held), *before.waiting)), cause)
 
 
 async def _ship(work: Work, command: ShipReservation, cause: Meta) -> None:
@@ -488,6 +625,7 @@ async def _free(work: Work, command: ReleaseParcel | ReduceReservation, cause: M
         return ReleaseUnits(sku=one.sku, warehouse=one.warehouse, order_id=command.order_id, quantity=one.quantity)
 
     await _on_stocks(work, command.allocations, release, cause)
+    await _call(work, dict.fromkeys(one.sku for one in command.allocations), cause)
 
 
 async def _return(work: Work, command: ReturnUnits, cause: Meta) -> None:
@@ -503,6 +641,7 @@ async def _return(work: Work, command: ReturnUnits, cause: Meta) -> None:
         return TakeBackUnits(sku=one.sku, warehouse=one.warehouse, order_id=command.order_id, quantity=one.quantity)
 
     await _on_stocks(work, allocations, take_back, cause)
+    await _call(work, dict.fromkeys(one.sku for one in allocations), cause)
 
 
 async def _fail_and_reopen(work: Work, command: FailAndReopen, cause: Meta) -> None:
@@ -634,6 +773,10 @@ HANDLERS: Final[dict[type[Command], tuple[str, Handler]]] = {
     ReduceReservation: ("inventory", _free),
     ShipReservation: ("inventory", _ship),
     ReturnUnits: ("inventory", _return),
+    FillOrders: ("inventory", _fill_orders),
+    stock.ReceiveUnits: ("inventory", _on_stock),
+    stock.AdjustStock: ("inventory", _on_stock),
+    stock.TakeInUnits: ("inventory", _on_stock),
     FailAndReopen: ("ordering", _fail_and_reopen),
     IssueDocuments: ("ordering", _issue_documents),
     order.ConfirmCancellation: ("ordering", _confirm_cancellation),

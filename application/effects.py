@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from emporium.application.commands import FillOrders
 from emporium.application.ports import (
     Address,
     AddressRefused,
@@ -24,7 +25,7 @@ from emporium.application.ports import (
     Task,
     Vault,
 )
-from emporium.application.schedules import ASKING, TimeLimits
+from emporium.application.schedules import ASKING, FILL, TimeLimits
 from emporium.application.terms import Terms, fresh_shop
 from emporium.domain import cart, order, payment, shipment
 from emporium.domain.base import Command, Money
@@ -112,6 +113,7 @@ class Effects:
                 "effect.void": self.void,
                 "effect.refund": self.refund,
             },
+            "inventory": {FILL: self.fill},
             "shipping": {
                 "effect.book": self.book,
                 "effect.void_label": self.void_label,
@@ -303,6 +305,12 @@ class Effects:
         if state is None or not so_far(state):
             state, _ = await self._payments.load(PAYMENT, task.stream, fresh=True)
         return state
+
+    # --- inventory ---------------------------------------------------------------------------------
+
+    async def fill(self, task: Task) -> Finished:
+        """Units of a SKU came free that orders wait for."""
+        return Finished([FillOrders(sku=task.data["sku"])])
 
     # --- shipping ----------------------------------------------------------------------------------
 

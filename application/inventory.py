@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final, TypeVar
 from uuid import UUID
 
+from emporium.application.commands import handle
 from emporium.application.ports import EventLog, Idempotency, Meta, Recorded
 from emporium.application.shop import Shop
 from emporium.application.work import Committed, Work
@@ -78,8 +79,7 @@ async def book(
 
     async def handler(work: Work) -> StockState:
         await _open(work, warehouse)
-        await work.load(STOCK, stream)
-        work.decide(STOCK, stream, command)
+        await handle(work, command)
         there = _there(work, stream)
         if mark is not None and there.mark != mark and (there.mark is None or there.mark_by_default):
             default = SetLowStockMark(sku=sku, warehouse=warehouse, mark=mark, by_default=True)
@@ -149,9 +149,8 @@ async def move(
 
 
 async def _take_in(work: Work, transfer: TransferState, arrived: TransferArrived) -> None:
-    streams = [stock_id_of(one.sku, transfer.target) for one in arrived.lines]
-    await work.load_many(STOCK, streams)
-    for one, stream in zip(arrived.lines, streams, strict=True):
+    await work.load_many(STOCK, [stock_id_of(one.sku, transfer.target) for one in arrived.lines])
+    for one in arrived.lines:
         take_in = TakeInUnits(
             sku=one.sku,
             warehouse=transfer.target,
@@ -159,7 +158,7 @@ async def _take_in(work: Work, transfer: TransferState, arrived: TransferArrived
             quantity=one.quantity,
             cost=one.cost,
         )
-        work.decide(STOCK, stream, take_in)
+        await handle(work, take_in)
 
 
 async def _moved(work: Work, transfer_id: UUID, keep: Keep[TransferState]) -> TransferState:
@@ -214,7 +213,7 @@ async def count(
                         kind=COUNTED,
                         count_id=count_id,
                     )
-                    work.decide(STOCK, streams[one.sku], adjust)
+                    await handle(work, adjust)
         after = work.state(STOCK_COUNT, count_id)
         assert after is not None, "the count was recorded"
         work.unit.idempotency = keep(after)

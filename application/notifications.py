@@ -10,7 +10,7 @@ import hmac
 import logging
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -135,6 +135,10 @@ def _less(event: cancellations.OrderLinesCancelled) -> dict[str, str]:
     return {"amount": str(event.amount.amount), "currency": event.amount.currency, "units": str(units)}
 
 
+def _expected(event: order.OrderBackordered) -> dict[str, str]:
+    return {"expected": max(one.expected for one in event.waiting).isoformat()}
+
+
 def _refund(event: payment.PaymentRefunded) -> dict[str, str]:
     return {"amount": str(event.amount.amount), "currency": event.amount.currency}
 
@@ -161,6 +165,7 @@ def _met(event: watch.WatchMet) -> dict[str, str]:
 
 NOTICES: Final[Mapping[type[Event], tuple[Notice, ...]]] = {
     order.OrderCreated: (Notice(kind="order_created"),),
+    order.OrderBackordered: (Notice(kind="order_backordered", facts=_expected),),
     order.OrderConfirmed: (Notice(kind="order_confirmed", topic="orders"),),
     order.OrderCancelled: (Notice(kind="order_cancelled"),),
     cancellations.OrderLinesCancelled: (Notice(kind="order_lines_cancelled", facts=_less),),
@@ -654,6 +659,8 @@ class Composer:
         facts: dict[str, Any] = dict(about.facts)
         if "amount" in facts:
             facts["amount"] = Money(int(facts["amount"]), facts["currency"])
+        if "expected" in facts:
+            facts["expected"] = date.fromisoformat(facts["expected"])
         if "was" in facts:
             facts["was"] = Money(int(facts["was"]), facts["currency"])
         common = {"facts": facts, "shop": self.sender[0], "url": self._public_url, "unsubscribe": unsubscribe}
@@ -752,6 +759,7 @@ SAMPLE: Final[Mapping[str, Any]] = {
         "parcel": "1", "of": "2", "carrier": "sandbox", "tracking_number": "SB123456789",
         "tracking_url": "https://track.example/SB123456789", "amount": _gbp(500), "was": _gbp(750), "currency": "GBP",
         "sku": "MUG-01-BLUE", "warehouse": "LON", "available": "3", "mark": "5", "units": "1",
+        "expected": date(2026, 5, 4),
     },
     "title": "Blue mug",
     "cart": {"lines": [{"title": "Blue mug", "quantity": 2}]},

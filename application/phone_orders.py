@@ -177,7 +177,7 @@ def _goods(offers: Mapping[str, Offer], wanted: PhoneOrder) -> Goods:
         units[line.sku] = units.get(line.sku, 0) + line.quantity
         there = None if offer is None else offer.price
         unit_price = there if line.agreed_price is None else rounded(line.agreed_price, wanted.currency)
-        available = 0 if offer is None or unit_price is None else offer.available
+        available = 0 if offer is None or unit_price is None else offer.obtainable
         if offer is None or unit_price is None or available < units[line.sku]:
             short[line.sku] = {"sku": line.sku, "wanted": units[line.sku], "available": available}
             continue

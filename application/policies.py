@@ -121,6 +121,11 @@ def _cancelled_in_part(
     return [*([wish] if owed > 0 else []), *take]
 
 
+def _capture_now(event: reservation.StockBackordered, state: payment.PaymentState, _: OrderState) -> Sequence[Command]:
+    # What is only secured lapses long before the goods may come.
+    return [] if state.captured else [payment.RequestCapture(order_id=event.order_id)]
+
+
 def _refund_shortage(event: reservation.StockReservationFailed, *_: object) -> Sequence[Command]:
     return [payment.CancelPayment(order_id=event.order_id, reason="out_of_stock")]
 
@@ -179,6 +184,13 @@ PAYMENTS: Final = Policy(
             new=Later("the reservation was tried for a processed payment that is not seen here yet"),
             requested=Later("the reservation was tried for a processed payment that is not seen here yet"),
             processed=_refund_shortage,
+        ),
+        reservation.StockBackordered: _row(
+            _PAYMENT,
+            _NO_MONEY,
+            new=Later("the order waits for goods that a processed payment is for, which is not seen here yet"),
+            requested=Later("the order waits for goods that a processed payment is for, which is not seen here yet"),
+            processed=_capture_now,
         ),
         reservation.StockReserved: _row(
             _PAYMENT,
@@ -252,6 +264,7 @@ def _take_back(event: order.OrderReturned, state: reservation.ReservationState, 
 
 _RESERVATION: Final = (
     NEW,
+    reservation.WAITING,
     reservation.RESERVED,
     reservation.FAILED,
     reservation.CANCELLED,
@@ -273,40 +286,17 @@ INVENTORY: Final = Policy(
             cancelled=Ignore("the order was cancelled first: payments refunds it"),
             released=Ignore("the order was cancelled: payments refunds it"),
         ),
-        order.OrderCancelled: _row(_RESERVATION, _NOTHING_HELD, new=_release, reserved=_release),
-        order.OrderFailed: _row(_RESERVATION, _NOTHING_HELD, new=_release, reserved=_release),
-        shipment.OrderShipped: _row(
-            _RESERVATION,
-            new=_NOT_SEEN,
-            failed=_NOT_SEEN,
-            cancelled=_NOT_SEEN,
-            released=_NOT_SEEN,
-            reserved=_ship,
-        ),
-        shipment.ParcelGivenUp: _row(
-            _RESERVATION,
-            new=_NOT_SEEN,
-            failed=_NOT_SEEN,
-            cancelled=_NOT_SEEN,
-            released=_NOT_SEEN,
-            reserved=_free_parcel,
-        ),
+        order.OrderCancelled: _row(_RESERVATION, _NOTHING_HELD, new=_release, waiting=_release, reserved=_release),
+        order.OrderFailed: _row(_RESERVATION, _NOTHING_HELD, new=_release, waiting=_release, reserved=_release),
+        shipment.OrderShipped: _row(_RESERVATION, _NOT_SEEN, reserved=_ship),
+        shipment.ParcelGivenUp: _row(_RESERVATION, _NOT_SEEN, reserved=_free_parcel),
         shipment.ShipmentReduced: _row(
             _RESERVATION,
-            new=_NOT_SEEN,
-            failed=_NOT_SEEN,
-            cancelled=_NOT_SEEN,
+            _NOT_SEEN,
             released=Ignore("the order came to nothing: whatever it held is free already"),
             reserved=_free_units,
         ),
-        order.OrderReturned: _row(
-            _RESERVATION,
-            new=_NOT_SEEN,
-            failed=_NOT_SEEN,
-            cancelled=_NOT_SEEN,
-            released=_NOT_SEEN,
-            reserved=_take_back,
-        ),
+        order.OrderReturned: _row(_RESERVATION, _NOT_SEEN, reserved=_take_back),
     },
     reads_order=frozenset({payment.PaymentProcessed}),
 )
@@ -450,6 +440,10 @@ def _voided_and_short(event: payment.PaymentVoided, *_: object) -> Sequence[Comm
     return [FailAndReopen(order_id=event.order_id, reason="out_of_stock")]
 
 
+def _waits(event: reservation.StockBackordered, *_: object) -> Sequence[Command]:
+    return [order.RecordBackorder(order_id=event.order_id, waiting=event.waiting)]
+
+
 def _confirmed(event: reservation.StockReserved, *_: object) -> Sequence[Command]:
     return [order.RecordReservation(order_id=event.order_id)]
 
@@ -540,6 +534,7 @@ _ORDER: Final = (
     NEW,
     order.PENDING,
     order.PAID,
+    order.BACKORDERED,
     order.CONFIRMED,
     order.PARTLY_SHIPPED,
     order.SHIPPED,
@@ -595,11 +590,24 @@ ORDERING: Final = Policy(
             new=_ODD,
             pending=_voided,
             paid=_voided,
+            backordered=_voided,
             confirmed=_voided,
             partly_shipped=_GOODS_LEFT,
             shipped=_GOODS_LEFT,
             fulfilled=_GOODS_LEFT,
             refunding=_voided_and_short,
+        ),
+        reservation.StockBackordered: _row(
+            _ORDER,
+            Ignore("it waits no more: its goods have come since"),
+            new=_ODD,
+            pending=_waits,
+            paid=_waits,
+            backordered=Ignore("that it waits is recorded already"),
+            refunding=_ODD,
+            cancelling=_waits,
+            failed=_CLOSED,
+            cancelled=_CLOSED,
         ),
         reservation.StockReserved: _row(
             _ORDER, _confirmed, new=_ODD, refunding=_ODD, failed=_CLOSED, cancelled=_CLOSED

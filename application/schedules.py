@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 from msgspec.structs import replace
@@ -23,12 +23,14 @@ from emporium.domain import (
     webhook,
     webhook_delivery,
 )
+from emporium.domain.backorder import backorder_id_of
 from emporium.domain.base import State, stream_id
 from emporium.domain.notification import About, notification_id_of
 from emporium.domain.webhook_delivery import Delivery, delivery_id_of
 
 __all__ = [
     "ASKING",
+    "FILL",
     "IMPORT",
     "LOOK",
     "MESSAGE",
@@ -38,6 +40,7 @@ __all__ = [
     "WEBHOOK",
     "TimeLimits",
     "delivery_task",
+    "fill_task",
     "message_task",
     "scheduler",
 ]
@@ -50,6 +53,9 @@ WEBHOOK: Final = "effect.webhook"
 
 LOOK: Final = "timer.watch"
 """The kind of the tasks that look once more after a watch was set."""
+
+FILL: Final = "effect.fill"
+"""The kind of the tasks that give units which came to the orders that wait for them."""
 
 IMPORT: Final = "effect.import"
 """The kind of the tasks that write a file of products."""
@@ -111,6 +117,12 @@ def message_task(about: About, due: datetime, cause: Meta, part: object = 0) -> 
     """The task that sends a message; `part` tells its tries apart."""
     stream = notification_id_of(about)
     return Task(stream_id("task", MESSAGE, stream, part), MESSAGE, due, stream, msgspec.to_builtins(about), cause)
+
+
+def fill_task(sku: str, due: datetime, cause: Meta) -> Task:
+    """The task that gives a SKU's free units to whoever waits. One for each time: what is free after one has looked
+    is the next one's."""
+    return Task(uuid4(), FILL, due, backorder_id_of(sku), {"sku": sku}, cause)
 
 
 def delivery_task(delivery: Delivery, due: datetime, cause: Meta, part: object = 0) -> Task:

@@ -1,6 +1,7 @@
 """All that a process of the shop works with, and the one way to carry out a command."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import date
 from typing import Protocol, TypeVar
 from uuid import UUID
 
@@ -36,7 +37,8 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """What a SKU can be had for now: its price (None where it has none in this currency) and available units.
 
     Taxed as its `tax_class` says; one unit weighs `weight` grams.
-    `supplied` is how many units there are or ever were: on hand, or sent to customers; None where nobody knows.
+    `supplied` is how many units there are or ever were, on hand or sent to customers, or may be sold before they are
+    there; None where nobody knows. Of these last ones `later` are left: expected, or released (`kind`), on a day.
     """
 
     sku: str
@@ -47,6 +49,14 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     tax_class: str = "standard"
     weight: int = 0
     supplied: int | None = None
+    later: int = 0
+    kind: str | None = None
+    expected: date | None = None
+
+    @property
+    def obtainable(self) -> int:
+        """Units that can be ordered."""
+        return self.available + self.later
 
 
 class Offers(Protocol):

@@ -1,10 +1,12 @@
 """What happened to an order, in its customer's words; what is nobody's business but the shop's is left out."""
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, Final
 
 from emporium.domain.amounts import money
 from emporium.domain.base import Money
+from emporium.domain.days import day
 
 __all__ = ["LANGUAGES", "facts_for_customers", "told"]
 
@@ -15,6 +17,10 @@ _TOLD: Final[dict[str, tuple[str, str]]] = {
     "OrderCreated": ("We have your order.", "Ihre Bestellung ist bei uns eingegangen."),
     "PaymentActionRequired": ("Your payment needs your confirmation.", "Ihre Zahlung braucht Ihre Bestätigung."),
     "OrderPaid": ("Your payment of {amount} is secured.", "Ihre Zahlung über {amount} ist gesichert."),
+    "OrderBackordered": (
+        "Not all of your goods are here yet: we expect them on {expected} and send everything together then.",
+        "Noch sind nicht alle Ihre Waren da: Wir erwarten sie am {expected} und versenden dann alles zusammen.",
+    ),
     "OrderConfirmed": (
         "Your goods are set aside and will be packed.",
         "Ihre Waren sind reserviert und werden verpackt.",
@@ -94,7 +100,20 @@ _UNTAKEN: Final = (
 )
 
 _KEPT: Final = frozenset(
-    {"amount", "total", "parcel", "of", "tracking_number", "number", "return_id", "refund_id", "note", "until", "units"}
+    {
+        "amount",
+        "expected",
+        "total",
+        "parcel",
+        "of",
+        "tracking_number",
+        "number",
+        "return_id",
+        "refund_id",
+        "note",
+        "until",
+        "units",
+    }
 )
 _SAID: Final = {"OrderFailed": "reason", "ReturnRefused": "reason"}
 
@@ -108,11 +127,13 @@ def told(name: str, facts: Mapping[str, Any], language: str) -> str | None:
     if words is None or (name == "OrderPaid" and not facts["amount"]["amount"]):
         return None
     place = LANGUAGES.index(language) if language in LANGUAGES else 0
-    shown = {
-        key: money(Money(value["amount"], value["currency"]), language) if key == "amount" else value
-        for key, value in facts.items()
-    }
-    return words[place].format(**shown)
+    return words[place].format(**{key: _shown(key, value, language) for key, value in facts.items()})
+
+
+def _shown(key: str, value: Any, language: str) -> Any:
+    if key == "amount":
+        return money(Money(value["amount"], value["currency"]), language)
+    return day(date.fromisoformat(value), language) if key == "expected" else value
 
 
 def facts_for_customers(name: str, facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from emporium.application.schedules import LOOK
 from emporium.application.shop import Shop
 from emporium.application.work import Committed, Schedule, Work
 from emporium.domain import product, stock
+from emporium.domain.backorder import BACKORDERS, BackorderReleased, backorder_id_of
 from emporium.domain.base import Event, Money, Reason
 from emporium.domain.product import PRODUCT
 from emporium.domain.stock import STOCK, stock_id_of
@@ -80,10 +81,13 @@ async def add(
 
 
 async def _available(log: EventLog, sku: str) -> int:
+    """Units that nobody waits for already."""
     directory, _ = await log.load(WAREHOUSES, warehouses_id(), fresh=True)
     streams = [stock_id_of(sku, code) for code in (directory.in_order if directory is not None else ())]
     found = await log.load_many(STOCK, streams, fresh=True)
-    return sum(state.available for state, _ in found.values() if state is not None)
+    queue, _ = await log.load(BACKORDERS, backorder_id_of(sku), fresh=True)
+    waiting = 0 if queue is None else queue.backordered
+    return sum(state.available for state, _ in found.values() if state is not None) - waiting
 
 
 async def _price(log: EventLog, product_id: UUID, sku: str, currency: str) -> Money | None:
@@ -108,7 +112,13 @@ async def end_all(work: Work, customer_id: UUID, cause: Meta) -> None:
 # --- what is watched -------------------------------------------------------------------------------
 
 _COMES: Final[Mapping[str, tuple[type[Event], ...]]] = {
-    "inventory": (stock.UnitsReceived, stock.UnitsReturned, stock.UnitsReleased, stock.StockAdjusted),
+    "inventory": (
+        stock.UnitsReceived,
+        stock.UnitsReturned,
+        stock.UnitsReleased,
+        stock.StockAdjusted,
+        BackorderReleased,
+    ),
     "catalog": (product.PriceChanged,),
 }
 
@@ -199,6 +209,8 @@ class WatchFollower(LogFollower):
                 continue
             if (sku, kind) not in watchers:
                 watchers[sku, kind] = sorted(await self.log.claims(watch_scope(sku, kind)))
+                if kind == BACK_IN_STOCK and watchers[sku, kind] and await self._all_waited_for(sku):
+                    watchers[sku, kind] = []
             for customer_id in watchers[sku, kind]:
                 command = MeetWatch(
                     customer_id=customer_id, sku=sku, kind=kind, price=price, position=recorded.position,
@@ -206,6 +218,11 @@ class WatchFollower(LogFollower):
                 )  # fmt: skip
                 met.append((recorded, command))
         return met
+
+    async def _all_waited_for(self, sku: str) -> bool:
+        """Whether what came goes to orders that have waited for it."""
+        queue, _ = await self.upstream.load(BACKORDERS, backorder_id_of(sku), fresh=True)
+        return queue is not None and await _available(self.upstream, sku) <= 0
 
     async def again(self, task: Task) -> Finished | Retry | Park:
         """See `LogFollower`: an event that could not be read before."""

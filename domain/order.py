@@ -1,7 +1,7 @@
 """The life of an order: from OrderCreated to fulfilled, failed or cancelled, with returns and refunds after it."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final
 from uuid import UUID
 
@@ -59,7 +59,7 @@ TEXT_MOST: Final = 500
 IMPORTED: Final = "import"
 """The channel of orders of the past: their invoices were issued then, by whoever kept the books."""
 
-PENDING, PAID, CONFIRMED = "pending", "paid", "confirmed"
+PENDING, PAID, BACKORDERED, CONFIRMED = "pending", "paid", "backordered", "confirmed"
 PARTLY_SHIPPED, SHIPPED, FULFILLED = "partly_shipped", "shipped", "fulfilled"
 REFUNDING, CANCELLING = "refunding", "cancelling"
 FAILED, CANCELLED = "failed", "cancelled"
@@ -150,6 +150,15 @@ class Short(msgspec.Struct, frozen=True, kw_only=True):
     available: int
 
 
+class Backordered(msgspec.Struct, frozen=True, kw_only=True):
+    """Units of a SKU that are not there yet: they are expected again, or released, on a day (`kind`)."""
+
+    sku: str
+    quantity: int
+    kind: str
+    expected: date
+
+
 class OrderCreated(Event, frozen=True, kw_only=True):
     """An order was placed; status pending.
 
@@ -195,6 +204,13 @@ class OrderConfirmed(Event, frozen=True, kw_only=True):
     """The stock is reserved for all lines."""
 
     order_id: UUID
+
+
+class OrderBackordered(Event, frozen=True, kw_only=True):
+    """The order waits for units that are not there yet; what is there is set aside."""
+
+    order_id: UUID
+    waiting: tuple[Backordered, ...]
 
 
 class OrderStockShort(Event, frozen=True, kw_only=True):
@@ -354,8 +370,8 @@ class OrderMessageRequested(Event, frozen=True, kw_only=True):
 
 
 MESSAGES: Final = frozenset(
-    {"order_created", "payment_failed", "order_confirmed", "order_shipped", "order_delivered", "order_cancelled",
-     "order_failed", "order_refunded", "order_lines_cancelled"}
+    {"order_created", "payment_failed", "order_backordered", "order_confirmed", "order_shipped", "order_delivered",
+     "order_cancelled", "order_failed", "order_refunded", "order_lines_cancelled"}
 )  # fmt: skip
 """The messages that staff may send again."""
 
@@ -364,6 +380,7 @@ MESSAGES: Final = frozenset(
 TRANSITIONS: Final[dict[str, dict[type[Event], frozenset[str]]]] = {
     PENDING: {
         OrderPaid: frozenset({PAID}),
+        OrderBackordered: frozenset({BACKORDERED}),
         OrderConfirmed: frozenset({CONFIRMED}),
         OrderStockShort: frozenset({REFUNDING}),
         OrderDispatched: frozenset({PARTLY_SHIPPED, SHIPPED}),
@@ -376,6 +393,7 @@ TRANSITIONS: Final[dict[str, dict[type[Event], frozenset[str]]]] = {
         LinesCancellationRefused: frozenset({PENDING}),
     },
     PAID: {
+        OrderBackordered: frozenset({BACKORDERED}),
         OrderConfirmed: frozenset({CONFIRMED}),
         OrderStockShort: frozenset({REFUNDING}),
         OrderDispatched: frozenset({PARTLY_SHIPPED, SHIPPED}),
@@ -386,6 +404,18 @@ TRANSITIONS: Final[dict[str, dict[type[Event], frozenset[str]]]] = {
         LinesCancellationRequested: frozenset({PAID}),
         OrderLinesCancelled: frozenset({PAID}),
         LinesCancellationRefused: frozenset({PAID}),
+    },
+    BACKORDERED: {
+        OrderPaid: frozenset({BACKORDERED}),
+        OrderConfirmed: frozenset({CONFIRMED}),
+        GoodwillGranted: frozenset({BACKORDERED}),
+        OrderDispatched: frozenset({PARTLY_SHIPPED, SHIPPED}),
+        OrderCompleted: frozenset({FULFILLED}),
+        OrderFailed: frozenset({FAILED}),
+        OrderCancellationRequested: frozenset({CANCELLING}),
+        OrderRefunded: frozenset({BACKORDERED}),
+        OrderLinesCancelled: frozenset({BACKORDERED}),
+        LinesCancellationRefused: frozenset({BACKORDERED}),
     },
     CONFIRMED: {
         OrderPaid: frozenset({CONFIRMED}),
@@ -441,13 +471,14 @@ TRANSITIONS: Final[dict[str, dict[type[Event], frozenset[str]]]] = {
     },
     CANCELLING: {
         OrderPaid: frozenset({CANCELLING}),
+        OrderBackordered: frozenset({CANCELLING}),
         OrderConfirmed: frozenset({CANCELLING}),
         OrderStockShort: frozenset({CANCELLING}),
         OrderDispatched: frozenset({PARTLY_SHIPPED, SHIPPED}),
         OrderCompleted: frozenset({FULFILLED}),
         OrderFailed: frozenset({FAILED}),
         OrderCancelled: frozenset({CANCELLED}),
-        OrderCancellationRefused: frozenset({PENDING, PAID, CONFIRMED}),
+        OrderCancellationRefused: frozenset({PENDING, PAID, BACKORDERED, CONFIRMED}),
         OrderRefunded: frozenset({CANCELLING}),
         OrderLinesCancelled: frozenset({CANCELLING}),
         LinesCancellationRefused: frozenset({CANCELLING}),
@@ -460,7 +491,7 @@ TRANSITIONS: Final[dict[str, dict[type[Event], frozenset[str]]]] = {
 }
 """Every status, the events that may follow in it, and the statuses they may lead to."""
 
-_UNDER_WAY: Final = frozenset({PENDING, PAID, CONFIRMED, PARTLY_SHIPPED})
+_UNDER_WAY: Final = frozenset({PENDING, PAID, BACKORDERED, CONFIRMED, PARTLY_SHIPPED})
 _INVOICED: Final = frozenset({PARTLY_SHIPPED, SHIPPED, FULFILLED})
 
 BESIDE: Final[dict[type[Event], frozenset[str]]] = {
@@ -500,6 +531,7 @@ class OrderState(State, frozen=True, kw_only=True):
             and `agreement` are without them (a line of which nothing is left has quantity 0).
         left_out: parcels in which nothing is left.
         cancel_words, held_words: why, in people's own words.
+        backordered: what it waits for, or waited for until it was confirmed.
     """
 
     order_id: UUID
@@ -536,6 +568,7 @@ class OrderState(State, frozen=True, kw_only=True):
     left_out: int = 0
     cancel_words: Sealed | None = None
     held_words: Sealed | None = None
+    backordered: tuple[Backordered, ...] = ()
 
     @property
     def unwanted(self) -> tuple[UUID, ...]:
@@ -624,6 +657,11 @@ class RecordPayment(Command, frozen=True, kw_only=True):
 
 class RecordReservation(Command, frozen=True, kw_only=True):
     order_id: UUID
+
+
+class RecordBackorder(Command, frozen=True, kw_only=True):
+    order_id: UUID
+    waiting: tuple[Backordered, ...]
 
 
 class RecordShortage(Command, frozen=True, kw_only=True):
@@ -776,6 +814,7 @@ ORDER_EXISTS = Reason("order_exists", "The order {number} exists already.")
 ORDER_EMPTY = Reason("order_empty", "An order needs at least one line.", "invalid")
 TOO_MANY_LINES = Reason("too_many_lines", "An order has at most {most} lines, not {lines}.", "invalid")
 TOO_LATE_TO_CANCEL = Reason("too_late_to_cancel", "The order is {status} and cannot be cancelled any more.")
+WAITS_FOR_GOODS = Reason("waits_for_goods", "An order that waits for goods can only be cancelled as a whole.")
 NOT_CANCELLING = Reason("not_cancelling", "Nobody asked to cancel the order; it is {status}.")
 NOT_DELIVERED = Reason("not_delivered", "Only a delivered order can be returned; this one is {status}.")
 AGREEMENT_WRONG = Reason(
@@ -810,6 +849,10 @@ def decide(command: Command, order: OrderState | None) -> Sequence[Event]:
             return [] if order.paid else _follow(order, OrderPaid(order_id=order.order_id, amount=command.amount))
         case RecordReservation():
             return [] if order.confirmed else _follow(order, OrderConfirmed(order_id=order.order_id))
+        case RecordBackorder():
+            if order.confirmed or order.backordered:
+                return []
+            return _follow(order, OrderBackordered(order_id=order.order_id, waiting=command.waiting))
         case RecordShortage():
             if order.status == REFUNDING:
                 return []
@@ -837,7 +880,7 @@ def decide(command: Command, order: OrderState | None) -> Sequence[Event]:
         case RequestCancellation():
             if order.status in (CANCELLING, CANCELLED) or (command.unless_held and order.held is not None):
                 return []
-            if order.status not in (PENDING, PAID, CONFIRMED):
+            if order.status not in (PENDING, PAID, BACKORDERED, CONFIRMED):
                 raise TOO_LATE_TO_CANCEL(status=order.status)
             reason = check_text("reason", command.reason, TEXT_MOST)
             return [OrderCancellationRequested(order_id=order.order_id, reason=reason, words=command.words)]
@@ -1134,13 +1177,17 @@ def _check_amount(amount: Money, least: int) -> Money:
 def _cancel_lines(command: CancelLines, order: OrderState) -> Sequence[Event]:
     if command.cancellation_id in order.cancellations:
         return []
-    if order.status not in (PENDING, PAID, CONFIRMED) and not (command.by_staff and order.status == PARTLY_SHIPPED):
+    open_for_all = order.status in (PENDING, PAID, BACKORDERED, CONFIRMED)
+    if not open_for_all and not (command.by_staff and order.status == PARTLY_SHIPPED):
         raise TOO_LATE_TO_CANCEL(status=order.status)
     left = {number: units - order.returned.get(number, 0) for number, units in order.wanted.items()}
     skus = {line.line: line.sku for line in order.lines}
     wish = cancellations.request(command, skus, left, order.cancellations)
     if order.status != PARTLY_SHIPPED and sum(one.quantity for one in wish.lines) == sum(left.values()):
         return [OrderCancellationRequested(order_id=order.order_id, reason=wish.reason, words=wish.words)]
+    if order.status == BACKORDERED:
+        # Shipping, which would have to answer, hears of it only once the goods are there.
+        raise WAITS_FOR_GOODS()
     return [wish]
 
 
@@ -1319,6 +1366,8 @@ def _progress(order: OrderState) -> str:
         return SHIPPED if len(order.dispatched) + order.left_out >= order.parcels else PARTLY_SHIPPED
     if order.confirmed:
         return CONFIRMED
+    if order.backordered:
+        return BACKORDERED
     return PAID if order.paid else PENDING
 
 
@@ -1353,6 +1402,8 @@ def evolve(order: OrderState | None, event: Event) -> OrderState:
             return _advance(replace(order, paid=True))
         case OrderConfirmed():
             return _advance(replace(order, confirmed=True))
+        case OrderBackordered():
+            return _advance(replace(order, backordered=event.waiting))
         case OrderStockShort():
             return order if order.status == CANCELLING else replace(order, status=REFUNDING)
         case OrderDispatched():
@@ -1450,6 +1501,7 @@ ORDER: Final = Aggregate(
     events=(
         OrderCreated,
         OrderPaid,
+        OrderBackordered,
         OrderConfirmed,
         OrderStockShort,
         OrderDispatched,
@@ -1468,7 +1520,7 @@ ORDER: Final = Aggregate(
     ),
     decide=decide,
     evolve=evolve,
-    state_version=4,
+    state_version=5,
 )
 
 

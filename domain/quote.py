@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from emporium.domain.base import Aggregate, Command, Event, Money, Reason, State
-from emporium.domain.order import OrderLine
+from emporium.domain.order import Backordered, OrderLine
 
 
 class QuotedMethod(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +44,7 @@ class Quoted(msgspec.Struct, frozen=True, kw_only=True):
         lines: with their discounts and taxes.
         tax_inclusive: the prices contain the tax; else it is added to them.
         methods: in the shop's order; the first is taken where nobody chooses.
+        waiting: the units that are not there yet; all is sent together once they are.
     """
 
     country: str
@@ -55,6 +56,7 @@ class Quoted(msgspec.Struct, frozen=True, kw_only=True):
     coupons: tuple[QuotedCoupon, ...]
     methods: tuple[QuotedMethod, ...]
     terms_version: str
+    waiting: tuple[Backordered, ...] = ()
 
 
 # --- events ----------------------------------------------------------------------------------------

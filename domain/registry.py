@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from emporium.domain.api_key import API_KEY
+from emporium.domain.backorder import BACKORDERS
 from emporium.domain.base import Aggregate, Event
 from emporium.domain.cart import CART
 from emporium.domain.catalog_import import CATALOG_IMPORT
@@ -74,6 +75,7 @@ AGGREGATES: Final[tuple[Aggregate[Any], ...]] = (
     HELPFUL_VOTE,
     TRANSFER,
     STOCK_COUNT,
+    BACKORDERS,
 )
 
 SCHEMAS: Final[dict[type[Event], int]] = {}

@@ -1,4 +1,7 @@
-"""The stock that one order holds: all lines or none, over all warehouses, until it ships, is released or comes back."""
+"""The stock that one order holds: all lines or none, over all warehouses, until it ships, is released or comes back.
+
+What may be sold beyond what is there is waited for: the order holds the rest until all of it has come.
+"""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -10,12 +13,13 @@ import msgspec
 from msgspec.structs import replace
 
 from emporium.domain.base import Aggregate, Command, Event, Reason, State, stream_id
-from emporium.domain.order import Short
+from emporium.domain.order import Backordered, Short
 
 MOST_WAYS: Final = 500
 """Combinations of so many warehouses that are tried before the search becomes a greedy one."""
 
-RESERVED, FAILED, CANCELLED, RELEASED = "reserved", "failed", "cancelled", "released"
+WAITING, RESERVED, FAILED = "waiting", "reserved", "failed"
+CANCELLED, RELEASED = "cancelled", "released"
 
 
 def reservation_id_of(order_id: UUID) -> UUID:
@@ -41,6 +45,23 @@ class StockReserved(Event, frozen=True, kw_only=True):
     payment_id: UUID
     allocations: tuple[Allocation, ...]
     without: tuple[UUID, ...] = ()
+
+
+class StockBackordered(Event, frozen=True, kw_only=True):
+    """What is there is set aside; the order waits for the rest, and StockReserved follows once that has come."""
+
+    order_id: UUID
+    payment_id: UUID
+    allocations: tuple[Allocation, ...]
+    waiting: tuple[Backordered, ...]
+    without: tuple[UUID, ...] = ()
+
+
+class UnitsSetAside(Event, frozen=True, kw_only=True):
+    """Units came for an order that waits."""
+
+    order_id: UUID
+    allocations: tuple[Allocation, ...]
 
 
 class StockReservationFailed(Event, frozen=True, kw_only=True):
@@ -102,13 +123,15 @@ class ReservationReturned(Event, frozen=True, kw_only=True):
 
 
 class ReservationState(State, frozen=True, kw_only=True):
-    """What the order holds: `held` has not left yet; `parcels` have left, or never will.
+    """What the order holds: `held` has not left yet; `parcels` have left, or never will; `waiting` is units by SKU.
 
     `cancellations` were left out, of what was set aside or before it was.
     """
 
     order_id: UUID
     status: str
+    payment_id: UUID | None = None
+    waiting: dict[str, int] = {}
     held: tuple[Allocation, ...] = ()
     shipped: tuple[Allocation, ...] = ()
     parcels: frozenset[int] = frozenset()
@@ -124,7 +147,7 @@ class ReserveStock(Command, frozen=True, kw_only=True):
 
     Each SKU of `available` names the warehouses in the same order of preference, also those that
     have none of it: left out, a warehouse that has only other SKUs could lose its rank. `wanted` is without the
-    units of the cancellations `without`.
+    units of the cancellations `without`. `beyond` is how many units of a SKU may still be waited for.
     """
 
     order_id: UUID
@@ -132,6 +155,14 @@ class ReserveStock(Command, frozen=True, kw_only=True):
     wanted: Mapping[str, int]
     available: Mapping[str, Mapping[str, int]]
     without: tuple[UUID, ...] = ()
+    beyond: Mapping[str, Backordered] = {}
+
+
+class SetAside(Command, frozen=True, kw_only=True):
+    """Units came for the order."""
+
+    order_id: UUID
+    allocations: tuple[Allocation, ...]
 
 
 class ReleaseReservation(Command, frozen=True, kw_only=True):
@@ -236,26 +267,18 @@ def decide(command: Command, reservation: ReservationState | None) -> Sequence[E
         case ReserveStock():
             if reservation is not None:
                 return []
-            allocations, short = allocate(command.wanted, command.available)
-            if short:
-                return [StockReservationFailed(order_id=command.order_id, payment_id=command.payment_id, short=short)]
-            return [
-                StockReserved(
-                    order_id=command.order_id,
-                    payment_id=command.payment_id,
-                    allocations=allocations,
-                    without=command.without,
-                )
-            ]
+            return _reserve(command)
         case ReleaseReservation():
             if reservation is None:
                 return [ReservationCancelled(order_id=command.order_id, reason=command.reason)]
-            if not reservation.held:
+            if not reservation.held and not reservation.waiting:
                 return []
             return [StockReleased(order_id=command.order_id, allocations=reservation.held, reason=command.reason)]
     if reservation is None:
         raise NO_SUCH_RESERVATION()
     match command:
+        case SetAside():
+            return _set_aside(command, reservation)
         case ShipReservation() | ReleaseParcel():
             if command.parcel in reservation.parcels:
                 return []
@@ -282,6 +305,45 @@ def decide(command: Command, reservation: ReservationState | None) -> Sequence[E
             return [ReservationReturned(order_id=command.order_id, return_id=command.return_id, allocations=back)]
         case _:
             raise TypeError(f"a reservation does not know {type(command).__name__}")
+
+
+def _reserve(command: ReserveStock) -> Sequence[Event]:
+    both = {"order_id": command.order_id, "payment_id": command.payment_id}
+    wanted, waiting = dict(command.wanted), []
+    for sku, units in command.wanted.items():
+        have = sum(command.available.get(sku, {}).values())
+        more = command.beyond.get(sku)
+        if more is not None and have < units <= have + more.quantity:
+            waiting.append(replace(more, quantity=units - have))
+            wanted[sku] = have
+    allocations, short = allocate({sku: units for sku, units in wanted.items() if units}, command.available)
+    if short:
+        return [StockReservationFailed(**both, short=short)]
+    if waiting:
+        return [StockBackordered(**both, allocations=allocations, waiting=tuple(waiting), without=command.without)]
+    return [StockReserved(**both, allocations=allocations, without=command.without)]
+
+
+def _set_aside(command: SetAside, reservation: ReservationState) -> Sequence[Event]:
+    came = UnitsSetAside(order_id=command.order_id, allocations=command.allocations)
+    left = dict(reservation.waiting)
+    for one in command.allocations:
+        left[one.sku] = left.get(one.sku, 0) - one.quantity
+        if left[one.sku] < 0:
+            raise NOT_HELD()
+    if any(left.values()):
+        return [came]
+    after = evolve(reservation, came)
+    assert after.payment_id is not None, "who waits has paid"
+    return [
+        came,
+        StockReserved(
+            order_id=command.order_id,
+            payment_id=after.payment_id,
+            allocations=after.held,
+            without=tuple(sorted(after.cancellations)),
+        ),
+    ]
 
 
 def _put_back(reservation: ReservationState, units: Mapping[str, int]) -> tuple[Allocation, ...]:
@@ -318,6 +380,15 @@ def evolve(reservation: ReservationState | None, event: Event) -> ReservationSta
             return ReservationState(
                 order_id=event.order_id, status=RESERVED, held=event.allocations, cancellations=left_out
             )
+        case StockBackordered():
+            return ReservationState(
+                order_id=event.order_id,
+                status=WAITING,
+                payment_id=event.payment_id,
+                held=event.allocations,
+                waiting={one.sku: one.quantity for one in event.waiting},
+                cancellations=frozenset(event.without),
+            )
         case StockReservationFailed():
             return ReservationState(order_id=event.order_id, status=FAILED)
         case ReservationCancelled():
@@ -325,8 +396,19 @@ def evolve(reservation: ReservationState | None, event: Event) -> ReservationSta
     if reservation is None:
         raise ValueError("a reservation begins with its outcome")
     match event:
+        case UnitsSetAside():
+            held = {(one.sku, one.warehouse): one.quantity for one in reservation.held}
+            waiting = dict(reservation.waiting)
+            for one in event.allocations:
+                held[one.sku, one.warehouse] = held.get((one.sku, one.warehouse), 0) + one.quantity
+                waiting[one.sku] -= one.quantity
+            return replace(
+                reservation,
+                held=tuple(Allocation(sku, warehouse, units) for (sku, warehouse), units in held.items()),
+                waiting={sku: units for sku, units in waiting.items() if units},
+            )
         case StockReleased():
-            return replace(reservation, status=RELEASED, held=())
+            return replace(reservation, status=RELEASED, held=(), waiting={})
         case ReservationShipped():
             return replace(
                 reservation,
@@ -358,6 +440,8 @@ RESERVATION: Final = Aggregate(
     state=ReservationState,
     events=(
         StockReserved,
+        StockBackordered,
+        UnitsSetAside,
         StockReservationFailed,
         ReservationCancelled,
         StockReleased,
@@ -368,4 +452,5 @@ RESERVATION: Final = Aggregate(
     ),
     decide=decide,
     evolve=evolve,
+    state_version=2,
 )

@@ -17,6 +17,7 @@ from emporium.http.account import AccountController
 from emporium.http.account_book import BookController
 from emporium.http.account_data import DataController
 from emporium.http.account_security import SecurityController
+from emporium.http.backorders import BackorderController
 from emporium.http.cart import CartController
 from emporium.http.catalog import CatalogController
 from emporium.http.catalog_bulk import BulkController
@@ -84,6 +85,7 @@ _API: Final = (
             OrderEventsController,
             PaymentController,
             InventoryController,
+            BackorderController,
             ShipmentController,
             RefusedController,
             CarrierController,

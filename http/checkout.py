@@ -96,7 +96,10 @@ class Accepted(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class QuoteLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of a quote; its tax is that of the total less the discount, `tax_rate` in percent."""
+    """A line of a quote; its tax is that of the total less the discount, `tax_rate` in percent.
+
+    `later` units of it are there only from `expected` on: again, or for the first time (`kind`).
+    """
 
     sku: str
     title: str
@@ -106,6 +109,9 @@ class QuoteLine(msgspec.Struct, frozen=True, kw_only=True):
     discount: Money
     tax: Money
     tax_rate: str
+    later: int
+    kind: str | None
+    expected: date | None
 
 
 class QuoteCoupon(msgspec.Struct, frozen=True, kw_only=True):
@@ -251,6 +257,7 @@ def _accepted(placed: Placed) -> Accepted:
 def _quote(made: QuoteState) -> QuoteView:
     quoted = made.quoted
     nothing = Money(0, quoted.currency)
+    waits = {one.sku: one for one in quoted.waiting}
     return QuoteView(
         quote_id=made.quote_id,
         expires_at=made.expires_at,
@@ -265,6 +272,9 @@ def _quote(made: QuoteState) -> QuoteView:
                 discount=line.discount or nothing,
                 tax=line.tax or nothing,
                 tax_rate=line.tax_rate or "0",
+                later=0 if line.sku not in waits else waits[line.sku].quantity,
+                kind=None if line.sku not in waits else waits[line.sku].kind,
+                expected=None if line.sku not in waits else waits[line.sku].expected,
             )
             for line in quoted.lines
         ],

@@ -72,6 +72,7 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
     "inventory_open_warehouse": {"code": "GB-EDINBURGH", "name": "Edinburgh", "country": "GB", "priority": 3},
     "inventory_change_warehouse": {"name": "Leith"},
     "inventory_set_mark": {"mark": 5},
+    "inventory_allow_backorder": {"kind": "backorder", "limit": 20, "expected": "2099-05-04"},
     "inventory_count": {"warehouse": "GB-LEEDS", "lines": [{"sku": _SKU, "counted": 900}]},
     "inventory_send": {"source": "GB-LEEDS", "target": "GB-EDINBURGH", "lines": [{"sku": _SKU, "quantity": 3}]},
     "inventory_arrive": {"lines": [{"sku": _SKU, "quantity": 1}]},

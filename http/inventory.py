@@ -63,7 +63,7 @@ from emporium.projections import stock_levels
 from emporium.projections.paging import Page, decode_cursor, encode_cursor, page_of
 from emporium.projections.stock_levels import STOCK_LEVELS, Level, Transfer, Worth
 
-__all__ = ["InventoryController"]
+__all__ = ["InventoryController", "moment_of"]
 
 AsOf = Annotated[
     datetime | None,
@@ -360,7 +360,7 @@ class InventoryController(Controller):
         cursor: Cursor = None,
     ) -> Reply[Listing[Level]]:
         """What lies where, by SKU and warehouse."""
-        moment = _moment(as_of)
+        moment = moment_of(as_of)
         if moment is not None and low:
             raise PROBLEMS.invalid_parameter(
                 errors=[Wrong("What is low is known for now only: leave as_of out.", parameter="low")]
@@ -422,7 +422,7 @@ class InventoryController(Controller):
         cursor: Cursor = None,
     ) -> Reply[Valuation]:
         """What the units on hand are worth at their moving average cost, by SKU and warehouse."""
-        moment = _moment(as_of)
+        moment = moment_of(as_of)
         await includes(request, STOCK_LEVELS.name)
         reads = request.services.reads
         page = await reads.run(
@@ -590,7 +590,8 @@ def _units(lines: list[SkuUnits]) -> dict[str, int]:
     return units
 
 
-def _moment(as_of: datetime | None) -> datetime | None:
+def moment_of(as_of: datetime | None) -> datetime | None:
+    """The moment of the past that is asked for. Raises Problem where it has no time zone."""
     if as_of is not None and as_of.tzinfo is None:
         raise PROBLEMS.invalid_parameter(errors=[Wrong("Say in which time zone: end with Z.", parameter="as_of")])
     return as_of

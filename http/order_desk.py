@@ -36,8 +36,8 @@ from emporium.projections.order_history import ORDER_HISTORY, NoteRow, OrderRow,
 __all__ = ["OrderDeskController"]
 
 Queue = Literal[
-    "pending", "paid", "confirmed", "partly_shipped", "shipped", "refunding", "cancelling", "held", "return_open",
-    "address_refused",
+    "pending", "paid", "backordered", "confirmed", "partly_shipped", "shipped", "refunding", "cancelling", "held",
+    "return_open", "address_refused",
 ]  # fmt: skip
 """Orders that are not closed, by status, and those that staff must look at."""
 
@@ -179,8 +179,8 @@ class TellAgain(Body, frozen=True, kw_only=True):
     """The message that shall go out again, and by which channel."""
 
     message: Literal[
-        "order_created", "payment_failed", "order_confirmed", "order_shipped", "order_delivered", "order_cancelled",
-        "order_failed", "order_refunded", "order_lines_cancelled",
+        "order_created", "payment_failed", "order_backordered", "order_confirmed", "order_shipped", "order_delivered",
+        "order_cancelled", "order_failed", "order_refunded", "order_lines_cancelled",
     ]  # fmt: skip
     channel: Literal["email", "sms", "push"] = "email"
 

@@ -21,6 +21,7 @@ from emporium.domain.base import Command, Money, Sealed
 from emporium.domain.cancellations import CANCELLED, CancelLines, LinesCancellationRequested, UnwantedLine
 from emporium.domain.invoice import Document, TaxPart
 from emporium.domain.order import (
+    Backordered,
     OrderCancellationRequested,
     OrderReturned,
     OrderState,
@@ -83,8 +84,8 @@ STAFF = frozenset({"admin", "support"})
 Number = Annotated[str, PathParameter(max_length=64, description="The order's number, however it was typed.")]
 ReturnId = Annotated[UUID, PathParameter(description="The return's id.")]
 Status = Literal[
-    "pending", "paid", "confirmed", "partly_shipped", "shipped", "fulfilled", "refunding", "cancelling", "failed",
-    "cancelled",
+    "pending", "paid", "backordered", "confirmed", "partly_shipped", "shipped", "fulfilled", "refunding", "cancelling",
+    "failed", "cancelled",
 ]  # fmt: skip
 
 
@@ -258,8 +259,8 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
 
     `billing_address` is null where it is the shipping address.
     `total` is goods − discount + shipping − shipping_discount, and + tax where the prices do not contain it; `taxes`
-    share the total out by rate. `held`, the parcels' labels and refusals, and what staff gave as a reason to cancel,
-    are for staff only.
+    share the total out by rate. `waits_for` is what has to come before a backordered order is sent. `held`, the
+    parcels' labels and refusals, and what staff gave as a reason to cancel, are for staff only.
     """
 
     order_number: str
@@ -268,6 +269,7 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     placed_at: datetime
     changed_at: datetime
     lines: list[OrderLineView]
+    waits_for: tuple[Backordered, ...]
     goods: Money
     discount: Money
     shipping: Money
@@ -684,6 +686,7 @@ def _view(vault: Vault, detail: OrderDetail, *, for_staff: bool) -> OrderView:
         reason=said(row.reason, detail.reason_words) if for_staff or not row.reason_internal else None,
         placed_at=row.placed_at,
         changed_at=row.changed_at,
+        waits_for=detail.waits_for,
         lines=[
             OrderLineView(
                 line=line.line,

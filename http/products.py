@@ -1,9 +1,9 @@
 """/api/v1/products: what is for sale, by category, brand and attributes, with price and availability; its past."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from math import isfinite
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
 
@@ -11,12 +11,15 @@ import msgspec
 from litestar import Controller, get
 from litestar.params import FromQuery, PathParameter, QueryParameter
 
-from emporium.application import catalog
+from emporium.application import availability, catalog
+from emporium.application.availability import Standing
 from emporium.application.search import Bucket, Facet
 from emporium.domain.base import Money
 from emporium.domain.category import AttributeKind
 from emporium.domain.picture import Rendition
+from emporium.domain.pricing import arrival
 from emporium.domain.product import PUBLISHED, AttributeValue, Image
+from emporium.domain.shop_settings import ShopSettings
 from emporium.http.caching import PUBLIC, kept, tagged
 from emporium.http.consistency import includes
 from emporium.http.languages import LanguageParameter, language_of
@@ -66,10 +69,6 @@ RangeFilter = Annotated[
 PriceBound = Annotated[int | None, QueryParameter(ge=0, le=10**12, description="Minor units.")]
 IdOrSlug = Annotated[str, PathParameter(max_length=120, description="Id or slug of a product.")]
 
-FEW = 5
-"""Units of which, and of fewer, the page says how many are left."""
-
-
 _MOST_VALUES, _MOST_NAMES = 100, 10
 _MODELS = (CATALOG_PAGES.name, REVIEWS.name)
 """What pages of products are made of."""
@@ -78,6 +77,7 @@ _MODELS = (CATALOG_PAGES.name, REVIEWS.name)
 class ProductSummary(msgspec.Struct, frozen=True, kw_only=True):
     """A product in a list; its variants cost `lowest` to `highest`; `available` units of all of them together.
 
+    `expected` is the day on which the first of them are there, where none is but some can be ordered.
     `rating` is from 1 to 5, fair to few votes; null without `reviews`.
     """
 
@@ -90,6 +90,7 @@ class ProductSummary(msgspec.Struct, frozen=True, kw_only=True):
     highest: Money
     image: Image | None
     available: int
+    expected: date | None
     rating: float | None
     reviews: int
 
@@ -104,10 +105,19 @@ class ShownPicture(msgspec.Struct, frozen=True, kw_only=True):
     sizes: tuple[Rendition, ...]
 
 
+class DeliveryDays(msgspec.Struct, frozen=True, kw_only=True):
+    """The days from and to which a parcel arrives that is ordered today."""
+
+    earliest: date
+    latest: date
+
+
 class VariantDetail(msgspec.Struct, frozen=True, kw_only=True):
     """A SKU; `price` is null where it is not for sale in this currency, `regular` what it costs without a sale.
 
-    `stock` says in a word, and `note` for people, how the units stand that can be had; both are null of the past.
+    `available` units can be had now, and `later` more can be ordered that are `expected` on a day. `stock` says that in
+    a word and `note` for people, in the page's language; both are null of the past. `delivery` is null where nothing
+    can be said of it.
     """
 
     sku: str
@@ -115,8 +125,11 @@ class VariantDetail(msgspec.Struct, frozen=True, kw_only=True):
     price: Money | None
     regular: Money | None
     available: int
-    stock: Literal["in_stock", "few", "sold_out"] | None
+    later: int
+    expected: date | None
+    stock: Standing | None
     note: str | None
+    delivery: DeliveryDays | None
 
 
 class ProductDetail(msgspec.Struct, frozen=True, kw_only=True):
@@ -272,6 +285,12 @@ class ProductController(Controller):
         product: IdOrSlug,
         currency: CurrencyParameter = None,
         language: LanguageParameter = None,
+        country: Annotated[
+            str | None,
+            QueryParameter(
+                pattern="^[A-Z]{2}$", description="ISO 3166 alpha-2: where parcels go; else the shop's own."
+            ),
+        ] = None,
         as_of: Annotated[
             datetime | None, QueryParameter(description="The page as it was at this moment (with a time zone).")
         ] = None,
@@ -279,12 +298,13 @@ class ProductController(Controller):
         """A product with variants, prices, how many can be had, its rating. A former slug leads to the present one."""
         await includes(request, *_MODELS)
         shop = request.services.shop
-        default = (await shop.terms.recent(shop.logs["ordering"])).languages[0]
+        settings = await shop.terms.recent(shop.logs["ordering"])
+        told = _Told(settings.languages[0], shop.clock.now().date(), _delivery_days(settings, country))
         return await kept(
             request,
             _MODELS,
-            lambda: _product(request, product, currency, language, as_of, default),
-            default,
+            lambda: _product(request, product, currency, language, as_of, told),
+            told,
         )
 
     @get("/{product:str}/prices", opt={"tagged": True, "models": ("catalog_pages",)})
@@ -304,8 +324,26 @@ class ProductController(Controller):
         return tagged(request, listing(request, changes, lambda one: one), cache=PUBLIC)
 
 
+class _Told(msgspec.Struct, frozen=True):
+    """What a page depends on beside the models: the shop's language, today, and the days that a parcel takes."""
+
+    language: str
+    today: date
+    days: tuple[int, int] | None
+
+
+def _delivery_days(settings: ShopSettings, country: str | None) -> tuple[int, int] | None:
+    """Working days by the method that is taken where nobody chooses; None where nothing is known to be sent."""
+    if country is None and settings.sender_address is not None:
+        country = settings.sender_address.country
+    zone = settings.zone(country) if country is not None else next(iter(settings.zones), None)
+    if zone is None or not zone.methods:
+        return None
+    return zone.methods[0].min_days, zone.methods[0].max_days
+
+
 async def _product(
-    request: Request, product: str, currency: str | None, language: str | None, as_of: datetime | None, default: str
+    request: Request, product: str, currency: str | None, language: str | None, as_of: datetime | None, told: _Told
 ) -> Reply[ProductDetail]:
     wanted = _id_or_slug(product)
     page, asked = None, None
@@ -322,7 +360,7 @@ async def _product(
         page, asked = await _page_again(request, wanted, as_of), as_of
     if page is None:
         raise _no_such_product()
-    return await _shown(request, page, currency, language, asked, default)
+    return await _shown(request, page, currency, language, asked, told)
 
 
 def _no_such_product() -> Problem:
@@ -358,11 +396,11 @@ async def _shown(
     currency: str | None,
     language: str | None,
     as_of: datetime | None,
-    default: str,
+    told: _Told,
 ) -> Reply[ProductDetail]:
     shop = request.services.shop
     money = currency or shop.currency
-    spoken = language_of(request, language, page.translations, default)
+    spoken = language_of(request, language, page.translations, told.language)
     related: Mapping[UUID, Listed] = {}
     if page.related:
         related = await request.services.reads.run(
@@ -371,7 +409,7 @@ async def _shown(
     asked = [page.product_id, *related]
     rated = await request.services.reads.run(lambda connection: reviews.ratings(connection, asked))
     beside = [summary(related[one], rated.get(one, NOTHING)) for one in page.related if one in related]
-    content = _detail(page, money, spoken, beside, rated.get(page.product_id, NOTHING), as_of)
+    content = _detail(page, money, spoken, beside, rated.get(page.product_id, NOTHING), as_of, told)
     headers = [(b"content-language", spoken.encode()), (b"vary", b"accept-language")]
     return tagged(request, content, cache=PUBLIC, headers=headers)
 
@@ -404,6 +442,7 @@ def summary(row: Listed, rating: Rating = NOTHING) -> ProductSummary:
         highest=Money(row.highest, row.currency),
         image=None if row.image is None else msgspec.convert(row.image, Image),
         available=row.available,
+        expected=row.expected if row.available < 1 else None,
         rating=rating.rating,
         reviews=rating.reviews,
     )
@@ -459,13 +498,14 @@ def _detail(
     related: Sequence[ProductSummary],
     rating: Rating,
     as_of: datetime | None,
+    told: _Told,
 ) -> ProductDetail:
-    told = page.translations.get(language)
-    description = page.description if told is None or not told.description else told.description
+    translated = page.translations.get(language)
+    description = page.description if translated is None or not translated.description else translated.description
     return ProductDetail(
         product_id=page.product_id,
         slug=page.slug,
-        title=page.title if told is None else told.title,
+        title=page.title if translated is None else translated.title,
         language=language,
         description=description,
         description_html=rich(description),
@@ -479,7 +519,7 @@ def _detail(
             )
             for one in page.images
         ],
-        variants=[_variant(one, currency, past=as_of is not None) for one in page.variants],
+        variants=[_variant(one, currency, language, None if as_of is not None else told) for one in page.variants],
         related=list(related),
         published_at=page.published_at,
         rating=rating,
@@ -489,18 +529,29 @@ def _detail(
     )
 
 
-def _variant(one: VariantView, currency: str, *, past: bool) -> VariantDetail:
-    stock: Literal["in_stock", "few", "sold_out"] | None = None
-    note = None
-    if not past:
-        stock = "sold_out" if one.available < 1 else "few" if one.available <= FEW else "in_stock"
-        note = {"sold_out": "Sold out", "few": f"{one.available} left", "in_stock": "In stock"}[stock]
+def _variant(one: VariantView, currency: str, language: str, told: _Told | None) -> VariantDetail:
+    """`told` is None of the past."""
+    supply, stock, note = one.supply, None, None
+    expected = supply.expected if supply.later else None
+    if told is not None:
+        stock = availability.standing(supply.available, supply.later, supply.kind)
+        note = availability.note(stock, supply.available, expected, told.today, language)
     return VariantDetail(
         sku=one.sku,
         options=one.options,
         price=one.prices.get(currency),
         regular=one.regular.get(currency),
-        available=one.available,
+        available=supply.available,
+        later=supply.later,
+        expected=expected,
         stock=stock,
         note=note,
+        delivery=None if told is None else _delivery(supply.available, expected, told),
     )
+
+
+def _delivery(available: int, expected: date | None, told: _Told) -> DeliveryDays | None:
+    leaves = told.today if available > 0 else expected
+    if told.days is None or leaves is None or leaves < told.today:
+        return None
+    return DeliveryDays(earliest=arrival(leaves, told.days[0]), latest=arrival(leaves, told.days[1]))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from emporium.application.ports import Letter
 from emporium.domain.amounts import money
 from emporium.domain.base import Money
+from emporium.domain.days import day
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -97,7 +99,12 @@ class TemplateLetters:
         def shown(context: Context, amount: Money) -> str:
             return money(amount, context["language"])
 
+        @pass_context
+        def told(context: Context, one: date) -> str:
+            return day(one, context["language"])
+
         environment.filters["money"] = shown
+        environment.filters["day"] = told
         return environment
 
 

@@ -1,7 +1,7 @@
 """What customers browse: products by category with price and availability, product pages, categories, price history."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from psycopg.rows import class_row
 
 from emporium.application.ports import Recorded
 from emporium.application.search import Bucket, Facet
+from emporium.domain import backorder as b
 from emporium.domain import category as c
 from emporium.domain import product as p
 from emporium.domain import stock
@@ -28,6 +29,7 @@ __all__ = [
     "PriceChange",
     "ProductPage",
     "ProductRow",
+    "Supply",
     "VariantView",
     "brands",
     "categories",
@@ -111,12 +113,16 @@ CREATE TABLE categories (
 -- The smaller forms of uploaded pictures.
 CREATE TABLE pictures (url text PRIMARY KEY, renditions json NOT NULL);
 
--- From the inventory log.
+-- From the inventory log. `available` is less than nothing while orders wait for more than there is; `beyond` units
+-- may be sold before they are there, and are expected (`kind`) on a day. `kind` is empty where that has ended.
 CREATE TABLE stock (
     sku text PRIMARY KEY,
     available bigint NOT NULL,
     supplied bigint NOT NULL,
-    position bigint NOT NULL
+    position bigint NOT NULL,
+    kind text,
+    beyond bigint,
+    expected date
 ) WITH (fillfactor = 50);
 """
 
@@ -202,10 +208,15 @@ class _Category(msgspec.Struct):
 
 
 class _Stock(msgspec.Struct):
+    """What a batch does to a row; `kind`, `beyond` and `expected` where they were set."""
+
     sku: str
-    available: int
-    supplied: int
-    position: int
+    available: int = 0
+    supplied: int = 0
+    position: int = 0
+    kind: str | None = None
+    beyond: int | None = None
+    expected: date | None = None
 
 
 _CATEGORY_EVENTS: Final = c.CATEGORIES.events
@@ -233,17 +244,32 @@ async def fold(tables: Tables, log: str, events: Sequence[Recorded]) -> None:
 async def _fold_stock(tables: Tables, events: Sequence[Recorded]) -> None:
     changes: dict[str, _Stock] = {}
     for one in events:
-        # The domain's own arithmetic from an empty stock is the change: it is linear.
-        after = stock.evolve(None, one.event)
-        row = changes.setdefault(after.sku, _Stock(after.sku, 0, 0, 0))
-        row.available += after.available
-        # What was ever on the shelves: the same before and after a sale.
-        row.supplied += after.on_hand + after.shipped
+        event: Any = one.event
+        row = changes.get(event.sku)
+        if row is None:
+            row = changes[event.sku] = _Stock(event.sku)
         row.position = one.position
+        match event:
+            case b.BackorderAllowed():
+                row.kind, row.beyond, row.expected = event.kind, event.limit, event.expected
+            case b.BackorderEnded():
+                row.kind, row.beyond, row.expected = "", 0, None
+            case b.UnitsBackordered():
+                row.available -= event.quantity
+            case b.BackorderFilled() | b.BackorderReleased():
+                row.available += event.quantity
+            case _:
+                # The domain's own arithmetic from an empty stock is the change: it is linear.
+                after = stock.evolve(None, event)
+                row.available += after.available
+                # What was ever on the shelves: the same before and after a sale.
+                row.supplied += after.on_hand + after.shipped
     await tables.write(
         "INSERT INTO stock AS t SELECT * FROM json_populate_recordset(NULL::stock, %s)"
         " ON CONFLICT (sku) DO UPDATE SET available = t.available + excluded.available,"
-        " supplied = t.supplied + excluded.supplied, position = excluded.position",
+        " supplied = t.supplied + excluded.supplied, position = excluded.position,"
+        " kind = coalesce(excluded.kind, t.kind), beyond = coalesce(excluded.beyond, t.beyond),"
+        " expected = CASE WHEN excluded.kind IS NULL THEN t.expected ELSE excluded.expected END",
         list(changes.values()),
     )
 
@@ -421,12 +447,14 @@ def _key(one: Recorded) -> UUID:
 
 
 _MOVES: Final[tuple[type[Event], ...]] = tuple(
-    event for event in stock.STOCK.events if event not in (stock.LowStockMarkSet, stock.StockLevelLow)
+    event
+    for event in (*stock.STOCK.events, *b.BACKORDERS.events)
+    if event not in (stock.LowStockMarkSet, stock.StockLevelLow)
 )
 
 CATALOG_PAGES: Final = ReadModel(
     name="catalog_pages",
-    version=5,
+    version=6,
     logs={"catalog": (*p.PRODUCT.events, *_CATEGORY_EVENTS, PictureRendered), "inventory": _MOVES},
     ddl=DDL,
     indexes=INDEXES,
@@ -458,7 +486,10 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
-    """A product in a listing. Prices are minor units; `available` units over its variants and all warehouses."""
+    """A product in a listing. Prices are minor units; `available` units over its variants and all warehouses.
+
+    `expected` is the first day on which units are there that can be ordered before.
+    """
 
     product_id: UUID
     slug: str
@@ -471,6 +502,16 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     image: dict[str, Any] | None
     published_at: datetime
     available: int
+    expected: date | None = None
+
+
+class Supply(msgspec.Struct, frozen=True, kw_only=True):
+    """Units that can be had now, and those that can be ordered before they are there: on a day, `kind` says why."""
+
+    available: int = 0
+    later: int = 0
+    kind: str | None = None
+    expected: date | None = None
 
 
 class VariantView(msgspec.Struct, frozen=True, kw_only=True):
@@ -480,7 +521,7 @@ class VariantView(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, str]
     prices: dict[str, Money]
     regular: dict[str, Money]
-    available: int
+    supply: Supply
 
 
 class CategoryRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -550,7 +591,8 @@ class PriceChange(msgspec.Struct, frozen=True, kw_only=True):
 class OfferRow(msgspec.Struct, frozen=True, kw_only=True):
     """What a SKU can be had for: price in minor units (None without one in the currency asked for), units.
 
-    `weight` is one unit's, in grams; `supplied` is how many units there are or ever were.
+    `weight` is one unit's, in grams; `supplied` is how many units there are or ever were, or may be sold before they
+    are there; of these `later` are left, which are expected (`kind`) on a day.
     """
 
     sku: str
@@ -559,6 +601,9 @@ class OfferRow(msgspec.Struct, frozen=True, kw_only=True):
     price: int | None
     available: int
     supplied: int
+    later: int
+    kind: str | None
+    expected: date | None
     tax_class: str
     weight: int
 
@@ -571,9 +616,14 @@ _SORTS: Final[dict[str, tuple[str, str, str, type[tuple[Any, ...]]]]] = {
 }
 
 
+_LATER: Final = "greatest(coalesce(s.beyond, 0) + least(coalesce(s.available, 0), 0), 0)"
+"""Units that can be ordered before they are there."""
+
 _LISTED: Final = (
     "product_id, slug, title, brand, category_id, currency, lowest, highest, image, published_at,"
-    " (SELECT coalesce(sum(s.available), 0)::bigint FROM rm_catalog_pages.stock s WHERE s.sku = ANY(l.skus))"
+    " (SELECT coalesce(sum(greatest(s.available, 0)), 0)::bigint FROM rm_catalog_pages.stock s"
+    " WHERE s.sku = ANY(l.skus)),"
+    f" (SELECT min(s.expected) FROM rm_catalog_pages.stock s WHERE s.sku = ANY(l.skus) AND {_LATER} > 0)"
 )
 
 
@@ -756,7 +806,8 @@ async def product_page(
     where = "product_id = %s" if isinstance(product, UUID) else "slug = %s"
     found = await connection.execute(
         "SELECT published_at, changed_at, version, state::text, ("
-        "SELECT json_object_agg(s.sku, s.available) FROM rm_catalog_pages.stock s"
+        "SELECT json_object_agg(s.sku, json_build_object('available', greatest(s.available, 0), 'later',"
+        f" {_LATER}, 'kind', nullif(s.kind, ''), 'expected', s.expected)) FROM rm_catalog_pages.stock s"
         " WHERE s.sku IN (SELECT v.sku FROM rm_catalog_pages.variants v WHERE v.product_id = t.product_id)),"
         " (SELECT json_object_agg(p.url, p.renditions) FROM rm_catalog_pages.pictures p"
         " WHERE p.url IN (SELECT i ->> 'url' FROM json_array_elements(t.state -> 'images') i))"
@@ -766,10 +817,11 @@ async def product_page(
     row = await found.fetchone()
     if row is None:
         return None
-    published_at, changed_at, version, text, available, sizes = row
+    published_at, changed_at, version, text, supplies, sizes = row
     state = msgspec.json.decode(text, type=p.ProductState)
     path = await _path(connection, state.category_id)
-    page = page_of_state(state, path, available or {}, published_at, changed_at, version)
+    supply = {} if supplies is None else msgspec.convert(supplies, dict[str, Supply])
+    page = page_of_state(state, path, supply, published_at, changed_at, version)
     if not sizes:
         return page
     return msgspec.structs.replace(page, sizes=msgspec.convert(sizes, dict[str, tuple[Rendition, ...]]))
@@ -778,7 +830,7 @@ async def product_page(
 def page_of_state(
     state: p.ProductState,
     path: tuple[CategoryRow, ...],
-    available: Mapping[str, int],
+    supply: Mapping[str, Supply],
     published_at: datetime | None,
     changed_at: datetime,
     version: int,
@@ -802,7 +854,7 @@ def page_of_state(
                 options=variant.options,
                 prices=variant.prices,
                 regular=variant.regular,
-                available=available.get(sku, 0),
+                supply=supply.get(sku, _NONE),
             )
             for sku, variant in state.variants.items()
         ),
@@ -812,6 +864,9 @@ def page_of_state(
         related=state.related,
         translations=state.translations,
     )
+
+
+_NONE: Final = Supply()
 
 
 async def states(connection: Connection, *, after: UUID, limit: int) -> list[p.ProductState]:
@@ -913,7 +968,9 @@ async def offers(connection: Connection, skus: Sequence[str], currency: str) -> 
     async with connection.cursor(row_factory=class_row(OfferRow)) as found:
         await found.execute(
             "SELECT v.sku, v.product_id, v.title, (v.prices -> %s ->> 'amount')::bigint AS price,"
-            " coalesce(s.available, 0) AS available, coalesce(s.supplied, 0) AS supplied, v.tax_class, v.weight"
+            " greatest(coalesce(s.available, 0), 0) AS available,"
+            " coalesce(s.supplied, 0) + coalesce(s.beyond, 0) AS supplied,"
+            f" {_LATER} AS later, nullif(s.kind, '') AS kind, s.expected, v.tax_class, v.weight"
             " FROM rm_catalog_pages.variants v"
             " LEFT JOIN rm_catalog_pages.stock s USING (sku) WHERE v.sku = ANY(%s) AND v.published",
             [currency, list(skus)],

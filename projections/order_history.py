@@ -505,6 +505,7 @@ def _why(event: Any) -> dict[str, Any]:
 _FACTS: Final[dict[type[Event], Callable[[Any], dict[str, Any]]]] = {
     o.OrderCreated: lambda e: {"total": e.total, "lines": len(e.lines)},
     o.OrderPaid: lambda e: {"amount": e.amount},
+    o.OrderBackordered: lambda e: {"waiting": e.waiting, "expected": max(one.expected for one in e.waiting)},
     o.OrderStockShort: lambda e: {"short": e.short},
     o.OrderDispatched: lambda e: {"parcel": e.parcel, "of": e.of, "tracking_number": e.tracking_number},
     o.OrderFailed: lambda e: {"reason": e.reason, "detail": e.detail},
@@ -547,6 +548,8 @@ _FACTS: Final[dict[type[Event], Callable[[Any], dict[str, Any]]]] = {
     p.PaymentRefunded: lambda e: {"amount": e.amount, "refund_id": e.refund_id, "reason": e.reason},
     p.RefundFailed: lambda e: {"amount": e.amount, "refund_id": e.refund_id, "code": e.code},
     r.StockReserved: lambda e: {"units": sum(a.quantity for a in e.allocations)},
+    r.StockBackordered: lambda e: {"units": sum(a.quantity for a in e.allocations), "waiting": e.waiting},
+    r.UnitsSetAside: lambda e: {"units": sum(a.quantity for a in e.allocations)},
     r.StockReservationFailed: lambda e: {"short": e.short},
     r.ReservationCancelled: lambda e: {"reason": e.reason},
     r.StockReleased: lambda e: {"units": sum(a.quantity for a in e.allocations), "reason": e.reason},
@@ -576,6 +579,7 @@ _COURSE: Final = {
     event.__name__: place
     for place, event in enumerate((
         o.OrderCreated, p.PaymentRequested, p.PaymentActionRequired, p.PaymentProcessed, p.PaymentFailed, o.OrderPaid,
+        r.StockBackordered, o.OrderBackordered, r.UnitsSetAside,
         r.StockReserved, p.CaptureRequested, r.StockReservationFailed, o.OrderConfirmed, o.OrderStockShort,
         s.ShipmentPrepared,
         o.OrderHeld, s.ShipmentHeld, o.OrderReleased, s.ShipmentReleased, o.OrderAddressChanged,
@@ -764,6 +768,7 @@ class OrderDetail(msgspec.Struct, frozen=True, kw_only=True):
         cancellations: what was cancelled of it, or was to be.
         agreement: None where nothing was agreed beside goods and shipping.
         held: why staff hold it.
+        waits_for: the units that have to come before it is sent.
         subject, email, ship_to, bill_to, note: sealed for `subject`, with the order's id as stream and the
             attribute's name as field.
         reason_words, held_words: why it is cancelled, or held, in people's own words, sealed as field `words`.
@@ -777,6 +782,7 @@ class OrderDetail(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[o.OrderLine, ...]
     returned: dict[int, int]
     held: str | None
+    waits_for: tuple[o.Backordered, ...]
     returns: dict[UUID, ReturnState]
     cancellations: dict[UUID, Cancellation]
     documents: tuple[Document, ...]
@@ -1100,6 +1106,7 @@ async def _detail(connection: Connection, where: str, value: object) -> OrderDet
         lines=_LINES.decode(lines),
         returned=order.returned,
         held=order.held,
+        waits_for=order.backordered if order.status == o.BACKORDERED else (),
         returns=order.returns,
         cancellations=order.cancellations,
         documents=order.documents,

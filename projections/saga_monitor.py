@@ -55,6 +55,7 @@ CREATE INDEX IF NOT EXISTS orders_since ON orders (since, order_id);
 WAITS_FOR: Final = {
     o.PENDING: "the payment",
     o.PAID: "the stock's reservation",
+    o.BACKORDERED: "goods that are not there yet",
     o.CONFIRMED: "its parcels to be packed and handed over",
     o.PARTLY_SHIPPED: "its other parcels",
     o.SHIPPED: "delivery",

@@ -1,7 +1,8 @@
-"""Stock by SKU and warehouse: on hand, reserved, available, its average cost, whether it is low; and transfers."""
+"""Stock by SKU and warehouse: on hand, reserved, available, its average cost, whether it is low; transfers; and by
+SKU what may be sold before it is there, and how many units orders wait for."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -9,7 +10,7 @@ import msgspec
 from psycopg.rows import class_row
 
 from emporium.application.ports import Recorded
-from emporium.domain import stock, transfer
+from emporium.domain import backorder, stock, transfer
 from emporium.domain.base import Money
 from emporium.domain.stock import PARTS, Cost, averaged
 from emporium.projections.model import Connection, ReadModel, Tables
@@ -17,9 +18,11 @@ from emporium.projections.paging import Page, decode_cursor, page_of
 
 __all__ = [
     "STOCK_LEVELS",
+    "Backordering",
     "Level",
     "Transfer",
     "Worth",
+    "backorders",
     "levels",
     "total_worth",
     "transfers",
@@ -49,6 +52,14 @@ CREATE TABLE transfers (
     reference text NOT NULL,
     sent bigint NOT NULL,
     on_the_way bigint NOT NULL
+);
+-- `kind` is empty where nothing may be sold any more before it is there.
+CREATE TABLE backorders (
+    sku text PRIMARY KEY,
+    kind text,
+    most bigint,
+    expected date,
+    backordered bigint NOT NULL
 );
 """
 
@@ -91,10 +102,22 @@ class _Came(msgspec.Struct):
     on_the_way: int
 
 
+class _Backorder(msgspec.Struct):
+    """What a batch does to one row: units more or fewer, and the setting where it was set."""
+
+    sku: str
+    kind: str | None = None
+    most: int | None = None
+    expected: date | None = None
+    backordered: int = 0
+
+
 async def fold(tables: Tables, log: str, events: Sequence[Recorded]) -> None:
     """The rows of the inventory's events."""
     await _fold_transfers(tables, [one for one in events if isinstance(one.event, _OF_TRANSFERS)])
-    found = [stock.evolve(None, one.event) for one in events if not isinstance(one.event, _OF_TRANSFERS)]
+    await _fold_backorders(tables, [one.event for one in events if isinstance(one.event, _OF_BACKORDERS)])
+    others: tuple[type[Any], ...] = (*_OF_TRANSFERS, *_OF_BACKORDERS)
+    found = [stock.evolve(None, one.event) for one in events if not isinstance(one.event, others)]
     priced = dict.fromkeys(after.sku for after in found if after.cost is not None)
     there = {
         (sku, warehouse): (on_hand, None if cost is None else Cost(cost, currency))
@@ -132,6 +155,33 @@ async def fold(tables: Tables, log: str, events: Sequence[Recorded]) -> None:
 _OF_TRANSFERS: Final = (transfer.TransferSent, transfer.TransferArrived, transfer.TransferLost)
 
 
+_OF_BACKORDERS: Final[tuple[type[Any], ...]] = backorder.BACKORDERS.events
+
+
+async def _fold_backorders(tables: Tables, events: Sequence[Any]) -> None:
+    rows: dict[str, _Backorder] = {}
+    for event in events:
+        row = rows.get(event.sku)
+        if row is None:
+            row = rows[event.sku] = _Backorder(event.sku)
+        match event:
+            case backorder.BackorderAllowed():
+                row.kind, row.most, row.expected = event.kind, event.limit, event.expected
+            case backorder.BackorderEnded():
+                row.kind, row.most, row.expected = "", 0, None
+            case backorder.UnitsBackordered():
+                row.backordered += event.quantity
+            case _:
+                row.backordered -= event.quantity
+    await tables.write(
+        "INSERT INTO backorders AS t SELECT * FROM json_populate_recordset(NULL::backorders, %s)"
+        " ON CONFLICT (sku) DO UPDATE SET backordered = t.backordered + excluded.backordered,"
+        " kind = coalesce(excluded.kind, t.kind), most = coalesce(excluded.most, t.most),"
+        " expected = CASE WHEN excluded.kind IS NULL THEN t.expected ELSE excluded.expected END",
+        list(rows.values()),
+    )
+
+
 async def _fold_transfers(tables: Tables, events: Sequence[Recorded]) -> None:
     begun: list[_Transfer] = []
     came: dict[UUID, int] = {}
@@ -167,14 +217,22 @@ async def _fold_transfers(tables: Tables, events: Sequence[Recorded]) -> None:
 
 def _key(one: Recorded) -> str:
     event: Any = one.event
+    if isinstance(event, _OF_BACKORDERS):
+        return str(one.event.sku)  # type: ignore[attr-defined]
     return str(one.stream) if isinstance(event, _OF_TRANSFERS) else f"{event.sku}\x1f{event.warehouse}"
 
 
 STOCK_LEVELS: Final = ReadModel(
     name="stock_levels",
-    version=2,
+    version=3,
     # StockLevelLow follows from the others: the row says at any time whether it is low.
-    logs={"inventory": (*(event for event in stock.STOCK.events if event is not stock.StockLevelLow), *_OF_TRANSFERS)},
+    logs={
+        "inventory": (
+            *(event for event in stock.STOCK.events if event is not stock.StockLevelLow),
+            *_OF_TRANSFERS,
+            *_OF_BACKORDERS,
+        )
+    },
     ddl=DDL,
     indexes=INDEXES,
     key=_key,
@@ -204,6 +262,17 @@ class Worth(msgspec.Struct, frozen=True, kw_only=True):
     on_hand: int
     value: int | None
     currency: str | None
+
+
+class Backordering(msgspec.Struct, frozen=True, kw_only=True):
+    """Up to `limit` units of a SKU may be sold before they are there, which are `expected` on a day, or nothing (`kind`
+    is null); orders wait for `backordered` units."""
+
+    sku: str
+    kind: str | None
+    limit: int
+    expected: date | None
+    backordered: int
 
 
 class Transfer(msgspec.Struct, frozen=True, kw_only=True):
@@ -267,6 +336,20 @@ async def warehouses_of(connection: Connection, sku: str) -> list[str]:
         "SELECT warehouse FROM rm_stock_levels.levels WHERE sku = %s ORDER BY warehouse", [sku]
     )
     return [str(warehouse) for (warehouse,) in await found.fetchall()]
+
+
+async def backorders(connection: Connection, *, limit: int = 50, cursor: str | None = None) -> Page[Backordering]:
+    """What may be sold before it is there or is waited for, by SKU. Raises BadCursor."""
+    after = "" if cursor is None else decode_cursor(cursor, tuple[str])[0]
+    async with connection.cursor(row_factory=class_row(Backordering)) as found:
+        await found.execute(
+            "SELECT sku, nullif(kind, '') AS kind, most AS limit, expected, backordered"
+            " FROM rm_stock_levels.backorders WHERE sku > %s AND (kind <> '' OR backordered > 0)"
+            " ORDER BY sku LIMIT %s",
+            [after, limit + 1],
+        )
+        rows = await found.fetchall()
+    return page_of(rows, limit, lambda row: (row.sku,))
 
 
 async def transfers(

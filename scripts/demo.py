@@ -9,7 +9,19 @@ import msgspec
 from emporium.domain.product import AttributeValue
 from emporium.domain.text import slug_of
 
-__all__ = ["CATEGORIES", "LOW", "MARK", "PRODUCTS", "SOLD_OUT", "WAREHOUSES", "Article", "Shelf", "Variant", "units_of"]
+__all__ = [
+    "AHEAD",
+    "CATEGORIES",
+    "LOW",
+    "MARK",
+    "PRODUCTS",
+    "SOLD_OUT",
+    "WAREHOUSES",
+    "Article",
+    "Shelf",
+    "Variant",
+    "units_of",
+]
 
 AttributeTable = Mapping[str, AttributeValue]
 
@@ -844,3 +856,6 @@ SOLD_OUT: Final = frozenset(
     }
 )
 """SKUs of which nothing is left."""
+
+AHEAD: Final[Mapping[str, tuple[str, int]]] = {"DEMO-EARBUDS-MINT": ("preorder", 45), "DEMO-GRINDER": ("backorder", 20)}
+"""Those of them that can be ordered all the same: how, and in how many days they are there."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from emporium.application.ports import Claim, Media, Meta
 from emporium.application.shop import Shop
 from emporium.application.work import Work
 from emporium.domain import category, warehouse
+from emporium.domain.backorder import BACKORDERS, AllowBackorder, backorder_id_of
 from emporium.domain.base import Command, Money
 from emporium.domain.product import (
     PRODUCT,
@@ -132,6 +134,15 @@ async def _fill(work: Work, articles: Sequence[Article]) -> None:
         for code, *_ in demo.WAREHOUSES
     ]
     await work.load_many(STOCK, [stock_id_of(sku, code) for _, sku, code in places])
+    for article in articles:
+        for variant in article.variants():
+            if variant.sku in demo.AHEAD and await work.load(BACKORDERS, backorder_id_of(variant.sku)) is None:
+                kind, days = demo.AHEAD[variant.sku]
+                today = work.now.date()
+                allow = AllowBackorder(
+                    sku=variant.sku, kind=kind, limit=20, expected=today + timedelta(days=days), today=today
+                )
+                await handle(work, allow, _cause_of(article))
     for article, sku, code in places:
         if work.state(STOCK, stock_id_of(sku, code)) is not None:
             continue

@@ -1,6 +1,6 @@
 """What each process manager does for every event in every state: the tables, written down a second time by hand."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -29,18 +29,19 @@ EXPECTED: dict[str, str] = {
     "payments OrderCancelled": "CancelPayment CancelPayment CancelPayment - -",
     "payments OrderFailed": "CancelPayment CancelPayment CancelPayment - -",
     "payments StockReservationFailed": "later later CancelPayment - -",
+    "payments StockBackordered": "later later RequestCapture - -",
     "payments StockReserved": "later later RequestCapture - -",
     "payments OrderReturned": "later later RequestRefund - -",
     "payments GoodwillGranted": "later later RequestRefund - -",
     "payments OrderLinesCancelled": "later later RequestRefund+RequestCapture - -",
-    # inventory:                   new    reserved    failed  cancelled  released
-    "inventory PaymentProcessed": "ReserveOrder - - - -",
-    "inventory OrderCancelled": "ReleaseReservation ReleaseReservation - - -",
-    "inventory OrderFailed": "ReleaseReservation ReleaseReservation - - -",
-    "inventory OrderShipped": "later ShipReservation later later later",
-    "inventory ParcelGivenUp": "later ReleaseParcel later later later",
-    "inventory ShipmentReduced": "later ReduceReservation later later -",
-    "inventory OrderReturned": "later ReturnUnits later later later",
+    # inventory:                   new    waiting    reserved    failed  cancelled  released
+    "inventory PaymentProcessed": "ReserveOrder - - - - -",
+    "inventory OrderCancelled": "ReleaseReservation ReleaseReservation ReleaseReservation - - -",
+    "inventory OrderFailed": "ReleaseReservation ReleaseReservation ReleaseReservation - - -",
+    "inventory OrderShipped": "later later ShipReservation later later later",
+    "inventory ParcelGivenUp": "later later ReleaseParcel later later later",
+    "inventory ShipmentReduced": "later later ReduceReservation later later -",
+    "inventory OrderReturned": "later later ReturnUnits later later later",
     # shipping:                    new    awaited   prepared   shipped   fulfilled   cancelled
     "shipping PaymentProcessed": "- - - - - -",
     "shipping StockReserved": "PrepareShipment PrepareShipment - - - -",
@@ -50,38 +51,39 @@ EXPECTED: dict[str, str] = {
     "shipping OrderReleased": "- ReleaseShipment ReleaseShipment ReleaseShipment - -",
     "shipping OrderAddressChanged": "ReaddressShipment " * 5 + "-",
     "shipping LinesCancellationRequested": "ReduceShipment " * 5 + "-",
-    # ordering: new, pending, paid, confirmed, partly_shipped, shipped, fulfilled,
+    # ordering: new, pending, paid, backordered, confirmed, partly_shipped, shipped, fulfilled,
     #           refunding, cancelling, failed, cancelled
-    "ordering PaymentProcessed": "later RecordPayment RecordPayment RecordPayment "
+    "ordering PaymentProcessed": "later RecordPayment RecordPayment RecordPayment RecordPayment "
     + "RecordPayment+IssueDocuments " * 3
     + "RecordPayment " * 4,
-    "ordering PaymentFailed": "later FailAndReopen later later later later later later FailAndReopen - -",
-    "ordering PaymentCancelled": "- " * 11,
-    "ordering LatePaymentReceived": "- " * 11,
+    "ordering PaymentFailed": "later FailAndReopen later later later later later later later FailAndReopen - -",
+    "ordering PaymentCancelled": "- " * 12,
+    "ordering LatePaymentReceived": "- " * 12,
     "ordering PaymentRefunded": "later RecordOrderRefund+FailAndReopen RecordOrderRefund+FailAndReopen "
-    "RecordOrderRefund " + "RecordOrderRefund+IssueDocuments " * 3 + "RecordOrderRefund+FailAndReopen "
-    "RecordOrderRefund RecordOrderRefund RecordOrderRefund",
-    "ordering RefundFailed": "- FailAndReopen FailAndReopen - - - - FailAndReopen - - -",
-    "ordering PaymentVoided": "later RequestCancellation RequestCancellation RequestCancellation - - - "
-    "FailAndReopen - - -",
-    "ordering StockReserved": "later " + "RecordReservation " * 6 + "later RecordReservation - -",
-    "ordering StockReservationFailed": "later RecordShortage RecordShortage later later later later - "
+    "RecordOrderRefund RecordOrderRefund "
+    + "RecordOrderRefund+IssueDocuments " * 3
+    + "RecordOrderRefund+FailAndReopen RecordOrderRefund RecordOrderRefund RecordOrderRefund",
+    "ordering RefundFailed": "- FailAndReopen FailAndReopen - - - - - FailAndReopen - - -",
+    "ordering PaymentVoided": "later " + "RequestCancellation " * 4 + "- - - FailAndReopen - - -",
+    "ordering StockBackordered": "later RecordBackorder RecordBackorder - - - - - later RecordBackorder - -",
+    "ordering StockReserved": "later " + "RecordReservation " * 7 + "later RecordReservation - -",
+    "ordering StockReservationFailed": "later RecordShortage RecordShortage later later later later later - "
     "RecordShortage - -",
     "ordering OrderShipped": "later "
-    + "RecordDispatch+IssueDocuments " * 6
+    + "RecordDispatch+IssueDocuments " * 7
     + "later RecordDispatch+IssueDocuments later later",
-    "ordering OrderFulfilled": "later " + "CompleteOrder " * 5 + "- later CompleteOrder later later",
-    "ordering ParcelLost": "later later later later " + "WriteOffParcel " * 3 + "later later later later",
-    "ordering ParcelGivenUp": "later later later later " + "WriteOffParcel " * 3 + "later later later later",
-    "ordering ParcelReturned": "later later later later " + "WriteOffParcel " * 3 + "later later later later",
-    "ordering ShipmentCancelled": "later later later later later later later later ConfirmCancellation - -",
-    "ordering CaptureReduced": "later " + "RecordOrderRefund " * 10,
-    "ordering ShipmentReduced": "later " + "ConfirmLinesCancellation " * 6 + "later ConfirmLinesCancellation - -",
+    "ordering OrderFulfilled": "later " + "CompleteOrder " * 6 + "- later CompleteOrder later later",
+    "ordering ParcelLost": "later " * 5 + "WriteOffParcel " * 3 + "later later later later",
+    "ordering ParcelGivenUp": "later " * 5 + "WriteOffParcel " * 3 + "later later later later",
+    "ordering ParcelReturned": "later " * 5 + "WriteOffParcel " * 3 + "later later later later",
+    "ordering ShipmentCancelled": "later later later later later later later later later ConfirmCancellation - -",
+    "ordering CaptureReduced": "later " + "RecordOrderRefund " * 11,
+    "ordering ShipmentReduced": "later " + "ConfirmLinesCancellation " * 7 + "later ConfirmLinesCancellation - -",
     "ordering ShipmentReductionRefused": "later "
-    + "RefuseLinesCancellation " * 6
+    + "RefuseLinesCancellation " * 7
     + "later RefuseLinesCancellation - -",
-    "ordering ShipmentReaddressRefused": "later " + "RestoreAddress " * 10,
-    "ordering ShipmentCancellationRefused": "later later later later RefuseCancellation RefuseCancellation "
+    "ordering ShipmentReaddressRefused": "later " + "RestoreAddress " * 11,
+    "ordering ShipmentCancellationRefused": "later later later later later RefuseCancellation RefuseCancellation "
     "RefuseCancellation later RefuseCancellation later later",
 }
 
@@ -118,6 +120,10 @@ EVENTS: tuple[Event, ...] = (
     payment.CaptureReduced(**PAYMENT, refund_id=OTHER, amount=GBP, reason="cancelled_in_part"),
     payment.PaymentVoided(**PAYMENT, reason="let_go"),
     reservation.StockReserved(order_id=ID, payment_id=OTHER, allocations=(MUG,)),
+    reservation.StockBackordered(
+        order_id=ID, payment_id=OTHER, allocations=(),
+        waiting=(order.Backordered(sku="MUG", quantity=2, kind="backorder", expected=date(2026, 5, 4)),),
+    ),
     reservation.StockReservationFailed(
         order_id=ID, payment_id=OTHER, short=(Short(sku="MUG", wanted=2, available=1),)
     ),

@@ -1,5 +1,6 @@
 """Units of an order that are cancelled before they leave: what the order, its parcels, its stock and its payment do."""
 
+from datetime import date
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -23,14 +24,18 @@ from emporium.domain.cancellations import (
 )
 from emporium.domain.invoice import InvoiceIssued, Seller, TaxPart
 from emporium.domain.order import (
+    BACKORDERED,
     CANCELLING,
     CONFIRMED,
     PARTLY_SHIPPED,
     SHIPPED,
     TOO_LATE_TO_CANCEL,
+    WAITS_FOR_GOODS,
     Agreement,
+    Backordered,
     GoodwillGranted,
     IssueCreditNote,
+    OrderBackordered,
     OrderCancellationRequested,
     OrderCompleted,
     OrderDispatched,
@@ -59,8 +64,10 @@ from emporium.domain.reservation import (
     ReduceReservation,
     ReleaseReservation,
     ReservationReduced,
+    SetAside,
     StockReleased,
     StockReserved,
+    UnitsSetAside,
 )
 from emporium.domain.returns import MORE_THAN_BOUGHT
 from emporium.domain.shipment import (
@@ -347,3 +354,21 @@ def test_less_is_taken_where_nothing_is_taken_yet_else_it_goes_back() -> None:
     # The provider may be taking it at this moment, has taken it, or cannot take nothing at all.
     for story, pence in (((*held, wanted), 333), ((paying.ASKED, paying.PAID), 333), (held, 1_500)):
         given(*story).when(give_back(pence)).then(RefundRequested(**about, amount=gbp(pence)))
+
+
+def test_what_waits_for_goods_is_cancelled_whole_or_once_they_are_there() -> None:
+    soon = Backordered(sku="MUG", quantity=2, kind="backorder", expected=date(2026, 5, 4))
+    waits = OrderBackordered(order_id=ORDER, waiting=(soon,))
+    given(CREATED, PAID_UP, waits).when(cancel((1, 1))).rejected(WAITS_FOR_GOODS)
+    whole = OrderCancellationRequested(order_id=ORDER, reason="too many")
+    given(CREATED, PAID_UP, waits).when(cancel((1, 3), (2, 1))).then(whole)
+    # What was not wanted before the order began to wait is left out when its goods have come.
+    given(CREATED, PAID_UP, ONE_MUG, waits).when(CONFIRM).then(MUG_LESS).leads_to(status=BACKORDERED)
+    began = replace(reserving.WAITS, without=(ID,))
+    came = (Allocation("MUG", "SOUTH", 2),)
+    [aside, reserved] = given(began).when(SetAside(order_id=ORDER, allocations=came)).events
+    assert aside == UnitsSetAside(order_id=ORDER, allocations=came)
+    assert isinstance(reserved, StockReserved)
+    assert reserved.without == (ID,)
+    beyond = replace(reserving.beyond({"MUG": {"NORTH": 1}, "PEN": {"SOUTH": 1}}, MUG=2), without=(ID,))
+    given().when(beyond).then(began)

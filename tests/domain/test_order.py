@@ -1,5 +1,6 @@
 """What an order does: its life, its cancellation, its returns."""
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from emporium.domain.base import (
     Money,
 )
 from emporium.domain.order import (
+    BACKORDERED,
     CANCELLED,
     CANCELLING,
     CONFIRMED,
@@ -41,11 +43,13 @@ from emporium.domain.order import (
     TOO_LATE_TO_CANCEL,
     TOO_MANY_LINES,
     WRONG_STATUS,
+    Backordered,
     CompleteOrder,
     ConfirmCancellation,
     FailOrder,
     GoodwillGranted,
     GrantGoodwill,
+    OrderBackordered,
     OrderCancellationRefused,
     OrderCancellationRequested,
     OrderCancelled,
@@ -60,6 +64,7 @@ from emporium.domain.order import (
     OrderReturned,
     OrderStockShort,
     PlaceOrder,
+    RecordBackorder,
     RecordDispatch,
     RecordOrderRefund,
     RecordPayment,
@@ -125,6 +130,10 @@ CREATED = OrderCreated(
 )
 PAID_UP = OrderPaid(order_id=ORDER, amount=gbp(1_500))
 CONFIRMED_IT = OrderConfirmed(order_id=ORDER)
+WAITS = OrderBackordered(
+    order_id=ORDER,
+    waiting=(Backordered(sku="MUG", quantity=1, kind="backorder", expected=date(2026, 5, 4)),),
+)
 SHORT = OrderStockShort(order_id=ORDER, short=(Short(sku="MUG", wanted=3, available=1),))
 REQUESTED = OrderCancellationRequested(order_id=ORDER, reason="changed my mind")
 REFUSED = OrderCancellationRefused(order_id=ORDER, reason="already_packed")
@@ -147,6 +156,7 @@ def dispatch(parcel: int, of: int) -> RecordDispatch:
 
 GO_PAID = RecordPayment(order_id=ORDER, amount=gbp(1_500))
 GO_CONFIRMED = RecordReservation(order_id=ORDER)
+GO_WAIT = RecordBackorder(order_id=ORDER, waiting=WAITS.waiting)
 GO_SHORT = RecordShortage(order_id=ORDER, short=SHORT.short)
 GO_COMPLETE = CompleteOrder(order_id=ORDER)
 GO_FAIL = FailOrder(order_id=ORDER, reason="payment_declined", detail="card_declined")
@@ -159,7 +169,8 @@ GRANT = GrantGoodwill(order_id=ORDER, refund_id=GOODWILL, amount=gbp(200), reaso
 STATES: dict[str, tuple[Event, ...]] = {
     PENDING: (CREATED,),
     PAID: (CREATED, PAID_UP),
-    CONFIRMED: (CREATED, PAID_UP, CONFIRMED_IT),
+    BACKORDERED: (CREATED, PAID_UP, WAITS),
+    CONFIRMED: (CREATED, PAID_UP, WAITS, CONFIRMED_IT),
     PARTLY_SHIPPED: (CREATED, PAID_UP, CONFIRMED_IT, dispatched(1, 2)),
     SHIPPED: (CREATED, PAID_UP, CONFIRMED_IT, dispatched(1, 2), dispatched(2, 2)),
     FULFILLED: (CREATED, PAID_UP, CONFIRMED_IT, dispatched(1, 1), COMPLETED),
@@ -234,7 +245,7 @@ def test_texts_are_plain() -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        *(GO_PAID, GO_CONFIRMED, GO_SHORT, dispatch(1, 1), GO_COMPLETE, GO_FAIL, CANCEL, CONFIRM_CANCEL),
+        *(GO_PAID, GO_WAIT, GO_CONFIRMED, GO_SHORT, dispatch(1, 1), GO_COMPLETE, GO_FAIL, CANCEL, CONFIRM_CANCEL),
         *(REFUSE_CANCEL, SEND_BACK, GRANT, RecordOrderRefund(order_id=ORDER, refund_id=RETURN, amount=gbp(1))),
     ],
     ids=lambda command: type(command).__name__,
@@ -252,6 +263,19 @@ def test_the_straight_way() -> None:
     in_state(CONFIRMED).when(dispatch(1, 2)).then(dispatched(1, 2)).leads_to(status=PARTLY_SHIPPED)
     in_state(PARTLY_SHIPPED).when(dispatch(2, 2)).then(dispatched(2, 2)).leads_to(status=SHIPPED)
     in_state(SHIPPED).when(GO_COMPLETE).then(COMPLETED).leads_to(status=FULFILLED)
+
+
+def test_an_order_waits_for_what_is_not_there_and_goes_on_when_it_has_come() -> None:
+    for status in (PENDING, PAID):
+        in_state(status).when(GO_WAIT).then(WAITS).leads_to(status=BACKORDERED, backordered=WAITS.waiting)
+    given(CREATED, WAITS).when(GO_PAID).then(PAID_UP).leads_to(status=BACKORDERED, paid=True)
+    in_state(BACKORDERED).when(GO_CONFIRMED).then(CONFIRMED_IT).leads_to(status=CONFIRMED)
+    in_state(BACKORDERED).when(CANCEL).then(REQUESTED).leads_to(status=CANCELLING)
+    given(CREATED, REQUESTED).when(GO_WAIT).then(WAITS).leads_to(status=CANCELLING)
+    for status in (BACKORDERED, CONFIRMED):
+        in_state(status).when(GO_WAIT).then()
+    in_state(REFUNDING).when(GO_WAIT).rejected(WRONG_STATUS)
+    in_state(BACKORDERED).when(GO_SHORT).rejected(WRONG_STATUS)
 
 
 def test_news_may_come_in_any_order() -> None:
@@ -280,7 +304,7 @@ def test_repeated_news_change_nothing() -> None:
 # --- coming to nothing -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [PENDING, PAID, CONFIRMED, REFUNDING, CANCELLING])
+@pytest.mark.parametrize("status", [PENDING, PAID, BACKORDERED, CONFIRMED, REFUNDING, CANCELLING])
 def test_an_order_can_fail_until_it_ships(status: str) -> None:
     in_state(status).when(GO_FAIL).then(FAILURE).leads_to(status=FAILED)
 
@@ -321,7 +345,7 @@ def test_a_refund_is_recorded_in_every_status_once() -> None:
 # --- cancellation ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [PENDING, PAID, CONFIRMED])
+@pytest.mark.parametrize("status", [PENDING, PAID, BACKORDERED, CONFIRMED])
 def test_an_order_can_be_cancelled_until_it_ships(status: str) -> None:
     in_state(status).when(CANCEL).then(REQUESTED).leads_to(status=CANCELLING)
 
@@ -347,6 +371,7 @@ def test_shipping_refuses_the_cancellation_and_the_order_goes_on_where_it_was() 
     for story, status in (
         ((CREATED,), PENDING),
         ((CREATED, PAID_UP), PAID),
+        (STATES[BACKORDERED], BACKORDERED),
         ((CREATED, PAID_UP, CONFIRMED_IT), CONFIRMED),
     ):
         given(*story, REQUESTED).when(REFUSE_CANCEL).then(REFUSED).leads_to(status=status, cancel_reason=None)
@@ -449,7 +474,7 @@ def test_only_what_was_delivered_can_come_back(status: str) -> None:
 
 @pytest.mark.parametrize("status", STATES)
 def test_money_is_given_back_from_confirmation_on(status: str) -> None:
-    if status in (CONFIRMED, PARTLY_SHIPPED, SHIPPED, FULFILLED):
+    if status in (BACKORDERED, CONFIRMED, PARTLY_SHIPPED, SHIPPED, FULFILLED):
         in_state(status).when(GRANT).leads_to(status=status, given_back=GRANT.amount.amount)
     else:
         in_state(status).when(GRANT).rejected(NO_REFUND_NOW, status=status)
@@ -484,6 +509,6 @@ def test_what_came_back_already_is_not_given_back_again() -> None:
     given(*STATES[FULFILLED], back).when(write_off(MUG=3, PEN=1)).leads_to(returned={1: 3, 2: 1})
 
 
-@pytest.mark.parametrize("status", [PENDING, PAID, CONFIRMED, REFUNDING, FAILED, CANCELLED])
+@pytest.mark.parametrize("status", [PENDING, PAID, BACKORDERED, CONFIRMED, REFUNDING, FAILED, CANCELLED])
 def test_what_never_left_cannot_be_lost(status: str) -> None:
     in_state(status).when(write_off(MUG=1)).rejected(WRONG_STATUS)

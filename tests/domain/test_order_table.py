@@ -29,6 +29,7 @@ from emporium.domain.order import (
     OrderHeld,
     OrderNoteAdded,
     OrderState,
+    RecordBackorder,
     RecordDispatch,
     RecordOrderRefund,
     RecordPayment,
@@ -53,7 +54,7 @@ from emporium.domain.returns import (
     WantedLine,
 )
 from tests.domain.spec import NOW, gbp, sealed, uid
-from tests.domain.test_order import CREATED
+from tests.domain.test_order import CREATED, WAITS
 
 ID = uid(1)
 
@@ -65,6 +66,7 @@ def commands(parcels: int) -> Sequence[Command]:
     return [
         RecordPayment(order_id=ID, amount=gbp(1_500)),
         RecordReservation(order_id=ID),
+        RecordBackorder(order_id=ID, waiting=WAITS.waiting),
         RecordShortage(order_id=ID, short=()),
         *(
             RecordDispatch(order_id=ID, parcel=n, of=parcels, carrier="Post", tracking_number="T", tracking_url="/")

@@ -1,14 +1,16 @@
 """What the reservation of an order does."""
 
 from collections import Counter
+from datetime import date
 from itertools import combinations
 
 import pytest
 from hypothesis import given as given_by
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from emporium.domain.base import Event
-from emporium.domain.order import Short
+from emporium.domain.order import Backordered, Short
 from emporium.domain.reservation import (
     CANCELLED,
     FAILED,
@@ -16,6 +18,7 @@ from emporium.domain.reservation import (
     NOT_HELD,
     RELEASED,
     RESERVED,
+    WAITING,
     Allocation,
     ParcelReleased,
     ReleaseParcel,
@@ -25,10 +28,13 @@ from emporium.domain.reservation import (
     ReservationShipped,
     ReserveStock,
     ReturnUnits,
+    SetAside,
     ShipReservation,
+    StockBackordered,
     StockReleased,
     StockReservationFailed,
     StockReserved,
+    UnitsSetAside,
     allocate,
     reservation_id_of,
 )
@@ -39,6 +45,13 @@ ORDER, PAYMENT, RETURN = uid(1), uid(2), uid(3)
 MUGS, PENS = Allocation("MUG", "NORTH", 3), Allocation("PEN", "SOUTH", 1)
 HELD = StockReserved(order_id=ORDER, payment_id=PAYMENT, allocations=(MUGS, PENS))
 SHORT = StockReservationFailed(order_id=ORDER, payment_id=PAYMENT, short=(Short(sku="MUG", wanted=3, available=2),))
+LATER = Backordered(sku="MUG", quantity=5, kind="backorder", expected=date(2026, 5, 4))
+WAITS = StockBackordered(
+    order_id=ORDER,
+    payment_id=PAYMENT,
+    allocations=(Allocation("MUG", "NORTH", 1), PENS),
+    waiting=(Backordered(sku="MUG", quantity=2, kind="backorder", expected=date(2026, 5, 4)),),
+)
 STOPPED = ReservationCancelled(order_id=ORDER, reason="cancelled")
 RELEASED_ALL = StockReleased(order_id=ORDER, allocations=(MUGS, PENS), reason="cancelled")
 GONE_1 = ReservationShipped(order_id=ORDER, parcel=1, allocations=(MUGS,))
@@ -48,6 +61,7 @@ RELEASE = ReleaseReservation(order_id=ORDER, reason="cancelled")
 SHIP_1 = ShipReservation(order_id=ORDER, parcel=1, allocations=(MUGS,))
 
 STATES: dict[str, tuple[Event, ...]] = {
+    WAITING: (WAITS,),
     RESERVED: (HELD,),
     FAILED: (SHORT,),
     CANCELLED: (STOPPED,),
@@ -69,6 +83,38 @@ def test_every_status_is_reached_by_its_story(status: str) -> None:
 
 def test_all_lines_are_reserved() -> None:
     given().when(PLENTY).then(HELD).leads_to(status=RESERVED, held=(MUGS, PENS))
+
+
+def beyond(available: dict[str, dict[str, int]], **more: int) -> ReserveStock:
+    return replace(reserve(available), beyond={sku: replace(LATER, sku=sku, quantity=n) for sku, n in more.items()})
+
+
+def test_what_may_be_sold_before_it_is_there_is_waited_for() -> None:
+    some = {"MUG": {"NORTH": 1}, "PEN": {"SOUTH": 1}}
+    given().when(beyond(some, MUG=2)).then(WAITS).leads_to(status=WAITING, waiting={"MUG": 2})
+    given().when(beyond(some, MUG=1)).then(replace(SHORT, short=(Short(sku="MUG", wanted=3, available=1),)))
+    given().when(beyond({"MUG": {"NORTH": 3}, "PEN": {}}, MUG=9)).leads_to(status=FAILED, held=())
+    given().when(beyond({"MUG": {"NORTH": 3}, "PEN": {"SOUTH": 1}}, MUG=9)).then(HELD)
+    given().when(beyond({}, MUG=3, PEN=1)).leads_to(status=WAITING, held=(), waiting={"MUG": 3, "PEN": 1})
+
+
+def test_when_all_has_come_all_is_reserved() -> None:
+    def came(warehouse: str, units: int) -> SetAside:
+        return SetAside(order_id=ORDER, allocations=(Allocation("MUG", warehouse, units),))
+
+    first = UnitsSetAside(order_id=ORDER, allocations=(Allocation("MUG", "NORTH", 1),))
+    given(WAITS).when(came("NORTH", 1)).then(first).leads_to(status=WAITING, waiting={"MUG": 1})
+    rest = UnitsSetAside(order_id=ORDER, allocations=(Allocation("MUG", "SOUTH", 1),))
+    everything = (Allocation("MUG", "NORTH", 2), PENS, Allocation("MUG", "SOUTH", 1))
+    given(WAITS, first).when(came("SOUTH", 1)).then(rest, replace(HELD, allocations=everything)).leads_to(
+        status=RESERVED, held=everything, waiting={}
+    )
+    given(WAITS, first).when(came("SOUTH", 2)).rejected(NOT_HELD)
+    given(HELD).when(came("NORTH", 1)).rejected(NOT_HELD)
+    freed = StockReleased(order_id=ORDER, allocations=WAITS.allocations, reason="cancelled")
+    given(WAITS).when(RELEASE).then(freed).leads_to(status=RELEASED, held=(), waiting={})
+    given(WAITS, freed).when(came("NORTH", 1)).rejected(NOT_HELD)
+    given(WAITS, freed).when(RELEASE).then()
 
 
 def test_or_none() -> None:

@@ -193,6 +193,10 @@ ROUTES: Final = {
     # The provider proves itself by its signature.
     "POST /api/v1/payments/webhooks/stripe": ANYONE,
     "POST /api/v1/payments/webhooks/sandbox": ANYONE,
+    "GET /api/v1/inventory/backorders": "warehouse catalog_manager",
+    "GET /api/v1/inventory/backorders/{sku}": "warehouse catalog_manager",
+    "PUT /api/v1/inventory/backorders/{sku}": "warehouse catalog_manager",
+    "DELETE /api/v1/inventory/backorders/{sku}": "warehouse catalog_manager",
     "GET /api/v1/inventory/levels": "warehouse",
     "POST /api/v1/inventory/receive": "warehouse",
     "POST /api/v1/inventory/adjust": "warehouse",

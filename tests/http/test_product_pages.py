@@ -162,7 +162,7 @@ async def test_pages_are_kept_while_nothing_moves_and_never_longer(house: House)
     first = await seen(staff, guest, "/products/lamp")
     answers = edge_of(house.client)._kept
     position = tuple(house.services.waiter.position(model) for model in ("catalog_pages", "reviews"))
-    key = (f"{API}/products/lamp", b"", None, "en")
+    [key] = [one for one in answers._answers if one[:2] == (f"{API}/products/lamp", b"")]
     kept = answers.get(key, position)
     assert kept is not None and msgspec.json.decode(kept[0]) == first
     tag = dict(kept[1])[b"etag"].decode()

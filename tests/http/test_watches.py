@@ -7,11 +7,14 @@ from typing import Any
 from uuid import UUID
 
 from emporium.application import bootstrap, watches
+from emporium.application.commands import FillOrders, ReserveOrder
 from emporium.application.together import end
+from emporium.domain.backorder import AllowBackorder, BackorderFilled
 from emporium.domain.base import Money
 from emporium.domain.notification import NotificationSent, NotificationSuppressed
 from emporium.domain.product import ChangePrice, product_id_of
-from emporium.domain.stock import UnitsReceived
+from emporium.domain.reservation import ReleaseReservation
+from emporium.domain.stock import STOCK, UnitsReceived, stock_id_of
 from emporium.domain.watch import BACK_IN_STOCK, WatchAdded, WatchMet
 from tests.http.client import API, PASSWORD, STAFF, Caller, House
 from tests.support.saga import until
@@ -211,3 +214,30 @@ def earlier(position: int) -> Any:
         return position
 
     return head
+
+
+async def test_what_goes_to_orders_that_wait_for_it_is_not_back(house: House) -> None:
+    ada, today = await house.verified(), house.shop.clock.now().date()
+    log = house.shop.logs["inventory"]
+    await house.adjust("MUG", -100)
+    await house.shop.execute(AllowBackorder(sku="MUG", kind="backorder", limit=9, expected=today, today=today), STAFF)
+    for number in (1, 2):
+        order = ReserveOrder(order_id=UUID(int=number), payment_id=UUID(int=9), wanted={"MUG": 2})
+        await house.shop.execute(order, STAFF)
+    assert (await watch(ada, "back_in_stock")).status_code == 201
+    async with noticing(house, tell=False):
+        # Nobody works at this moment: what is to be done with what came stands with it.
+        await house.receive("MUG", 3)
+        await passed(house)
+        assert [one.data for one in await log.due_tasks(house.shop.clock.now(), 9)] == [{"sku": "MUG"}]
+        await asyncio.gather(*(house.shop.execute(FillOrders(sku="MUG"), STAFF) for _ in range(3)))
+        filled = await house.events("inventory", BackorderFilled)
+        assert [(one.order_id.int, one.quantity) for one in filled] == [(1, 2), (2, 1)]
+        await house.receive("MUG", 1)
+        await passed(house)
+        assert await house.events("accounts", WatchMet) == []
+        await house.shop.execute(ReleaseReservation(order_id=UUID(int=2), reason="changed_mind"), STAFF)
+        await met(house, 1)
+    await house.shop.execute(FillOrders(sku="MUG"), STAFF)
+    level, _ = await log.load(STOCK, stock_id_of("MUG", "LON"), fresh=True)
+    assert level is not None and (level.on_hand, level.reserved) == (4, 2)

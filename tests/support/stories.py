@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID, uuid5
 
 from msgspec.structs import replace
@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from emporium.application.ports import EventLog, Meta, NewEvent, Recorded, Unit
 from emporium.domain import (
     api_key,
+    backorder,
     cancellations,
     cart,
     category,
@@ -38,6 +39,7 @@ from emporium.domain.base import Event, Money, Sealed
 SPACE = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
 START = datetime(2026, 1, 30, 12, 0, 0, 250_000, tzinfo=UTC)
 END = START + timedelta(days=30)
+EXPECTED = date(2026, 5, 4)
 SKUS = tuple(f"SKU-{n:03}" for n in range(30))
 WAREHOUSES = ("north", "south")
 
@@ -169,6 +171,8 @@ class Order:
             if self.ending == "short":
                 yield self._ordering(order.OrderFailed(order_id=self.id, reason="out_of_stock"))
             return
+        if self.ending == "returned":
+            yield from self._waited()
         yield self._inventory(
             reservation.StockReserved(order_id=self.id, payment_id=self.payment, allocations=self.allocations)
         )
@@ -231,6 +235,21 @@ class Order:
             )
             yield from self._refunded("returned", refund=back, amount=pounds(250))
             yield from self._document(invoice.CREDIT_NOTES, back)
+
+    def _waited(self) -> Iterator[tuple[str, UUID, Event]]:
+        """The units of its first line were not there when it was paid, and come in now."""
+        first, *others = self.allocations
+        waiting = (order.Backordered(sku=first.sku, quantity=first.quantity, kind="backorder", expected=EXPECTED),)
+        yield self._inventory(
+            reservation.StockBackordered(
+                order_id=self.id, payment_id=self.payment, allocations=tuple(others), waiting=waiting
+            )
+        )
+        queue, about = backorder.backorder_id_of(first.sku), {"order_id": self.id, "quantity": first.quantity}
+        yield "inventory", queue, backorder.UnitsBackordered(sku=first.sku, **about)
+        yield self._ordering(order.OrderBackordered(order_id=self.id, waiting=waiting))
+        yield self._inventory(reservation.UnitsSetAside(order_id=self.id, allocations=(first,)))
+        yield "inventory", queue, backorder.BackorderFilled(sku=first.sku, **about)
 
     def _given_up(self, parcel: shipment.Parcel) -> Iterator[tuple[str, UUID, Event]]:
         items = parcel.items
@@ -587,6 +606,22 @@ def shelves() -> Iterator[Happening]:
             ):
                 yield "inventory", key, event, START, sku
         yield from _moved(n, sku)
+        yield from _ahead(n, sku)
+
+
+def _ahead(n: int, sku: str) -> Iterator[Happening]:
+    """What may be sold before it is there, and an order that waited for it and came to nothing."""
+    key, about = backorder.backorder_id_of(sku), {"order_id": uuid5(SPACE, f"gone {n}"), "quantity": 2}
+    kind = backorder.KINDS[n % 2]
+    events: list[Event] = [
+        backorder.BackorderAllowed(sku=sku, kind=kind, limit=5 + n, expected=EXPECTED),
+        backorder.UnitsBackordered(sku=sku, **about),
+        backorder.BackorderReleased(sku=sku, **about),
+    ]
+    if n % 3 == 0:
+        events.append(backorder.BackorderEnded(sku=sku))
+    for event in events:
+        yield "inventory", key, event, START, sku
 
 
 def _moved(n: int, sku: str) -> Iterator[Happening]:

@@ -14,6 +14,7 @@ from emporium.application import bootstrap
 from emporium.application.ports import Meta, Recorded
 from emporium.application.together import end
 from emporium.domain import notification as n
+from emporium.domain.backorder import AllowBackorder
 from emporium.domain.base import Money
 from emporium.domain.cancellations import CancelLines
 from emporium.domain.cart import CART, AddCartItem, CartAbandoned, CheckOutCart, cart_id_of
@@ -26,7 +27,7 @@ from emporium.domain.customer import (
 )
 from emporium.domain.order import Agreement, OrderLine, PlaceOrder, RequestCancellation
 from emporium.domain.shop_settings import Changes, ChangeShopSettings
-from emporium.domain.stock import SetLowStockMark
+from emporium.domain.stock import ReceiveUnits, SetLowStockMark
 from emporium.domain.subscription import SubscribeStaff
 from emporium.infra.clock import SystemClock
 from tests.support.counterparts import HttpTarget, MailServer
@@ -180,14 +181,20 @@ async def test_the_language_is_the_orders_and_the_sender_the_shops(database: str
 
 async def test_without_a_mail_server_the_outbox_has_each_message_once(database: str, folder: Path) -> None:
     async with telling(database, folder) as saga:
-        await saga.stock(LON={"MUG": 5})
+        await saga.stock(LON={"MUG": 1})
+        today = saga.shop.clock.now().date()
+        allow = AllowBackorder(sku="MUG", kind="backorder", limit=1, expected=today, today=today)
+        await saga.shop.execute(allow, PERSON)
         order_id = await place(saga)
+        [waits] = await told(saga, "order_backordered")
+        assert waits.about.facts == {"expected": today.isoformat()}
+        await saga.shop.execute(ReceiveUnits(sku="MUG", warehouse="LON", quantity=1), PERSON)
         await saga.becomes(order_id, "fulfilled")
         for kind in ("order_created", "order_confirmed", "order_shipped", "order_delivered"):
             [sent] = await told(saga, kind)
             assert sent.via == "outbox"
         ids = [one.stream for one in await outcomes(saga)]
-        assert len(ids) == len(set(ids)) == 4
+        assert len(ids) == len(set(ids)) == 5
 
 
 @pytest.mark.parametrize("trouble", ["451 try later", "drop"])

@@ -13,10 +13,10 @@ from emporium.domain.base import Money
 from emporium.domain.registry import LOGS
 from emporium.infra.eventstore import EventStore
 from emporium.projections import catalog_pages, order_history, saga_monitor, stock_levels
-from emporium.projections.paging import BadCursor, Page
+from emporium.projections.paging import BadCursor, Page, encode_cursor
 from tests import servers
 from tests.integration.projections.shop import REGISTRY, Shop, logs_of
-from tests.support.stories import ENDINGS, SKUS, SPACE, Order, year
+from tests.support.stories import ENDINGS, EXPECTED, SKUS, SPACE, Order, year
 
 ORDERS = 78
 CUSTOMER = uuid5(SPACE, "customer 1")
@@ -257,7 +257,14 @@ async def test_a_product_page_shows_variants_prices_units_and_the_way_to_it(full
         sku: sum(one.available for one in (await stock_levels.levels(full.connection, sku=sku)).items)
         for sku in SKUS[6:9]
     }
-    assert {one.sku: one.available for one in page.variants} == levels
+    assert {one.sku: one.supply.available for one in page.variants} == levels
+    assert [(one.supply.later, one.supply.kind, one.supply.expected) for one in page.variants] == [
+        (0, None, None), (12, "preorder", EXPECTED), (13, "backorder", EXPECTED),
+    ]  # fmt: skip
+    [ahead] = (await stock_levels.backorders(full.connection, limit=1, cursor=encode_cursor(SKUS[6]))).items
+    assert (ahead.sku, ahead.kind, ahead.limit, ahead.expected, ahead.backordered) == (
+        SKUS[7], "preorder", 12, EXPECTED, 0,
+    )  # fmt: skip
     assert all(0 < units < 2_000 for units in levels.values())
     (listed,) = [one for one in (await catalog_pages.listing(full.connection, "GBP")).items if one.slug == "lamp-2"]
     assert listed.available == sum(levels.values())

@@ -339,6 +339,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Email, Meta(description="E-mail address of the administrator that the first start makes.")
     ] = "admin@emporium.example"
     empty: Annotated[bool, Meta(description="Whether the first start leaves the demo catalogue out.")] = False
+    demo_orders: Annotated[
+        int, Meta(ge=0, le=20_000, description="Orders of the year that the demo's shop looks back on, about; 0: none.")
+    ] = 2_000
 
     # Tests and measurements
     require_real: Annotated[

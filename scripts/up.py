@@ -79,11 +79,15 @@ class _Shop:
         self._sandbox: list[Child] = []
         self._children: list[Child] = []
         self._prepared = Prepared(None, 0)
+        self._plays = False
 
     def open(self) -> None:
         """Starts everything in order and returns when the gateway answers."""
         settings = self._settings
         sandbox = None
+        # A year that never was is nothing to tell a real provider or carrier of, or somebody else's.
+        ours = settings.provider_url is None and settings.carrier_url is None
+        self._plays = ours and settings.payment_provider == settings.carrier == "sandbox"
         if settings.provider_url is None or settings.carrier_url is None:
             child, sandbox = sandbox_child(settings)
             self._sandbox = [child]
@@ -109,6 +113,8 @@ class _Shop:
             *(Child(f"worker{number}", cli("work"), settings) for number in numbered),
         ]
         self._until(self._gateway_answers, _OPENING, "The gateway does not answer.")
+        if self._prepared.year and self._plays:
+            self._children.append(Child("demo", ["-m", "emporium.scripts.demo.filling"], settings, once=True))
 
     def tell(self, as_json: bool) -> None:
         """Prints what was done and where everything is."""
@@ -138,6 +144,8 @@ class _Shop:
         lines.append(f"  data      {facts['data_dir']}" + (" (embedded PostgreSQL)" if self._postgres else ""))
         if prepared.products:
             lines.append(f"  goods     {prepared.products} demo products; with --empty a first start leaves them out")
+        if any(child.name == "demo" for child in self._children):
+            lines.append("  past      a demo year of orders is being filled in beside; it is of no harm to stop meanwhile")
         if facts["request_log"]:
             lines.append(f"  requests  {facts['request_log']}")
         if self._sandbox:

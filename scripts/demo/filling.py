@@ -6,15 +6,16 @@ fortnight is claimed when it is done: a run that was ended anywhere is taken up 
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import uvloop
@@ -24,7 +25,7 @@ from emporium.application import carts, checkout, orders, reviews
 from emporium.application.bootstrap import Opened, catalog_keeper, open_shop, process_managers, silent_managers
 from emporium.application.commands import handle, log_of
 from emporium.application.history import Playback, Stalled
-from emporium.application.ports import Claim, EventLog, Meta, NewEvent, Superseded, Task, Unavailable
+from emporium.application.ports import Claim, EventLog, Meta, NewEvent, Overloaded, Superseded, Task, Unavailable
 from emporium.application.shop import Offer, Shop
 from emporium.application.work import Schedule, Work
 from emporium.domain.base import Command, Money, Rejected, State, stream_id
@@ -74,10 +75,17 @@ _PLACED: Final = 8
 
 _REGISTERED: Final = 60
 
+_NICE: Final = 10
+
+_TRIES: Final = 5
+_PAUSE: Final = 0.5
+
 _log = logging.getLogger(__name__)
 
 _VARIANTS: Final = {variant.sku: (article, variant) for article in PRODUCTS for variant in article.variants}
 _ARTICLES: Final = {article.code: article for article in PRODUCTS}
+
+T = TypeVar("T")
 
 Step = Callable[[int], None]
 """Told how many fortnights are filled."""
@@ -112,7 +120,7 @@ def run(settings: Settings) -> int:
             uvloop.run(_fill(settings, step))
         except (asyncio.CancelledError, KeyboardInterrupt):
             return 0
-        except (Stalled, Superseded, Unavailable) as stop:
+        except (Stalled, Superseded, Unavailable, Overloaded) as stop:
             raise StartupProblem(f"The demo's year is not whole yet: {stop}.", "It goes on by itself.") from None
     return 0
 
@@ -247,16 +255,16 @@ class _Filler:
         await self._once("inventory", f"supply {n}", at, lambda work: _supply(work, fortnight))
         await self._register(fortnight)
         some = fortnight.purchases
-        await _together((self._tried(self._fill_cart(one)) for one in some), _AT_ONCE)
-        await _together((self._tried(self._place(one)) for one in some), _PLACED)
+        await _together(self._fill_cart, some, _AT_ONCE)
+        await _together(self._place, some, _PLACED)
         await self._playback.rest()
         again = [one for one in some if one.attempts == 2]
         if again:
-            await _together((self._tried(self._place_again(one)) for one in again), _PLACED)
+            await _together(self._place_again, again, _PLACED)
             await self._playback.rest()
         await self._playback.drain(fortnight.ends_at)
-        await _together((self._take_back(at, one) for at, one in fortnight.returns), _AT_ONCE)
-        await _together((self._tried(self._say(one)) for one in fortnight.sayings), _AT_ONCE)
+        await _together(self._take_back, fortnight.returns, _AT_ONCE)
+        await _together(self._say, fortnight.sayings, _AT_ONCE)
 
     async def _once(self, log: str, name: str, at: datetime, handler: Callable[[Work], Awaitable[object]]) -> None:
         """Runs what has no id of its own, with the claim that it is done."""
@@ -269,13 +277,6 @@ class _Filler:
 
         if await self._shop.logs[log].claimed(YEAR, key) is None:
             await self._shop.run(log, _MAKER, claimed)
-
-    async def _tried(self, work: Coroutine[Any, Any, object]) -> None:
-        """Staff may have changed meanwhile what the plan relies on: what is refused then is left out."""
-        try:
-            await work
-        except Rejected as refused:
-            _log.info("the demo's year leaves something out: %s", refused.code)
 
     # --- what is laid down once ------------------------------------------------------------------------
 
@@ -416,7 +417,8 @@ class _Filler:
             )
         return order_id
 
-    async def _take_back(self, at: datetime, one: Purchase) -> None:
+    async def _take_back(self, back: tuple[datetime, Purchase]) -> None:
+        at, one = back
         assert one.returned is not None
         order_id = _order_id(one)
         line, _ = one.returned
@@ -486,7 +488,7 @@ async def _nothing(_: Work) -> None:
 
 async def _reprice(work: Work, fortnight: Fortnight) -> None:
     """The moves and sales that begin with the fortnight, or are known from then on."""
-    codes = {one.code for one in (*fortnight.moves, *fortnight.sales)}
+    codes = {move.code for move in fortnight.moves} | {sale.code for sale in fortnight.sales}
     await work.load_many(PRODUCT, [demo_id_of(code) for code in codes])
     for move in fortnight.moves:
         for product_id, variant, meta in _each(move.code):
@@ -533,20 +535,41 @@ async def _supply(work: Work, fortnight: Fortnight) -> None:
         await handle(work, receive, meta)
 
 
-async def _together(some: Iterable[Coroutine[Any, Any, None]], most: int) -> None:
-    """All of them, begun in their order, so many at once; the first failure ends the rest."""
+async def _together(do: Callable[[T], Awaitable[object]], some: Iterable[T], most: int) -> None:
+    """Does it for all of them, begun in their order, so many at once; the first failure ends the rest."""
     gate = asyncio.Semaphore(most)
 
-    async def one(work: Coroutine[Any, Any, None]) -> None:
+    async def one(what: T) -> None:
         try:
-            await work
+            await _tried(do, what)
         finally:
             gate.release()
 
-    async with asyncio.TaskGroup() as group:
-        for work in some:
-            await gate.acquire()
-            group.create_task(one(work))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for what in some:
+                await gate.acquire()
+                group.create_task(one(what))
+    except BaseExceptionGroup as several:
+        raise several.exceptions[0] from None
+
+
+async def _tried(do: Callable[[T], Awaitable[object]], what: T) -> None:
+    """Does it, again where a database or a key was not at hand: whatever is done already is found so.
+
+    Staff may have changed meanwhile what the plan relies on: what is refused then is left out.
+    """
+    for left in reversed(range(_TRIES)):
+        try:
+            await do(what)
+        except Rejected as refused:
+            _log.info("the demo's year leaves something out: %s", refused.code)
+        except (Unavailable, Overloaded):
+            if not left:
+                raise
+            await asyncio.sleep(_PAUSE)
+            continue
+        return
 
 
 def _customer_id(customer: int) -> UUID:
@@ -589,7 +612,8 @@ def _progress() -> Iterator[Step]:
 
 
 def main() -> int:
-    """Runs in a process of its own beside the shop's."""
+    """Runs in a process of its own beside the shop's, which go first."""
+    os.nice(_NICE)
     try:
         return run(load())
     except StartupProblem as problem:

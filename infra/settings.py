@@ -341,7 +341,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     empty: Annotated[bool, Meta(description="Whether the first start leaves the demo catalogue out.")] = False
     demo_orders: Annotated[
         int, Meta(ge=0, le=20_000, description="Orders of the year that the demo's shop looks back on, about; 0: none.")
-    ] = 1_500
+    ] = 1_200
 
     # Tests and measurements
     require_real: Annotated[

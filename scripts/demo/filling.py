@@ -605,7 +605,7 @@ def _progress() -> Iterator[Step]:
         if moves:
             tell(f"The demo's year is being filled: {done * 100 // FORTNIGHTS} %", "")
 
-    tell("The demo's year is being filled; the shop is open meanwhile.", "" if moves else "\n")
+    tell("The demo's year is being filled; the shop is open meanwhile.", "\n")
     yield step
     if whole:
         tell(f"The demo's year is filled, in {time.monotonic() - began:.0f} s.        ", "\n")

@@ -23,7 +23,7 @@ from emporium.scripts.demo import filling
 from emporium.scripts.demo.year import CANCELLED, DECLINED, Year, plan
 from tests.support.sandbox import SandboxProcess
 
-ORDERS = 90
+ORDERS = 60
 LOGS = ("catalog", "inventory", "ordering", "payments", "shipping", "accounts", "reviews", "notifications")
 
 
@@ -77,7 +77,7 @@ def test_a_year_is_filled_once_however_often_it_is_killed(
     shop: Settings, sandbox: SandboxProcess, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert seed.run(shop).year
-    for orders in (1, 40):
+    for orders in (1, 30):
         killed(shop, orders)
     assert filling.run(replace(shop, demo_orders=5)) == 0, "the first run said how many orders there are"
     [(begins,)] = rows(shop, "SELECT min(at) FROM catalog_log")

@@ -11,12 +11,12 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Final, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import uvloop
 from msgspec.structs import replace
@@ -25,7 +25,7 @@ from emporium.application import carts, checkout, orders, reviews
 from emporium.application.bootstrap import Opened, catalog_keeper, open_shop, process_managers, silent_managers
 from emporium.application.commands import handle, log_of
 from emporium.application.history import Playback, Stalled
-from emporium.application.ports import Claim, EventLog, Meta, NewEvent, Overloaded, Superseded, Task, Unavailable
+from emporium.application.ports import Claim, EventLog, Meta, NewEvent, Overloaded, Superseded, Taken, Task, Unavailable
 from emporium.application.shop import Offer, Shop
 from emporium.application.work import Schedule, Work
 from emporium.domain.base import Command, Money, Rejected, State, stream_id
@@ -273,10 +273,13 @@ class _Filler:
         async def claimed(work: Work) -> None:
             work.now = at
             await handler(work)
-            work.unit.claims.append(Claim(YEAR, key, stream_id(YEAR, name)))
+            work.unit.claims.append(Claim(YEAR, key, taker))
 
+        # Whoever else is at it has another: what was claimed in that very moment is not done twice.
+        taker = uuid4()
         if await self._shop.logs[log].claimed(YEAR, key) is None:
-            await self._shop.run(log, _MAKER, claimed)
+            with suppress(Taken):
+                await self._shop.run(log, _MAKER, claimed)
 
     # --- what is laid down once ------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """The demo catalogue: what a first start puts on the shelves, as plain tables."""
 
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import product
 from typing import Final
 
@@ -164,6 +164,7 @@ CHOICES: Final = {
 """Attributes of which only these values can be chosen."""
 
 
+@cache
 def spread(text: str, salt: str = "") -> int:
     """A number that looks like chance and is always the same for a text."""
     value = 2_166_136_261

@@ -10,7 +10,7 @@ from typing import Final
 from emporium.application.ports import Superseded, Task
 from emporium.application.runner import IDLE, LogFollower, ProcessManager, TaskRunner
 from emporium.application.shop import Shop
-from emporium.application.together import end
+from emporium.application.together import end, until_one_ends
 
 __all__ = ["HistoryClock", "Playback", "Stalled"]
 
@@ -74,6 +74,7 @@ class Playback:
         self._prompt = {manager.name: manager.tasks.part(lambda kind: not _waits(kind)) for manager in managers}
         self._timers = [manager.tasks.part(_waits) for manager in managers]
         self._pumps: list[asyncio.Task[None]] = []
+        self._nudge = asyncio.Event()
 
     @asynccontextmanager
     async def leading(self) -> AsyncIterator[None]:
@@ -99,7 +100,9 @@ class Playback:
                 tasks, turn = self._prompt[manager.name], asyncio.Lock()
                 self._pumps.append(asyncio.create_task(tasks.run()))
                 for follower in manager.followers:
-                    self._pumps.append(asyncio.create_task(_pump(follower, tasks, epochs[manager.name], turn)))
+                    self._pumps.append(
+                        asyncio.create_task(_pump(follower, tasks, epochs[manager.name], turn, self._nudge))
+                    )
             yield
         finally:
             await end(self._pumps)
@@ -117,7 +120,8 @@ class Playback:
             self._check()
             if all(runner.idle for runner in self._prompt.values()):
                 heads = {name: await log.head() for name, log in self._logs.items()}
-                if heads != seen:
+                still = heads == seen
+                if not still:
                     seen, since = heads, loop.time()
                 if self._handled(heads):
                     left = await self._left()
@@ -125,6 +129,10 @@ class Playback:
                         return
                     if loop.time() - since > PATIENCE:
                         raise Stalled(f"{left.kind} of {left.stream}: {left.error or 'no outcome'}")
+                elif still:
+                    # Nothing wakes a follower for events that do not matter to it.
+                    self._nudge.set()
+                    self._nudge.clear()
             await asyncio.sleep(_LOOK)
 
     async def drain(self, upto: datetime) -> None:
@@ -172,7 +180,7 @@ class Playback:
                     raise Superseded(f"the lease of {name} is lost")
 
 
-async def _pump(follower: LogFollower, tasks: TaskRunner, epoch: int, turn: asyncio.Lock) -> None:
+async def _pump(follower: LogFollower, tasks: TaskRunner, epoch: int, turn: asyncio.Lock, nudge: asyncio.Event) -> None:
     """Followers of one log take turns: with so much at once, most of their commits would conflict."""
     await follower.resume()
     while True:
@@ -182,7 +190,7 @@ async def _pump(follower: LogFollower, tasks: TaskRunner, epoch: int, turn: asyn
         if moved:
             await asyncio.sleep(_PACE)
         else:
-            await follower.upstream.wait(follower.position, IDLE, topics=follower.topics)
+            await until_one_ends(follower.upstream.wait(follower.position, IDLE, topics=follower.topics), nudge.wait())
 
 
 def _waits(kind: str) -> bool:

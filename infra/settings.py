@@ -338,7 +338,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     admin_email: Annotated[
         Email, Meta(description="E-mail address of the administrator that the first start makes.")
     ] = "admin@emporium.example"
-    empty: Annotated[bool, Meta(description="Whether the first start leaves the demo catalogue out.")] = False
+    empty: Annotated[bool, Meta(description="Whether the first start leaves the demo out.")] = False
+    demo_orders: Annotated[
+        int, Meta(ge=0, le=20_000, description="Orders of the year that the demo's shop looks back on, about; 0: none.")
+    ] = 1_200
 
     # Tests and measurements
     require_real: Annotated[

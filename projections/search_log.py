@@ -13,7 +13,7 @@ from psycopg import sql
 
 from emporium.projections.model import Connection
 
-__all__ = ["Kind", "Noted", "Report", "Words", "forget", "popular", "record", "report"]
+__all__ = ["Kind", "Noted", "Report", "Words", "forget", "oldest", "popular", "record", "report"]
 
 Kind = Literal["search", "click", "order"]
 
@@ -114,6 +114,13 @@ async def forget(connection: Connection, before: datetime) -> int:
     for name in old:
         await connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
     return len(old)
+
+
+async def oldest(connection: Connection) -> datetime | None:
+    """The first hour of which anything is known; None where nothing is."""
+    found = await connection.execute("SELECT min(hour) FROM emporium_search_log")
+    row = await found.fetchone()
+    return None if row is None else row[0]
 
 
 async def popular(connection: Connection, since: datetime, limit: int, least: int = 3) -> list[str]:

@@ -116,12 +116,13 @@ def command() -> None:
 @click.option(
     "--data-dir", type=click.Path(path_type=Path, file_okay=False, resolve_path=True), help="[EMPORIUM_DATA_DIR]"
 )
-@click.option("--empty", is_flag=True, default=None, help="Leave the demo catalogue out.  [EMPORIUM_EMPTY]")
+@click.option("--empty", is_flag=True, default=None, help="Leave the demo shop out.  [EMPORIUM_EMPTY]")
 @as_json
 def up(as_json: bool, **changes: Any) -> int:
     """Start the shop: database, sandbox, gateway and workers.
 
-    The first start makes the schema, an administrator (its password is printed once) and a demo catalogue.
+    The first start makes the schema, an administrator (its password is printed once) and a demo shop: its catalogue at
+    once, and beside the open shop the orders of a year that never was (EMPORIUM_DEMO_ORDERS, 0: none).
     What ends is started again. Ctrl-C stops everything within five seconds and loses nothing.
 
     \b

@@ -17,18 +17,22 @@ class Prepared(msgspec.Struct, frozen=True):
     Attributes:
         admin: e-mail and first password, only where this start made the administrator.
         products: how many demo products this start made.
+        year: whether the demo's year is still to be filled.
     """
 
     admin: tuple[str, str] | None
     products: int
+    year: bool = False
 
 
 def run(settings: Settings) -> Prepared:
     """Migrates, then fills in what a first start finds missing. Repeating it changes nothing."""
     implementation("migrate", "run")(settings, as_json=False, quiet=True)
     admin: Any = implementation("admin", "first")(settings)
-    products = 0 if settings.empty else implementation("seed", "run")(settings)
-    return Prepared(admin, products)
+    if settings.empty:
+        return Prepared(admin, 0)
+    seeded: Any = implementation("seed", "run")(settings)
+    return Prepared(admin, seeded.products, seeded.year)
 
 
 def main() -> int:

@@ -53,10 +53,14 @@ class Child:
         arguments: what follows the Python interpreter.
         settings: handed over as environment.
         quiet: what it writes to standard output is for nobody here.
+        once: it has done its work when it ends with status 0.
     """
 
-    def __init__(self, name: str, arguments: list[str], settings: Settings, *, quiet: bool = False) -> None:
+    def __init__(
+        self, name: str, arguments: list[str], settings: Settings, *, quiet: bool = False, once: bool = False
+    ) -> None:
         self.name = name
+        self._once = once
         self._stdout = subprocess.DEVNULL if quiet else _STDERR
         self._arguments = arguments
         self._environ = child_environment(settings)
@@ -72,11 +76,16 @@ class Child:
         """The process id while it runs."""
         return self._process.pid if self._process is not None else None
 
+    @property
+    def done(self) -> bool:
+        """Whether it had something to do once, and has done it."""
+        return self._once and self._process is None and self.status == 0
+
     def tend(self) -> None:
         """Starts it where it is due; notices where it has ended (`ends` counts, `status` as Popen's returncode)."""
         now = time.monotonic()
         if self._process is None:
-            if now >= self._due:
+            if now >= self._due and not self.done:
                 self._start(now)
             return
         self.status = self._process.poll()
@@ -85,6 +94,8 @@ class Child:
         self._signal(signal.SIGKILL)
         self._process = None
         self.ends += 1
+        if self.done:
+            return
         self._pause = 0.1 if now - self._started > _SETTLED else min(self._pause * 2, 10.0)
         self._due = now + self._pause
         how = f"by signal {-self.status}" if self.status < 0 else f"with status {self.status}"

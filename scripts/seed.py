@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
+
+import msgspec
 
 from emporium.application import bootstrap
 from emporium.application.commands import handle
@@ -21,25 +23,29 @@ from emporium.domain.product import (
     CreateProduct,
     Image,
     PublishProduct,
+    Translation,
     product_id_of,
 )
 from emporium.domain.stock import STOCK, ReceiveUnits, SetLowStockMark, stock_id_of
 from emporium.domain.text import slug_of
 from emporium.infra.settings import Settings
-from emporium.scripts import demo
-from emporium.scripts.demo import Article
+from emporium.scripts.demo import catalogue as demo
+from emporium.scripts.demo.catalogue import Article
+from emporium.scripts.demo.year import DAYS, cost_of, launched
 from emporium.scripts.pictures import HEIGHT, WIDTH, picture
 
-__all__ = ["demo_id_of", "run", "seed"]
+__all__ = ["WHOLE", "YEAR", "Seeded", "begun", "demo_id_of", "run", "seed", "unfilled"]
+
+YEAR: Final = "demo year"
+"""The scope of the claims that say how far the year is filled."""
+
+WHOLE: Final = b"whole"
 
 BATCH: Final = 24
 """Products in a unit: about 250 events, as many as the shop's own batches hold."""
 
-_UNITS: Final = {one.lower(): one for one in ("ml", "l", "mm", "cm", "g", "kg", "W", "K", "Hz", "dB", "years")} | {
-    "c": "°C"
-}
-
 _ORIGIN: Final = "import:demo"
+_FIRST: Final = f"{_ORIGIN}/shop"
 _FLOORS: Final = {shelf.slug: shelf.parent or shelf.slug for shelf in demo.CATEGORIES}
 
 
@@ -48,47 +54,76 @@ def demo_id_of(code: str) -> UUID:
     return product_id_of(f"demo-{code}")
 
 
-def run(settings: Settings) -> int:
-    """Fills an empty shop with the demo catalogue; how many products this run made."""
+class Seeded(msgspec.Struct, frozen=True):
+    """What a start did: how many products it made, and whether the demo's year is still to be filled."""
 
-    async def main() -> int:
+    products: int
+    year: bool
+
+
+def run(settings: Settings) -> Seeded:
+    """Fills an empty shop with the demo catalogue."""
+
+    async def main() -> Seeded:
         async with bootstrap.open_shop(settings) as opened:
-            return await seed(opened.shop, opened.media)
+            products = await seed(opened.shop, opened.media)
+            return Seeded(products, settings.demo_orders > 0 and await unfilled(opened.shop))
 
     return asyncio.run(main())
 
 
-async def seed(shop: Shop, media: Media) -> int:
-    """Makes what is missing of the demo catalogue; how many products that were.
+async def unfilled(shop: Shop) -> bool:
+    """Whether the shop has a demo whose year is not there, or not all of it."""
+    return await begun(shop) is not None and await shop.logs["ordering"].claimed(YEAR, WHOLE) is None
 
-    A shop whose first category, product or warehouse somebody else made is theirs: nothing is added. A
-    product stands in its log whole or not at all, and its stock before it, so that a run that was ended
-    anywhere is completed by the next.
+
+async def seed(shop: Shop, media: Media) -> int:
+    """Makes what is missing of the demo catalogue, as if it had been there for a year; how many products that were.
+
+    A shop whose first category, product or warehouse somebody else made (or an earlier edition of this program) is
+    theirs: nothing is added. A product stands in its log whole or not at all, and its stock before it, so that a run
+    that was ended anywhere is completed by the next.
     """
     for log in ("catalog", "inventory"):
         first, _ = await shop.logs[log].read(0, 1)
-        if first and not first[0].meta.causation.startswith(_ORIGIN):
+        if first and not first[0].meta.causation.startswith(_FIRST):
             return 0
+    begins = await begun(shop) or (shop.clock.now() - timedelta(days=DAYS)).replace(microsecond=0)
     there = await shop.logs["catalog"].load_many(PRODUCT, [demo_id_of(a.code) for a in demo.PRODUCTS])
     missing = [article for article in demo.PRODUCTS if there[demo_id_of(article.code)][0] is None]
     if not missing:
         return 0
-    everything = Meta("demo", _ORIGIN, "import")
-    await shop.run("catalog", everything, _grow_tree)
-    await shop.run("inventory", everything, _open_warehouses)
+    everything = Meta("demo", _FIRST, "import")
+
+    async def grow(work: Work) -> None:
+        work.now = begins
+        await _grow_tree(work)
+
+    async def open_up(work: Work) -> None:
+        work.now = begins
+        await _open_warehouses(work)
+
+    await shop.run("catalog", everything, grow)
+    await shop.run("inventory", everything, open_up)
     pictures = await asyncio.to_thread(_draw, missing, media)
     for start in range(0, len(missing), BATCH):
         batch = missing[start : start + BATCH]
 
         async def stock(work: Work, batch: Sequence[Article] = batch) -> None:
-            await _fill(work, batch)
+            await _fill(work, batch, begins)
 
         async def products(work: Work, batch: Sequence[Article] = batch) -> None:
-            await _describe(work, batch, pictures)
+            await _describe(work, batch, pictures, begins)
 
         await shop.run("inventory", everything, stock)
         await shop.run("catalog", everything, products)
     return len(missing)
+
+
+async def begun(shop: Shop) -> datetime | None:
+    """When the demo's year begins: with the first event of all; None where this shop has no demo."""
+    first, _ = await shop.logs["catalog"].read(0, 1)
+    return first[0].at if first and first[0].meta.causation.startswith(_FIRST) else None
 
 
 async def _grow_tree(work: Work) -> None:
@@ -105,17 +140,19 @@ async def _grow_tree(work: Work) -> None:
 
 
 def _kinds(shelf: demo.Shelf) -> Iterator[category.AttributeKind]:
-    """What its articles say of themselves; a name's unit stands at its end, as in `volume_ml`."""
+    """What its articles say of themselves."""
     said = {name: value for one in demo.PRODUCTS if one.shelf == shelf.slug for name, value in one.attributes.items()}
     for name, value in sorted(said.items()):
         if name in category.COMMON:
             continue
-        kind, unit = category.TEXT, None
-        if isinstance(value, bool):
+        kind, unit, choices = category.TEXT, None, demo.CHOICES.get(name, ())
+        if choices:
+            kind = category.CHOICE
+        elif isinstance(value, bool):
             kind = category.YES_NO
         elif isinstance(value, int | float):
-            kind, unit = category.NUMBER, _UNITS.get(name.rpartition("_")[2])
-        yield category.AttributeKind(name=name, kind=kind, unit=unit)
+            kind, unit = category.NUMBER, demo.label_of(name)[1]
+        yield category.AttributeKind(name=name, kind=kind, unit=unit, choices=choices)
 
 
 async def _open_warehouses(work: Work) -> None:
@@ -126,39 +163,43 @@ async def _open_warehouses(work: Work) -> None:
             await handle(work, command)
 
 
-async def _fill(work: Work, articles: Sequence[Article]) -> None:
+async def _fill(work: Work, articles: Sequence[Article], begins: datetime) -> None:
     places = [
-        (article, variant.sku, code)
+        (article, variant, code)
         for article in articles
-        for variant in article.variants()
-        for code, *_ in demo.WAREHOUSES
+        for variant in article.variants
+        for code in demo.homes_of(article)
     ]
-    await work.load_many(STOCK, [stock_id_of(sku, code) for _, sku, code in places])
+    await work.load_many(STOCK, [stock_id_of(variant.sku, code) for _, variant, code in places])
+    today = work.now.date()
     for article in articles:
-        for variant in article.variants():
+        for variant in article.variants:
             if variant.sku in demo.AHEAD and await work.load(BACKORDERS, backorder_id_of(variant.sku)) is None:
                 kind, days = demo.AHEAD[variant.sku]
-                today = work.now.date()
-                allow = AllowBackorder(
-                    sku=variant.sku, kind=kind, limit=20, expected=today + timedelta(days=days), today=today
-                )
+                expected = today + timedelta(days=days)
+                allow = AllowBackorder(sku=variant.sku, kind=kind, limit=20, expected=expected, today=today)
                 await handle(work, allow, _cause_of(article))
-    for article, sku, code in places:
+    for article, variant, code in places:
+        sku = variant.sku
         if work.state(STOCK, stock_id_of(sku, code)) is not None:
             continue
+        work.now = begins + launched(article)
         cause = _cause_of(article)
         units = demo.units_of(sku, code)
         if units:
-            await handle(work, ReceiveUnits(sku=sku, warehouse=code, quantity=units, reference="demo"), cause)
+            cost = Money(cost_of(sku, variant.prices["GBP"]), "GBP")
+            receive = ReceiveUnits(sku=sku, warehouse=code, quantity=units, reference="demo", unit_cost=cost)
+            await handle(work, receive, cause)
         await handle(work, SetLowStockMark(sku=sku, warehouse=code, mark=demo.MARK), cause)
 
 
-async def _describe(work: Work, articles: Sequence[Article], pictures: Mapping[str, Image]) -> None:
+async def _describe(work: Work, articles: Sequence[Article], pictures: Mapping[str, Image], begins: datetime) -> None:
     await work.load_many(PRODUCT, [demo_id_of(article.code) for article in articles])
     for article in articles:
         product_id = demo_id_of(article.code)
         if work.state(PRODUCT, product_id) is not None:
             continue
+        work.now = begins + launched(article)
         slug = f"demo-{slug_of(article.title)}"
         work.unit.claims.append(Claim("slug", slug.encode(), product_id))
         commands: list[Command] = [
@@ -172,9 +213,11 @@ async def _describe(work: Work, articles: Sequence[Article], pictures: Mapping[s
                 options=tuple(article.options),
                 attributes=article.attributes,
                 images=(pictures[article.code],),
+                related=tuple(demo_id_of(code) for code in article.related),
+                translations=_translations(article),
             )
         ]
-        for variant in article.variants():
+        for variant in article.variants:
             work.unit.claims.append(Claim("sku", variant.sku.encode(), product_id))
             commands.append(AddVariant(product_id=product_id, sku=variant.sku, options=variant.options))
             for currency, amount in variant.prices.items():
@@ -182,6 +225,11 @@ async def _describe(work: Work, articles: Sequence[Article], pictures: Mapping[s
         commands.append(PublishProduct(product_id=product_id))
         for command in commands:
             await handle(work, command, _cause_of(article))
+
+
+def _translations(article: Article) -> dict[str, Translation]:
+    title, _ = article.german
+    return {"de": Translation(title=title, description=article.german_description)} if title else {}
 
 
 def _draw(articles: Sequence[Article], media: Media) -> dict[str, Image]:

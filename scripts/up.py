@@ -78,12 +78,18 @@ class _Shop:
         self._postgres: EmbeddedPostgres | None = None
         self._sandbox: list[Child] = []
         self._children: list[Child] = []
+        self._demo: list[Child] = []
         self._prepared = Prepared(None, 0)
+        self._plays = False
 
     def open(self) -> None:
         """Starts everything in order and returns when the gateway answers."""
         settings = self._settings
         sandbox = None
+        # A year that never was is nothing to tell a real provider or carrier of, or somebody else's.
+        ours = settings.provider_url is None and settings.carrier_url is None
+        sandboxes = settings.payment_provider == settings.carrier == "sandbox"
+        self._plays = ours and sandboxes and settings.fulfilment == "auto"
         if settings.provider_url is None or settings.carrier_url is None:
             child, sandbox = sandbox_child(settings)
             self._sandbox = [child]
@@ -109,6 +115,8 @@ class _Shop:
             *(Child(f"worker{number}", cli("work"), settings) for number in numbered),
         ]
         self._until(self._gateway_answers, _OPENING, "The gateway does not answer.")
+        if self._prepared.year and self._plays:
+            self._demo = [Child("demo", ["-m", "emporium.scripts.demo.filling"], settings, once=True)]
 
     def tell(self, as_json: bool) -> None:
         """Prints what was done and where everything is."""
@@ -138,6 +146,10 @@ class _Shop:
         lines.append(f"  data      {facts['data_dir']}" + (" (embedded PostgreSQL)" if self._postgres else ""))
         if prepared.products:
             lines.append(f"  goods     {prepared.products} demo products; with --empty a first start leaves them out")
+        if self._demo:
+            lines.append(
+                "  past      a year of demo orders is being made beside; stopped, it goes on at the next start"
+            )
         if facts["request_log"]:
             lines.append(f"  requests  {facts['request_log']}")
         if self._sandbox:
@@ -153,7 +165,7 @@ class _Shop:
     def close(self) -> None:
         """Stops everything: first who writes, then what they write to."""
         with suppress(KeyboardInterrupt):
-            stop_all(self._children, _GRACE)
+            stop_all([*self._demo, *self._children], _GRACE)
             stop_all(self._sandbox, 0.5)
         if self._postgres is not None:
             self._postgres.stop(patience=1.5)
@@ -163,7 +175,7 @@ class _Shop:
             _log.warning("the embedded PostgreSQL ended; it starts again")
             self._postgres.launch()
             self._until(self._postgres.ready, 600.0, "The embedded PostgreSQL does not answer.")
-        for child in (*self._sandbox, *self._children):
+        for child in (*self._sandbox, *self._children, *self._demo):
             child.tend()
 
     def _until(self, condition: Callable[[], bool], patience: float, otherwise: str) -> None:

@@ -116,9 +116,29 @@ def test_the_second_start_finds_everything_as_it_was(folder: Path) -> None:
         assert shop.stop(signal.SIGTERM) < 5
 
 
+def test_the_demos_year_is_filled_once_beside_the_open_shop(folder: Path) -> None:
+    year = folder / "var" / "year"
+    with opened(folder) as shop:
+        soon(year.exists)
+        assert shop.answers()
+        assert shop.stop() < 5
+    with opened(folder) as shop:
+        assert shop.stop() < 5
+    assert year.read_text() == "filled ", "once, after it had failed at first"
+
+
+def test_a_provider_that_is_not_ours_hears_of_no_demo(folder: Path) -> None:
+    with opened(folder, provider_url="http://127.0.0.1:9") as shop:
+        soon(shop.answers)
+        assert shop.stop() < 5
+    assert not (folder / "var" / "tried").exists()
+
+
 def test_an_empty_shop_gets_no_goods(folder: Path) -> None:
     with opened(folder, empty="true") as shop:
         assert shop.facts["demo_products"] == 0
+        assert shop.stop() < 5
+    assert not (folder / "var" / "tried").exists()
 
 
 def test_what_dies_is_started_again(folder: Path) -> None:

@@ -4,12 +4,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from emporium.scripts import demo
-from emporium.scripts.demo import Article
+from emporium.scripts.demo import catalogue as demo
+from emporium.scripts.demo.catalogue import Article
 from emporium.scripts.pictures import picture
 
 FLOORS = {shelf.slug: shelf.parent for shelf in demo.CATEGORIES}
-VARIANTS = [variant for article in demo.PRODUCTS for variant in article.variants()]
+VARIANTS = [variant for article in demo.PRODUCTS for variant in article.variants]
 
 
 def drawn(article: Article) -> str:
@@ -19,7 +19,7 @@ def drawn(article: Article) -> str:
 
 
 def test_there_is_enough_of_it() -> None:
-    assert len(demo.PRODUCTS) >= 60
+    assert len(demo.PRODUCTS) >= 200
     assert len({article.shelf for article in demo.PRODUCTS}) >= 8
     assert {country for _, _, country, _ in demo.WAREHOUSES} == {"GB", "DE"}
 
@@ -61,7 +61,7 @@ def test_variants_have_skus_of_their_own_and_prices_in_both_currencies() -> None
         assert 1.16 < variant.prices["EUR"] / variant.prices["GBP"] < 1.25
     assert any(len(article.options) == 2 for article in demo.PRODUCTS)
     mug, *_ = (a for a in demo.PRODUCTS if a.code == "tumbler")
-    assert [v.prices["GBP"] for v in mug.variants()] == [2195, 2595, 2195, 2595]
+    assert [v.prices["GBP"] for v in mug.variants] == [2195, 2595, 2195, 2595]
 
 
 def test_some_stock_is_low_and_some_is_out() -> None:
@@ -77,6 +77,34 @@ def test_some_stock_is_low_and_some_is_out() -> None:
             assert all(one > demo.MARK for one in units)
 
 
+def test_most_lie_in_both_warehouses_and_some_only_in_hamburg() -> None:
+    homes = {article.code: demo.homes_of(article) for article in demo.PRODUCTS}
+    alone = {code for code, places in homes.items() if places == ("DE-HAMBURG",)}
+    assert 30 < len(alone) < 70
+    assert all(homes[code] == ("GB-LEEDS", "DE-HAMBURG") for code in homes.keys() - alone)
+
+
+def test_descriptions_are_markdown_that_tells_what_is_known_with_units() -> None:
+    [skillet] = [article for article in demo.PRODUCTS if article.code == "skillet"]
+    assert "- **Oven safe:** 260 °C" in skillet.description
+    assert "- **Induction:** yes" in skillet.description
+    assert "## Care" in skillet.description
+    assert len({article.description.split("\n\n")[1] for article in demo.PRODUCTS}) > 3
+
+
+def test_some_are_translated_and_most_go_with_others() -> None:
+    assert sum(bool(article.german[0]) for article in demo.PRODUCTS) >= 30
+    codes = {article.code for article in demo.PRODUCTS}
+    assert sum(bool(article.related) for article in demo.PRODUCTS) > 150
+    assert all(set(article.related) <= codes - {article.code} for article in demo.PRODUCTS)
+
+
+def test_a_choice_is_one_of_its_values() -> None:
+    chosen = [(n, v) for article in demo.PRODUCTS for n, v in article.attributes.items() if n in demo.CHOICES]
+    assert len(chosen) > 30
+    assert all(value in demo.CHOICES[name] for name, value in chosen)
+
+
 def test_pictures_are_whole_and_carry_the_name() -> None:
     for article in demo.PRODUCTS:
         root = ElementTree.fromstring(drawn(article))
@@ -89,7 +117,7 @@ def test_pictures_ask_for_nothing_and_run_nothing() -> None:
     for article in demo.PRODUCTS:
         svg = drawn(article)
         assert svg.count("http") == 1, "the namespace alone"
-        assert "script" not in svg
+        assert "<script" not in svg
         assert "href" not in svg
 
 

@@ -1,6 +1,7 @@
 """Seeding: whole, once, after whatever interruption, and never among somebody's own goods."""
 
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,16 @@ from emporium.domain.category import (
     category_id_of,
     check_attributes,
 )
-from emporium.domain.product import PRODUCT, PriceChanged, ProductState
-from emporium.domain.stock import STOCK, ReceiveUnits, StockLevelLow, stock_id_of
+from emporium.domain.product import PRODUCT, PriceChanged, ProductCreated, ProductState
+from emporium.domain.stock import STOCK, ReceiveUnits, StockLevelLow, UnitsReceived, stock_id_of
 from emporium.domain.warehouse import WAREHOUSES, warehouses_id
 from emporium.infra.media import MediaFolder
-from emporium.scripts import demo
-from emporium.scripts.seed import demo_id_of, seed
+from emporium.scripts.demo import catalogue as demo
+from emporium.scripts.demo.year import DAYS
+from emporium.scripts.seed import BATCH, begun, demo_id_of, seed
 from tests.support.shops import MemoryShop
 
-COMMITS = 2 + 2 * 3
+COMMITS = 2 + 2 * -(-len(demo.PRODUCTS) // BATCH)
 """Categories, warehouses, then stock and products of each batch."""
 
 OWN = Meta("own", "request:1", "staff:1")
@@ -50,7 +52,7 @@ async def test_a_first_start_fills_the_shelves(media: MediaFolder, tmp_path: Pat
         assert product is not None
         assert product.status == "published"
         assert len(tree.path(product.category_id)) == 2
-        assert set(product.variants) == {variant.sku for variant in article.variants()}
+        assert set(product.variants) == {variant.sku for variant in article.variants}
         check_attributes(tree, product.category_id, product.attributes)
         assert tree.attributes(product.category_id).keys() >= article.attributes.keys() - set(COMMON)
         [image] = product.images
@@ -60,6 +62,27 @@ async def test_a_first_start_fills_the_shelves(media: MediaFolder, tmp_path: Pat
     assert [(w.code, w.country) for w in directory.warehouses] == [("GB-LEEDS", "GB"), ("DE-HAMBURG", "DE")]
     low = {e.event.sku for e in inventory.events if isinstance(e.event, StockLevelLow)}
     assert low == demo.LOW | demo.SOLD_OUT
+
+
+async def test_it_has_been_there_for_a_year_but_for_what_came_later(media: MediaFolder) -> None:
+    one = MemoryShop()
+    await seed(one.shop, media)
+    begins = await begun(one.shop)
+    assert begins == one.clock.now().replace(microsecond=0) - timedelta(days=DAYS)
+    made = {e.event.product_id: e.at for e in one.logs["catalog"].events if isinstance(e.event, ProductCreated)}
+    assert min(made.values()) == begins == made[demo_id_of("mug")]
+    assert 20 < sum(at > begins for at in made.values()) < 80
+    assert max(made.values()) < one.clock.now()
+    costs = [e.event.unit_cost for e in one.logs["inventory"].events if isinstance(e.event, UnitsReceived)]
+    assert all(costs)
+
+
+async def test_the_demo_of_an_earlier_program_stays_as_it_is(media: MediaFolder) -> None:
+    one = MemoryShop()
+    earlier = Meta("demo", "import:demo", "import")
+    await one.shop.execute(CreateCategory(category_id=category_id_of("demo"), name="Demo", slug="demo"), earlier)
+    assert await seed(one.shop, media) == 0
+    assert await begun(one.shop) is None
 
 
 async def test_everything_leads_back_to_the_demo(media: MediaFolder) -> None:
@@ -83,7 +106,7 @@ async def test_a_second_start_changes_nothing(media: MediaFolder) -> None:
     assert contents(one) == before
 
 
-@pytest.mark.parametrize("commits", range(COMMITS))
+@pytest.mark.parametrize("commits", [0, 1, 2, 3, COMMITS // 2, COMMITS - 1])
 async def test_a_run_that_was_ended_after_any_commit_is_completed_by_the_next(media: MediaFolder, commits: int) -> None:
     whole, one = MemoryShop(), MemoryShop()
     await seed(whole.shop, media)
@@ -150,4 +173,4 @@ async def test_every_variant_has_its_price_in_both_currencies(media: MediaFolder
     await seed(one.shop, media)
     prices = Counter(e.event.sku for e in one.logs["catalog"].events if isinstance(e.event, PriceChanged))
     assert set(prices.values()) == {2}
-    assert len(prices) == sum(len(list(article.variants())) for article in demo.PRODUCTS)
+    assert len(prices) == sum(len(article.variants) for article in demo.PRODUCTS)

@@ -10,6 +10,7 @@ from types import ModuleType
 _HERE = Path(__file__).parent
 _PLACES = {f"emporium.scripts.{name}": name for name in ("admin", "migrate", "seed", "serve", "work")}
 _PLACES["emporium.infra.sandbox"] = "sandbox"
+_PLACES["emporium.scripts.demo.filling"] = "filling"
 
 
 class _Finder:

@@ -1,6 +1,7 @@
 """The demo catalogue: what a first start puts on the shelves, as plain tables."""
 
 from collections.abc import Iterator, Mapping
+from functools import cache, cached_property
 from itertools import product
 from typing import Final
 
@@ -8,18 +9,25 @@ import msgspec
 
 from emporium.domain.product import AttributeValue
 from emporium.domain.text import slug_of
+from emporium.scripts.demo.goods import entries
 
 __all__ = [
     "AHEAD",
     "CATEGORIES",
+    "CHOICES",
     "LOW",
     "MARK",
     "PRODUCTS",
+    "SETS",
     "SOLD_OUT",
     "WAREHOUSES",
     "Article",
     "Shelf",
     "Variant",
+    "euro",
+    "homes_of",
+    "label_of",
+    "spread",
     "units_of",
 ]
 
@@ -34,7 +42,7 @@ class Variant(msgspec.Struct, frozen=True):
     prices: dict[str, int]
 
 
-class Article(msgspec.Struct, frozen=True):
+class Article(msgspec.Struct, frozen=True, dict=True):
     """One demo product.
 
     Attributes:
@@ -43,6 +51,8 @@ class Article(msgspec.Struct, frozen=True):
         options: option → its values; every combination is a variant.
         surcharges: option value → pence that it costs more.
         shelf: the slug of its category.
+        german: title and blurb in German; empty where nobody has translated it.
+        related: codes of what goes with it.
     """
 
     code: str
@@ -54,18 +64,40 @@ class Article(msgspec.Struct, frozen=True):
     options: Mapping[str, tuple[str, ...]] = {}
     surcharges: Mapping[str, int] = {}
     shelf: str = ""
+    german: tuple[str, str] = ("", "")
+    related: tuple[str, ...] = ()
 
     @property
     def description(self) -> str:
-        """What the product page tells."""
-        return f"{self.blurb}\n\nDemo product: made up to show the shop; there is no such article."
+        """What the product page tells, in Markdown."""
+        facts = [
+            f"- **{label_of(name)[0].capitalize()}:** {_said(name, value)}"
+            for name, value in self.attributes.items()
+            if name != "demo"
+        ]
+        facts += [f"- **{name.capitalize()}:** {', '.join(values)}" for name, values in self.options.items()]
+        care = _CARE.get(next((word for word in str(self.attributes.get("material", "")).split() if word in _CARE), ""))
+        parts = [self.blurb, f"## {_HEADINGS[spread(self.code) % len(_HEADINGS)]}", "\n".join(facts)]
+        if care is not None:
+            parts += ["## Care", care]
+        parts.append("*Demo product: made up to show the shop; there is no such article.*")
+        return "\n\n".join(parts)
 
-    def variants(self) -> Iterator[Variant]:
+    @property
+    def german_description(self) -> str:
+        """The same in German, shorter."""
+        return f"{self.german[1]}\n\n*Vorführware: erfunden, um den Laden zu zeigen; diesen Artikel gibt es nicht.*"
+
+    @cached_property
+    def variants(self) -> tuple[Variant, ...]:
         """Every combination of option values, in the order of the table."""
+        made = []
         for values in product(*self.options.values()):
             sku = "-".join(["DEMO", self.code.upper(), *(slug_of(value).upper() for value in values)])
             pence = self.price + sum(self.surcharges.get(value, 0) for value in values)
-            yield Variant(sku, dict(zip(self.options, values, strict=True)), {"GBP": pence, "EUR": _euro(pence)})
+            prices = {"GBP": pence, "EUR": euro(pence)}
+            made.append(Variant(sku, dict(zip(self.options, values, strict=True)), prices))
+        return tuple(made)
 
 
 class Shelf(msgspec.Struct, frozen=True):
@@ -76,19 +108,95 @@ class Shelf(msgspec.Struct, frozen=True):
     parent: str | None = None
 
 
-def _euro(pence: int) -> int:
+UNITS: Final = {one.lower(): one for one in ("ml", "l", "mm", "cm", "g", "kg", "W", "K", "Hz", "dB", "years")} | {
+    "c": "°C",
+    "minutes": "min",
+    "hours": "h",
+    "lumens": "lm",
+}
+"""The units of numbers, by the word at the end of an attribute's name, as in `volume_ml`."""
+
+
+def label_of(name: str) -> tuple[str, str | None]:
+    """An attribute's name for people, and its unit."""
+    first, _, last = name.rpartition("_")
+    unit = UNITS.get(last)
+    return (first if first and unit is not None else name).replace("_", " "), unit
+
+
+def _said(name: str, value: AttributeValue) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    unit = None if isinstance(value, str) else label_of(name)[1]
+    return str(value) if unit is None else f"{value} {unit}"
+
+
+_HEADINGS: Final = ("At a glance", "In short", "The details", "Good to know", "What to expect")
+
+_CARE: Final = {
+    "wool": "Air it rather than wash it; where it must be washed, by hand and cool.",
+    "lambswool": "Wash by hand in cool water, press it in a towel, dry it flat.",
+    "merino": "Machine wash at 30 °C on the wool cycle. No softener: it takes the spring out.",
+    "cashmere": "Fold it, never hang it. A comb takes off what rubs up in the first weeks.",
+    "linen": "Wash at 40 °C and hang it up damp: most creases leave by themselves.",
+    "cotton": "Wash at 40 °C with similar colours. It shrinks a little once, and that is in the size.",
+    "cast": "Rinse with hot water, dry it on the hob, rub it with a drop of oil.",
+    "carbon": "Wipe it dry after use. A little oil keeps the rust away.",
+    "oak": "A damp cloth is enough; a spoonful of oil in spring keeps the grain alive.",
+    "walnut": "Wipe with a dry cloth and keep it out of the midday sun.",
+    "acacia": "Wash it by hand, dry it standing, oil it when it looks thirsty.",
+    "beech": "Wipe with a damp cloth. Splinters are sanded off, never cut.",
+    "birch": "Wipe with a damp cloth; soap leaves marks.",
+    "brass": "Leave it to darken, or bring it back with vinegar and salt.",
+    "leather": "Brush off the dust and give it a little wax twice a year.",
+    "stainless": "Scouring powder scratches. Vinegar takes off the lime.",
+    "terracotta": "Water it before the first planting, and bring it in when the ground freezes.",
+    "cork": "Wipe with soapy water; it dries within the hour.",
+}
+"""What keeps an article fit, by a word of its material."""
+
+CHOICES: Final = {
+    "fit": ("close", "regular", "relaxed", "slim"),
+    "roast": ("light", "medium", "dark"),
+    "energy_class": ("A", "B", "C", "D", "E", "F", "G"),
+    "fitting": ("E14", "E27", "GU10"),
+    "water_resistance": ("IPX4", "IPX5", "IP67"),
+}
+"""Attributes of which only these values can be chosen."""
+
+
+@cache
+def spread(text: str, salt: str = "") -> int:
+    """A number that looks like chance and is always the same for a text."""
+    value = 2_166_136_261
+    for byte in f"{salt}/{text}".encode():
+        value = (value ^ byte) * 16_777_619 % 2**32
+    return value >> 3
+
+
+def euro(pence: int) -> int:
     """A price in cents as shops write it: about 1.17 times as much, just below a round amount."""
     step = 10 if pence < 1_000 else 100
     return -(-pence * 117 // (100 * step)) * step - 1
 
 
+def homes_of(article: Article) -> tuple[str, ...]:
+    """The warehouses that stock an article: both, or Hamburg alone where it comes from there."""
+    skus = {variant.sku for variant in article.variants}
+    both = spread(article.code, "home") % 4 or skus & (LOW | SOLD_OUT) or article.code in _EVERYWHERE
+    return tuple(code for code, *_ in WAREHOUSES if both or code == "DE-HAMBURG")
+
+
 def units_of(sku: str, warehouse: str) -> int:
-    """How many units lie in a warehouse at first: none of what is sold out, a few of what is low."""
+    """How many units a warehouse that stocks it has at first: none of what is sold out, a few of what is low."""
     if sku in SOLD_OUT:
         return 0
-    spread = sum(map(ord, sku + warehouse))
-    return 1 + spread % 3 if sku in LOW else 20 + spread * 7 % 61
+    number = sum(map(ord, sku + warehouse))
+    return 1 + number % 3 if sku in LOW else 20 + number * 7 % 61
 
+
+_EVERYWHERE: Final = frozenset({"mug", "charger"})
+"""What the guides buy lies in both."""
 
 WAREHOUSES: Final = (("GB-LEEDS", "Leeds", "GB", 1), ("DE-HAMBURG", "Hamburg", "DE", 2))
 """Code, name, country, priority."""
@@ -818,17 +926,75 @@ _ARTICLES: Final[Mapping[str, tuple[Article, ...]]] = {
     ),
 }
 
+_GERMAN: Final = {
+    "mug": ("Steinzeugbecher Tideline", "Ein großzügiger Becher mit Reaktivglasur; kein Brand gleicht dem anderen."),
+    "skillet": ("Gusseiserne Pfanne", "Eingebrannt und gebaut, um ihren ersten Besitzer zu überleben."),
+    "dripper": ("Kaffeefilter zum Aufgießen", "Ein Kegel mit Spiralrippen für eine klare, helle Tasse."),
+    "teapot": ("Glaskanne mit Sieb", "Man sieht den Blättern beim Aufgehen zu."),
+    "desklamp": ("LED-Schreibtischlampe Arc", "Ein Bogen, ein Dimmer und kein Flimmern."),
+    "tent": ("Trekkingzelt Ridge", "In fünf Minuten aufgestellt, innen und außen zugleich."),
+    "overear": ("Kabellose Kopfhörer Drift", "Macht aus einem Zug ein Flüstern und hält 40 Stunden durch."),
+    "charger": ("USB-C-Ladegerät 65 W", "Drei Buchsen, von denen eine für einen Laptop reicht."),
+    "notebook": ("Flach liegendes Notizbuch A5", "Fadengeheftet, damit es auf jeder Seite flach liegt."),
+    "harvest": ("Erntemond", "Säen, tauschen und ernten vor dem Frost. Jedes Mal anders."),
+    "train": ("Holzeisenbahn", "Eine Acht, eine Brücke und eine Lok mit Magneten."),
+    "helmet": ("Stadthelm", "Hinten ein Licht, vorne ein Schirm, und ein Rad, damit er passt."),
+    "mat": ("Yogamatte aus Naturkautschuk", "Greift auch bei feuchten Händen; ohne PVC."),
+}
+
+SETS: Final[Mapping[str, tuple[str, ...]]] = {
+    "coffee": ("dripper", "filters", "beans", "grinder", "kettle", "latte", "espressobeans", "espresso", "doublewall"),
+    "tea": ("teapot", "sencha", "breakfast", "teacup", "mug", "candle"),
+    "baking": ("proving", "loaftin", "bakingtray", "apron", "teatowel", "breadbin", "jars"),
+    "cooking": ("skillet", "saucepan", "wok", "casserole", "knife", "board", "spicerack", "lunchbox"),
+    "light": ("desklamp", "bulb", "pendant", "floorlamp", "clamp", "fairy", "wallsconce", "strip"),
+    "bed and bath": ("bedset", "throw", "cushion", "towel", "bathmat", "laundry", "nightlight", "rug"),
+    "garden": ("trowel", "pruner", "gloves", "seeds", "compost", "seedtray", "can", "twine", "spade", "pot", "hose"),
+    "balcony": ("windowbox", "selfwater", "hanging", "mister", "trough", "plantstand", "lantern", "birdfeeder"),
+    "barbecue": ("firebowl", "skewers", "picnicrug", "parasol", "deckchair", "hammock", "partybox", "campmug"),
+    "wardrobe": ("tee", "stripe", "pocketee", "longtee", "polo", "henley", "denim", "chore", "tank"),
+    "winter": ("fisherman", "cardigan", "beanie", "scarf", "mittens", "socks", "snood", "vest", "parka"),
+    "hiking": ("rainshell", "softshell", "fleece", "merinotee", "gilet", "socks", "flask", "headlamp"),
+    "listening": ("overear", "earbuds", "onear", "studio", "case", "pads", "headstand", "shelfspeaker", "speakercable"),
+    "vinyl": ("turntable", "shelfspeaker", "speakercable", "soundbar", "radio"),
+    "desk": ("charger", "hub", "keyboard", "mouse", "cable", "wireless", "deskmat", "monitorstand", "cableclips"),
+    "writing": ("fountain", "ink", "notebook", "fivebook", "writingpad", "rollerball", "letteropener", "travel"),
+    "drawing": ("sketchbook", "pencils", "brush", "eraser", "sharpener", "mechanical"),
+    "games night": ("harvest", "lighthouse", "railways", "botanist", "cards", "wordgame", "sleeves", "dice"),
+    "puzzles": ("jigsaw", "alpine", "puzzlemat", "burr", "logic", "maze", "tangram"),
+    "small children": ("blocks", "duck", "sorter", "xylophone", "kidscup", "blanket", "babycardi", "floor"),
+    "play": ("train", "bridge", "kitchen", "foodset", "ark", "crayons", "kidstee", "kidsrain", "kids"),
+    "cycling": ("helmet", "lock", "lights", "pump", "bell", "repairkit", "panniers", "cyclinggloves", "windbreaker"),
+    "camping": ("tent", "sleepingbag", "sleepmat", "stove", "cookset", "headlamp", "campchair", "drybag", "campmug"),
+    "yoga": ("mat", "block", "strap", "bolster", "cushionzafu", "roller", "bands", "tumbler", "sleep"),
+}
+"""What people buy together, the first ones the most: baskets and related products are made of it."""
+
+
+def _priced() -> Iterator[tuple[str, Article]]:
+    for name, articles in _ARTICLES.items():
+        yield from ((name, article) for article in articles)
+    for name, code, title, brand, price, blurb, attributes, options, surcharges, german in entries():
+        yield name, Article(code, title, brand, price, blurb, attributes, options, surcharges, german=german)
+
+
+def _companions(code: str) -> tuple[str, ...]:
+    found = dict.fromkeys(other for codes in SETS.values() if code in codes for other in codes if other != code)
+    return tuple(found)[:4]
+
+
 PRODUCTS: Final = tuple(
     msgspec.structs.replace(
         article,
         shelf=f"demo-{slug_of(name)}",
         brand=f"{article.brand} (Demo)",
         attributes={"demo": True, **article.attributes},
+        german=_GERMAN.get(article.code, article.german),
+        related=_companions(article.code),
     )
-    for name, articles in _ARTICLES.items()
-    for article in articles
+    for name, article in _priced()
 )
-"""Every demo product, shelf by shelf."""
+"""Every demo product."""
 
 LOW: Final = frozenset(
     {

@@ -311,18 +311,20 @@ class Adviser:
     async def _refresh_rows(self, connection: Connection) -> None:
         async with connection.transaction():
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            catalog = await search_source.standing(connection)
+            catalog = (await search_source.standing(connection)).unsold(Standing({}))
             if catalog.positions and self._catalog is not None and catalog.follows(self._catalog):
                 if catalog.positions == self._catalog.positions:
                     return
-                changes = await search_source.changes(connection, self._catalog, MOST_CHANGES)
                 self._turn += 1
-                gone = {*changes.changed, *changes.stocked}
+                gone: set[UUID] = set()
+                while catalog.positions != self._catalog.positions:
+                    changes = await search_source.changes(connection, self._catalog, MOST_CHANGES)
+                    gone.update(changes.changed, changes.stocked)
+                    if changes.changed:
+                        self._products.clear()
+                    self._catalog = changes.upto
                 for key in [key for key in self._rows if key[1] in gone]:
                     del self._rows[key]
-                if changes.changed:
-                    self._products.clear()
-                self._catalog = changes.upto
             elif catalog.positions:
                 self._turn += 1
                 self._rows.clear()

@@ -26,11 +26,13 @@ from emporium.domain.product import (
 )
 from emporium.domain.stock import AdjustStock, ReceiveUnits
 from emporium.infra.settings import Settings
-from emporium.projections import search_log
+from emporium.projections import search_index, search_log
 from emporium.projections.model import Connection
 from emporium.projections.search_log import Noted
 from tests.http.client import API, House
 from tests.http.conftest import elsewhere, running
+from tests.http.test_recommendations import buy
+from tests.integration.search.test_indexer import review_of
 from tests.support.proxy import proxy
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -184,9 +186,22 @@ async def test_where_nothing_is_found_something_is_offered(shop: House) -> None:
     assert len(nothing["instead"]) > 0
 
 
-async def test_it_follows_the_catalogue(settings: Settings, engine: dict[str, Any]) -> None:
+async def test_it_follows_the_catalogue_the_sales_and_the_reviews(
+    settings: Settings, engine: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_index, "SALES_PACE", 0.1)
     async with running(of_its_own(settings, engine), search=True) as shop:
         await stock_up(shop)
+        name = shop.opened.engines[0].name
+        for times, slug in enumerate(("cafe-2", "spade", "cafe-1"), 1):
+            for _ in range(times):
+                await buy(shop, slug.upper())
+            await until(shop, "sort=popularity", lambda answer, slug=slug: answer["items"][0]["slug"] == slug)  # type: ignore[misc]
+        for _ in range(5):
+            await say(shop, review_of(product_id_of("CAFE-1")))
+        await until(shop, "rating_from=3.5", lambda answer: [one["slug"] for one in answer["items"]] == ["cafe-1"])
+        assert (await found(shop, "sort=rating"))["items"][0]["slug"] == "cafe-1"
+        assert (await found(shop, "sort=rating"))["engine"] == name
         await _followed(shop)
 
 

@@ -20,6 +20,7 @@ from emporium.domain.product import PUBLISHED, AttributeValue, Image
 from emporium.http.caching import PUBLIC, kept, tagged
 from emporium.http.consistency import includes
 from emporium.http.languages import LanguageParameter, language_of
+from emporium.http.moments import AsOf, as_it_was_at
 from emporium.http.paging import Cursor, Limit, Listing, listing
 from emporium.http.problems import KINDS, Problem
 from emporium.http.reply import Reply
@@ -272,18 +273,17 @@ class ProductController(Controller):
         product: IdOrSlug,
         currency: CurrencyParameter = None,
         language: LanguageParameter = None,
-        as_of: Annotated[
-            datetime | None, QueryParameter(description="The page as it was at this moment (with a time zone).")
-        ] = None,
+        as_of: AsOf = None,
     ) -> Reply[ProductDetail]:
         """A product with variants, prices, how many can be had, its rating. A former slug leads to the present one."""
+        moment = as_it_was_at(as_of)
         await includes(request, *_MODELS)
         shop = request.services.shop
         default = (await shop.terms.recent(shop.logs["ordering"])).languages[0]
         return await kept(
             request,
             _MODELS,
-            lambda: _product(request, product, currency, language, as_of, default),
+            lambda: _product(request, product, currency, language, moment, default),
             default,
         )
 
@@ -340,8 +340,6 @@ async def _page_again(request: Request, product_id: UUID, as_of: datetime | None
     """The page of a published product: of a past moment, or of now where its new slug is not in the pages yet."""
     if as_of is None:
         return await request.services.reads.run(lambda connection: catalog_pages.product_page(connection, product_id))
-    if as_of.tzinfo is None:
-        raise KINDS.invalid_parameter("as_of: it needs a time zone, such as Z")
     past = await catalog.as_it_was(request.services.shop, product_id, as_of)
     if past is None or past.state.status != PUBLISHED:
         return None

@@ -135,8 +135,10 @@ class Bucket(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Facet(msgspec.Struct, frozen=True, kw_only=True):
-    """A filter that would narrow the answer; `name` is `brand`, `category`, `rating`, `available`, `price` or
-    `attribute.<name>`."""
+    """A filter that would narrow the answer; `name` is `brand`, `category`, `rating`, `available`, `price`,
+    `attribute.<name>` or `number.<name>`.
+
+    Of a price and of a number there are two values, the least and the greatest; a rating's are "this and more"."""
 
     name: str
     buckets: tuple[Bucket, ...]

@@ -46,6 +46,7 @@ __all__ = [
     "ProductController",
     "ProductSummary",
     "RangeFilter",
+    "RatingBound",
     "attributes_of",
     "category_of",
     "few",
@@ -65,6 +66,7 @@ RangeFilter = Annotated[
     QueryParameter(description="`name:least..most` of an attribute that is a number."),
 ]
 PriceBound = Annotated[int | None, QueryParameter(ge=0, le=10**12, description="Minor units.")]
+RatingBound = Annotated[float | None, QueryParameter(ge=0, le=5, description="Least rating.")]
 IdOrSlug = Annotated[str, PathParameter(max_length=120, description="Id or slug of a product.")]
 
 FEW = 5
@@ -190,6 +192,7 @@ class ProductController(Controller):
         between: RangeFilter = None,
         price_from: PriceBound = None,
         price_to: PriceBound = None,
+        rating_from: RatingBound = None,
         available: FromQuery[bool | None] = None,
         facets: Annotated[bool, QueryParameter(description="Whether the facets are counted.")] = False,
         sort: FromQuery[Sort] = "title",
@@ -210,6 +213,7 @@ class ProductController(Controller):
                 ranges=ranges_of(between or ()),
                 price_from=price_from,
                 price_to=price_to,
+                rating_from=rating_from,
                 available=available,
             )
             page = await reads.run(

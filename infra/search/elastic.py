@@ -19,6 +19,8 @@ from emporium.infra.search import plan
 from emporium.infra.search.facets import (
     ATTRIBUTE,
     MOST_BUCKETS,
+    MOST_NUMBERS,
+    NUMBER,
     PLAIN,
     RATINGS,
     Counts,
@@ -430,7 +432,7 @@ class _Asked:
             chosen[f"{ATTRIBUTE}{name}"] = {"terms": {"attribute": keys}}
         for name, (least, most) in query.ranges.items():
             both = [{"term": {"numbers.name": name}}, {"range": {"numbers.value": _bounds(least, most)}}]
-            chosen[f"range.{name}"] = {"nested": {"path": "numbers", "query": {"bool": {"filter": both}}}}
+            chosen[f"{NUMBER}{name}"] = {"nested": {"path": "numbers", "query": {"bool": {"filter": both}}}}
         if query.rating_from is not None:
             chosen["rating"] = {"range": {"rating": {"gte": query.rating_from}}}
         if query.available is not None:
@@ -446,6 +448,15 @@ class _Asked:
             "rating": {"filters": {"filters": {str(n): {"range": {"rating": {"gte": n}}} for n in RATINGS}}},
             "price": {"stats": {"field": price}},
             "attribute": {"terms": {"field": "attribute", "size": 1_000}},
+            "number": {
+                "nested": {"path": "numbers"},
+                "aggs": {
+                    "names": {
+                        "terms": {"field": "numbers.name", "size": MOST_NUMBERS, "order": {"_key": "asc"}},
+                        "aggs": {"ends": {"stats": {"field": "numbers.value"}}},
+                    }
+                },
+            },
         }
         groups: dict[str, list[str]] = {"": [name for name in inner if name not in self._filters]}
         for chosen in self._filters:
@@ -453,6 +464,8 @@ class _Asked:
                 groups[chosen] = [chosen]
             elif chosen.startswith(ATTRIBUTE):
                 groups[chosen] = ["attribute"]
+            elif chosen.startswith(NUMBER):
+                groups[chosen] = ["number"]
         return {
             f"count:{chosen}": {
                 "filter": _and(one for name, one in self._filters.items() if name != chosen),
@@ -468,6 +481,13 @@ class _Asked:
             if mark != "count":
                 continue
             for name, found in inner.items():
+                if name == "number":
+                    for one in found["names"]["buckets"]:
+                        label = f"{NUMBER}{one['key']}"
+                        if label == chosen if chosen else label not in self._filters:
+                            ends = one["ends"]
+                            counts.numbers[one["key"]] = int(ends["count"]), float(ends["min"]), float(ends["max"])
+                    continue
                 if name not in (*PLAIN, "attribute"):
                     continue
                 if name == "price":

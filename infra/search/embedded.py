@@ -5,6 +5,7 @@ import difflib
 import hashlib
 import itertools
 import json
+import math
 import os
 import shutil
 from collections import Counter
@@ -25,6 +26,8 @@ from emporium.infra.search import plan
 from emporium.infra.search.facets import (
     ATTRIBUTE,
     MOST_BUCKETS,
+    MOST_NUMBERS,
+    NUMBER,
     PLAIN,
     RATINGS,
     Counts,
@@ -454,7 +457,7 @@ class _Asked:
         """The page's hits, how many there are, how to count them, and whether the words find anything at all."""
         matching = self._said(plan.wanted(self._query, self._rules, care))
         price = _priced(self._schema, self._query.currency)
-        if self._words and not self._query.ranges:
+        if self._words:
             few = self._few(_all([self._ranked(matching), price]))
             if few is not None:
                 tests = self._tests()
@@ -547,6 +550,11 @@ class _Asked:
         for name, values in query.attributes.items():
             keys = {attribute_key(name, value) for value in values}
             tests[f"{ATTRIBUTE}{name}"] = lambda one, keys=keys: not keys.isdisjoint(one.attributes)  # type: ignore[misc]
+        for name, (low, high) in query.ranges.items():
+            ends = -math.inf if low is None else low, math.inf if high is None else high
+            tests[f"{NUMBER}{name}"] = lambda one, name=name, ends=ends: (  # type: ignore[misc]
+                name in one.numbers and ends[0] <= one.numbers[name] <= ends[1]
+            )
         if query.rating_from is not None:
             rating = query.rating_from
             tests["rating"] = lambda one: one.rating >= rating
@@ -576,7 +584,16 @@ class _Asked:
             name, _, value = key.partition("=")
             if f"{ATTRIBUTE}{name}" not in of:
                 counts.attributes.setdefault(name, {})[value] = number
+        for one in kept:
+            for name, measure in one.numbers.items():
+                if f"{NUMBER}{name}" not in of:
+                    counts.numbers[name] = _wider(counts.numbers.get(name), measure)
         for label, these in of.items():
+            if label.startswith(NUMBER):
+                own = label.removeprefix(NUMBER)
+                for one in these:
+                    if own in one.numbers:
+                        counts.numbers[own] = _wider(counts.numbers.get(own), one.numbers[own])
             if label.startswith(ATTRIBUTE):
                 own = label.removeprefix(ATTRIBUTE)
                 begin = f"{own}="
@@ -660,7 +677,8 @@ class _Asked:
             wanted = [attribute_key(name, value) for value in values]
             chosen[f"{ATTRIBUTE}{name}"] = Condition.term_set_query(schema, "attribute", wanted)
         for name, (least, most) in query.ranges.items():
-            chosen[f"range.{name}"] = self._index.parse(f"numbers.{_escaped(name)}:[{_bound(least)} TO {_bound(most)}]")
+            between = f"[{_bound(least)} TO {_bound(most)}]"
+            chosen[f"{NUMBER}{name}"] = self._index.parse(f"numbers.{_escaped(name)}:{between}")
         if query.rating_from is not None:
             chosen["rating"] = Condition.range_query(schema, "rating", FieldType.Float, float(query.rating_from), None)
         if query.available is not None:
@@ -672,10 +690,15 @@ class _Asked:
         counts = Counts()
 
         def count(names: Sequence[str], without: str | None) -> dict[str, Any]:
+            return count_of({name: self._counting(name) for name in names}, without)
+
+        def count_of(what: Mapping[str, Any], without: str | None) -> dict[str, Any]:
+            if not what:
+                return {}
             wanted = [condition for name, condition in filters.items() if name != without]
             if without == "price":
                 wanted.append(_priced(self._schema, self._query.currency))
-            return self._searcher.aggregate(_all([matching, *wanted]), {name: self._counting(name) for name in names})
+            return self._searcher.aggregate(_all([matching, *wanted]), dict(what))
 
         counted = count([*(name for name in PLAIN if name not in filters), "attribute"], None)
         for key, number in _rows(counted.pop("attribute")).items():
@@ -689,6 +712,13 @@ class _Asked:
                 rows = _rows(count(["attribute"], name)["attribute"])
                 parted = {key.partition("=")[::2]: number for key, number in rows.items()}
                 counts.attributes[own] = {value: number for (of, value), number in parted.items() if of == own}
+        # What has only numbers for values may be one: the index does not say.
+        told = [name for name, values in counts.attributes.items() if all(map(_is_number, values))][:MOST_NUMBERS]
+        free = [name for name in told if f"{NUMBER}{name}" not in filters]
+        for names, without in [(free, None), *(([name], f"{NUMBER}{name}") for name in self._query.ranges)]:
+            ends = {name: {"stats": {"field": f"numbers.{_escaped(name)}"}} for name in names}
+            for name, stats in count_of(ends, without).items():
+                counts.numbers[name] = int(stats["count"]), float(stats["min"] or 0), float(stats["max"] or 0)
         price = counted.pop("price")
         counts.price = int(price["count"]), int(price["min"] or 0), int(price["max"] or 0)
         # "4 and more", "3 and more" …: who is in one is in all below it.
@@ -709,6 +739,19 @@ class _Asked:
         if name == "attribute":
             return {"terms": {"field": "attribute", "size": 1_000}}
         return {"terms": {"field": name, "size": MOST_BUCKETS}}
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _wider(ends: tuple[int, float, float] | None, value: float) -> tuple[int, float, float]:
+    """How many, the least and the greatest, with one more."""
+    return (1, value, value) if ends is None else (ends[0] + 1, min(ends[1], value), max(ends[2], value))
 
 
 def _rows(counted: Mapping[str, Any]) -> dict[str, int]:

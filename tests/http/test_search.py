@@ -167,6 +167,17 @@ async def test_filters_narrow_and_facets_say_how_far(shop: House) -> None:
     assert facets["brand"] == {"Acme": 1}
     assert facets["available"] == {"true": 1}
     assert facets["attribute.dishwasher"] == {"yes": 1}
+    # Found by words, which one engine counts by itself; and without.
+    for query in ("q=cup&category=home", "brand=Acme"):
+        for chosen, volumes in (
+            ("", ("250", "400")),
+            ("&between=volume:300..", ("250", "400")),
+            ("&attribute=colour:blue&between=volume:..300&price_from=100", ("400", "400")),
+        ):
+            answer = await found(shop, query + chosen)
+            ends = {one["name"]: [each["value"] for each in one["buckets"]] for one in answer["facets"]}
+            # Of a range, too, others can still be chosen.
+            assert tuple(ends["number.volume"]) == volumes, (query, chosen)
 
 
 async def test_pages_follow_each_other_without_gap(shop: House) -> None:

@@ -123,15 +123,15 @@ async def rename(house: House, title: str) -> None:
     await house.shows("catalog", done.position, "catalog_pages")
 
 
-def review_of(product: UUID) -> WriteReview:
-    """Of somebody, with five stars and nothing to look at."""
+def review_of(product: UUID, rating: int = 5) -> WriteReview:
+    """Of somebody, with nothing to look at."""
     who = uuid4()
     return WriteReview(
         review_id=review_id_of(product, who),
         product_id=product,
         customer_id=who,
         order_id=uuid4(),
-        rating=5,
+        rating=rating,
         words=Sealed(who, "ReviewWritten", b"words"),
         flags=(),
     )

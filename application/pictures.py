@@ -1,7 +1,7 @@
 """Pictures of products: cleaned before they are stored, and made in smaller forms by a task afterwards."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 from uuid import UUID
 
@@ -30,17 +30,32 @@ WIDTHS: Final = (320, 640, 1280)
 PICTURE_REFUSED = Reason("picture_refused", "The picture cannot be taken: {why}.", "invalid")
 
 Keep = Callable[[PictureState], Idempotency | None]
+Note = Callable[[str], Awaitable[None]]
 
 
 async def upload(
-    shop: Shop, pictures: Pictures, media: Media, content: bytes, cause: Meta, keep: Keep = lambda _: None
+    shop: Shop,
+    pictures: Pictures,
+    media: Media,
+    content: bytes,
+    cause: Meta,
+    note: Note,
+    keep: Keep = lambda _: None,
 ) -> tuple[PictureState, Committed]:
-    """Stores a picture; the same one again is the same. Raises `Rejected` (picture_refused)."""
+    """Stores a picture; the same one again is the same.
+
+    Args:
+        note: remembers that the path is the shop's.
+
+    Raises `Rejected` (picture_refused).
+    """
     try:
         clean = await pictures.clean(content)
     except BadPicture as bad:
         raise PICTURE_REFUSED(why=str(bad)) from bad
-    # Stored before its event: an address in an event always leads somewhere.
+    # Noted before it is there: the same file may be going at this moment, for a customer had it. Stored before its
+    # event: an address in an event always leads somewhere.
+    await note(media.path(clean.content, clean.kind))
     url = await asyncio.to_thread(media.put, clean.content, clean.kind)
     stream = picture_id_of(url)
     command = UploadPicture(picture_id=stream, url=url, width=clean.width, height=clean.height)

@@ -30,6 +30,16 @@ class MediaFolder:
         """See the port."""
         return URL + self._put(content, _name(content, kind))
 
+    def path(self, content: bytes, kind: str) -> str:
+        """See the port."""
+        return URL + _name(content, kind)
+
+    def delete(self, path: str) -> None:
+        """See the port."""
+        name = path.removeprefix(URL)
+        if _NAME.fullmatch(name) is not None:
+            (self._folder / name).unlink(missing_ok=True)
+
     def keep(self, content: bytes) -> str:
         """See the port."""
         return self._put(content, _kept_name(content))
@@ -92,6 +102,25 @@ class MediaStore:
         name = _name(content, kind)
         obstore.put(self._store, name, content, attributes=self._attributes(kind))
         return URL + name
+
+    def path(self, content: bytes, kind: str) -> str:
+        """See the port."""
+        return URL + _name(content, kind)
+
+    def delete(self, path: str) -> None:
+        """See the port."""
+        import obstore
+        from obstore.exceptions import BaseError
+
+        name = path.removeprefix(URL)
+        if _NAME.fullmatch(name) is None:
+            return
+        try:
+            obstore.delete(self._store, name)
+        except FileNotFoundError:
+            return
+        except BaseError as error:
+            raise OSError(f"the store of objects refuses: {error}") from error
 
     def keep(self, content: bytes) -> str:
         """See the port."""

@@ -174,12 +174,26 @@ class Adviser:
         self._turn += 1
         self._drop((visitor,))
 
+    async def held(self, visitor: UUID) -> list[tuple[UUID, datetime]]:
+        """All that is kept of what somebody looked at, and when; the oldest first. Raises Unavailable."""
+        await self._seen.flush()
+        return await self._reads.run(lambda connection: views.held(connection, visitor))
+
     async def forget(self, visitor: UUID) -> None:
         """Drops what somebody looked at. Raises Unavailable."""
+        await self.join(visitor, None)
+
+    async def join(self, visitor: UUID, into: UUID | None) -> None:
+        """What somebody looked at was looked at by somebody who is known now; None: by nobody. Raises Unavailable."""
+        if visitor == into:
+            return
         await self._seen.flush()
-        await self._reads.run(lambda connection: views.forget(connection, visitor))
+        if into is None:
+            await self._reads.run(lambda connection: views.forget(connection, [visitor]))
+        else:
+            await self._reads.run(lambda connection: views.join(connection, visitor, into))
         self._turn += 1
-        self._drop((visitor,))
+        self._drop([one for one in (visitor, into) if one is not None])
 
     def _today(self) -> date:
         return self._clock().date()

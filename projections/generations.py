@@ -10,6 +10,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from emporium.projections.model import Connection, ReadModel
+from emporium.projections.picture_owners import MIGRATION as PICTURE_OWNERS
 from emporium.projections.search_log import MIGRATION as SEARCH_LOG
 
 __all__ = [
@@ -147,6 +148,7 @@ CREATE TABLE emporium_search_due (
     PRIMARY KEY (engine, product_id)
 );
 """,
+    PICTURE_OWNERS,
 )
 """The engine's own tables, step by step. A parked row without an error waits behind one that has it."""
 

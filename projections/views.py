@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from typing import Final, Protocol, TypeVar
@@ -13,7 +13,7 @@ from psycopg import sql
 from emporium.application.ports import Unavailable
 from emporium.projections.model import Connection
 
-__all__ = ["KEPT_DAYS", "Writer", "expire", "forget", "of"]
+__all__ = ["KEPT_DAYS", "Writer", "expire", "forget", "held", "join", "of"]
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -87,9 +87,23 @@ async def of(connection: Connection, visitor: UUID) -> list[UUID]:
     return [product for (product,) in await found.fetchall()]
 
 
-async def forget(connection: Connection, visitor: UUID) -> None:
-    """Drops the views of somebody."""
-    await connection.execute("DELETE FROM emporium_views WHERE visitor = %s", [visitor])
+async def held(connection: Connection, visitor: UUID) -> list[tuple[UUID, datetime]]:
+    """All that is kept of what somebody looked at, and when; the oldest first."""
+    found = await connection.execute(
+        "SELECT product_id, at FROM emporium_views WHERE visitor = %s ORDER BY at, product_id", [visitor]
+    )
+    return await found.fetchall()
+
+
+async def join(connection: Connection, visitor: UUID, into: UUID) -> None:
+    """Makes the views of one those of another."""
+    await connection.execute("UPDATE emporium_views SET visitor = %s WHERE visitor = %s", [into, visitor])
+
+
+async def forget(connection: Connection, visitors: Sequence[UUID]) -> int:
+    """Drops the views of these; how many."""
+    gone = await connection.execute("DELETE FROM emporium_views WHERE visitor = ANY(%s)", [list(visitors)])
+    return gone.rowcount
 
 
 async def expire(connection: Connection, today: date) -> int:

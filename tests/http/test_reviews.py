@@ -1,7 +1,9 @@
 """/reviews: only by who received the product, once; looked at, voted on, answered; seen on pages and in the search."""
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,6 +11,7 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 import pytest_asyncio
+from PIL import Image
 
 from emporium.application.ports import Meta
 from emporium.domain.base import Money
@@ -27,6 +30,7 @@ from emporium.domain.reservation import Allocation
 from emporium.domain.review import ReviewAnswered, ReviewWritten
 from emporium.domain.shipment import PrepareShipment, RecordDelivery, RecordLabel, RecordLoss, ShipParcel
 from emporium.infra.settings import Settings
+from emporium.projections.traces import Traces
 from tests import servers
 from tests.http.client import API, Caller, House
 from tests.http.conftest import running
@@ -299,6 +303,53 @@ async def test_a_picture_is_cleaned_before_it_is_kept_and_only_of_who_received_t
     assert (await customer.get(f"/reviews/{review_id}")).json()["pictures"] == [path]
     bad = await house.client.post(url, content=b"<svg/>", headers={**headers, **customer.headers})
     assert (bad.status_code, bad.json()["type"]) == (422, "/problems/picture_refused")
+
+
+async def test_a_picture_goes_with_the_last_one_who_has_it(house: House) -> None:
+    one, other = await owner(house), await owner(house)
+    media, traces = house.opened.media, house.services.traces
+
+    async def uploaded(caller: Caller, shade: int) -> str:
+        url, headers = f"{API}/reviews/pictures?product=mug", {"content-type": "image/png"}
+        made = await house.client.post(url, content=plain(shade), headers={**headers, **caller.headers})
+        assert made.status_code == 201, made.text
+        path: str = made.json()["path"]
+        return path
+
+    def there(path: str) -> bool:
+        return media.get(path.removeprefix("/media/")) is not None
+
+    shared, lone, unused, sold = [await uploaded(one, shade) for shade in (1, 2, 3, 4)]
+    # The other has never uploaded it, but shows it.
+    theirs = await reviewed(other)
+    await other.call("PATCH", f"{API}/reviews/{theirs}", {"pictures": [shared]})
+    await reviewed(one, pictures=[shared, lone, sold])
+    clerk = await house.staff("catalog_manager")
+    same = await house.client.post(
+        f"{API}/admin/pictures", content=plain(4), headers={"content-type": "image/png", **clerk.headers}
+    )
+    assert same.json()["url"] == sold
+    held = (await one.get("/account/export")).json()["pictures"]
+    assert set(held) == {shared, lone, unused, sold}
+    # What was uploaded and never shown is kept for a week.
+    assert isinstance(traces, Traces)
+    now = house.shop.clock.now()
+    assert await traces.purge(now) == 0 and there(unused)
+    await traces.purge(now + timedelta(days=8))
+    assert not there(unused) and all(map(there, (shared, lone, sold)))
+    assert await uploaded(one, 3) == unused and there(unused), "it can be uploaded again"
+    await traces.forget([await house.customer_id(one)])
+    assert [there(path) for path in (shared, lone, unused, sold)] == [True, False, False, True]
+    assert (await house.client.get(lone)).status_code == 404
+    await traces.forget([await house.customer_id(other), await house.customer_id(one)])
+    assert [there(path) for path in (shared, sold)] == [False, True]
+
+
+def plain(shade: int) -> bytes:
+    """A picture of one colour."""
+    out = io.BytesIO()
+    Image.new("RGB", (8, 8), (shade, shade, shade)).save(out, "PNG")
+    return out.getvalue()
 
 
 async def test_staff_look_at_what_is_odd_or_reported(house: House) -> None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from emporium.application.search import Document, Price
+from emporium.application.search import Document, Price, Text
 from emporium.domain import product as p
 from emporium.domain.category import MAX_DEPTH
 from emporium.projections import reviews, sales
@@ -258,6 +258,9 @@ def _document(
             name: float(value)
             for name, value in state.attributes.items()
             if isinstance(value, int | float) and not isinstance(value, bool)
+        },
+        translations={
+            language: Text(title=one.title, description=one.description) for language, one in state.translations.items()
         },
         prices={currency: Price(lowest=min(these), highest=max(these)) for currency, these in amounts.items()},
         available=available,

@@ -28,14 +28,14 @@ from emporium.infra.search.facets import (
     facets,
     tie_of,
 )
-from emporium.infra.search.words import MOST_WORDS, folded, highlighter, stems, typos
+from emporium.infra.search.words import MOST_WORDS, folded, highlighter, spoken, stems, typos
 
 __all__ = ["ElasticSearch"]
 
 T = TypeVar("T")
 Json = dict[str, Any]
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 """Raised with every change of the mapping: an index of another layout is made anew."""
 
 _ANSWER: Final = 3.0
@@ -61,6 +61,7 @@ _MAPPING: Final[Json] = {
     "properties": {
         "slug": {"type": "keyword", "index": False, "doc_values": False},
         "shown": {"type": "keyword", "index": False, "doc_values": False},
+        "shown_in": {"type": "object", "enabled": False},
         "title": _WORDS,
         "title_words": _WORDS,
         "names": _WORDS,
@@ -317,14 +318,17 @@ def _why(error: Mapping[str, Any]) -> str:
 def _fields(one: Document) -> Json:
     names = [*one.category_names, *([one.brand] if one.brand else [])]
     values = [value for several in one.attributes.values() for value in several]
+    elsewhere = one.translations.items()
+    titles = [text.title for _, text in elsewhere]
     return {
         "slug": one.slug,
         "shown": one.title,
-        "title": _joined(stems, one.title),
-        "title_words": _joined(folded, one.title),
+        "shown_in": {language: text.title for language, text in elsewhere},
+        "title": _joined(stems, one.title, *(spoken(text.title, language) for language, text in elsewhere)),
+        "title_words": _joined(folded, one.title, *titles),
         "names": _joined(stems, *names, *values),
-        "text": _joined(stems, one.description),
-        "all_words": _joined(folded, one.title, *names, *values),
+        "text": _joined(stems, one.description, *(spoken(text.description, language) for language, text in elsewhere)),
+        "all_words": _joined(folded, one.title, *titles, *names, *values),
         "sku": [sku.casefold() for sku in one.skus],
         "brand": one.brand,
         "category": [str(category) for category in one.categories],
@@ -370,7 +374,7 @@ class _Asked:
             "sort": self._order(price),
             "track_scores": True,
             "track_total_hits": True,
-            "_source": ["shown"],
+            "_source": ["shown", f"shown_in.{query.language}"],
         }
         aggregations: dict[str, Json] = {"found": {"filter": {"match_all": {}}}}
         if query.facets:
@@ -514,7 +518,7 @@ class _Asked:
         """What the cluster found, as we say it."""
         mark = highlighter(plan.asked_for(self._query, self._rules), near=care.near)
         hits = tuple(
-            Hit(product_id=UUID(hit["_id"]), title=mark(hit["_source"]["shown"]), score=float(hit["_score"] or 0.0))
+            Hit(product_id=UUID(hit["_id"]), title=mark(self._title(hit["_source"])), score=float(hit["_score"] or 0.0))
             for hit in found["hits"]["hits"]
         )
         counted = found["aggregations"]
@@ -525,6 +529,9 @@ class _Asked:
             meant=self._meant(found, counted),
             engine=ElasticSearch.name,
         )
+
+    def _title(self, source: Json) -> str:
+        return str(source.get("shown_in", {}).get(self._query.language, source["shown"]))
 
     def _meant(self, found: Any, counted: Mapping[str, Any]) -> str | None:
         if "suggest" not in found:

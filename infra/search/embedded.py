@@ -35,13 +35,13 @@ from emporium.infra.search.facets import (
     facets,
     tie_of,
 )
-from emporium.infra.search.words import MOST_WORDS, analyzer, folded, highlighter, stems, typos
+from emporium.infra.search.words import MOST_WORDS, analyzer, folded, highlighter, spoken, stems, typos
 
 __all__ = ["LAYOUT", "EmbeddedSearch"]
 
 T = TypeVar("T")
 
-LAYOUT: Final = 3
+LAYOUT: Final = 4
 """Raised with every change of the fields: an index of another layout is made anew."""
 
 _HEAP: Final = 32_000_000
@@ -320,14 +320,16 @@ class _Index:
         """The document in the index's fields."""
         names = [*one.category_names, *([one.brand] if one.brand else [])]
         values = [value for several in one.attributes.values() for value in several]
+        elsewhere = one.translations.items()
+        titles = [text.title for _, text in elsewhere]
         fields: dict[str, Any] = {
             "product_id": str(one.product_id),
             "slug": one.slug,
-            "title": one.title,
-            "title_words": one.title,
+            "title": [one.title, *(spoken(text.title, language) for language, text in elsewhere)],
+            "title_words": [one.title, *titles],
             "names": " / ".join([*names, *values]),
-            "text": one.description,
-            "all_words": " / ".join([one.title, *names, *values]),
+            "text": [one.description, *(spoken(text.description, language) for language, text in elsewhere)],
+            "all_words": " / ".join([one.title, *titles, *names, *values]),
             "sku": [sku.casefold() for sku in one.skus],
             "category": [str(category) for category in one.categories],
             "attribute": [attribute_key(name, value) for name, several in one.attributes.items() for value in several],
@@ -341,6 +343,7 @@ class _Index:
         facts = _Facts(
             product_id=one.product_id,
             title=one.title,
+            titles={language: text.title for language, text in elsewhere},
             tie=tie_of(one.product_id),
             popularity=one.popularity,
             brand=one.brand,
@@ -410,6 +413,7 @@ class _Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     product_id: UUID
     title: str
+    titles: dict[str, str]
     tie: int
     popularity: float
     brand: str | None
@@ -446,12 +450,17 @@ class _Asked:
                 break
         mark = highlighter(plan.asked_for(query, self._rules), near=care.near)
         return Answer(
-            hits=tuple(Hit(product_id=one.product_id, title=mark(one.title), score=score) for score, one in hits),
+            hits=tuple(
+                Hit(product_id=one.product_id, title=mark(self._title(one)), score=score) for score, one in hits
+            ),
             total=total,
             facets=facets(counts()) if query.facets else (),
             meant=self._meant(),
             engine=EmbeddedSearch.name,
         )
+
+    def _title(self, one: _Facts) -> str:
+        return one.title if self._query.language is None else one.titles.get(self._query.language, one.title)
 
     def _found(self, care: plan.Care) -> tuple[list[tuple[float, _Facts]], int, Callable[[], Counts], bool]:
         """The page's hits, how many there are, how to count them, and whether the words find anything at all."""

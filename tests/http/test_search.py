@@ -21,6 +21,7 @@ from emporium.domain.product import (
     ChangePrice,
     CreateProduct,
     PublishProduct,
+    Translation,
     UpdateProduct,
     product_id_of,
 )
@@ -121,6 +122,9 @@ async def stock_up(house: House) -> None:
               attributes={"colour": "red", "volume": 250, "dishwasher": True})  # fmt: skip
     await put(house, "CAFE-2", "Café Cup, Blue", 900, brand="Acme", category_id=KITCHEN,
               attributes={"colour": "blue", "volume": 400})  # fmt: skip
+    await put(house, "KETTLE", "Kettle & co", 1500, description="Whistles.", translations={
+        "de": Translation(title="Grüner Teekessel & Co", description="Pfeift, wenn die Bläschen steigen."),
+    })  # fmt: skip
     await put(house, "SPADE", "Garden Spade", 2500, units=0, brand="Zeta", category_id=GARDEN,
               description="Digs deep. Not a cup.")  # fmt: skip
     name = house.opened.engines[0].name
@@ -145,6 +149,21 @@ async def test_words_are_found_however_they_are_written(shop: House) -> None:
     mended = await found(shop, "q=gardne spade")
     assert [item["slug"] for item in mended["items"]] == ["spade"]
     assert mended["meant"] == "garden spade"
+
+
+async def test_words_of_a_translation_are_found_and_shown(shop: House) -> None:
+    for query in ("q=Teekessel", "q=grüner+teekesel", "q=Teekes", "q=grüne+Teekessel&language=de",
+                  "q=Bläschen&language=de", "q=Blaschens&language=de", "q=pfeift&language=de"):  # fmt: skip
+        assert await slugs(shop, query) == ["kettle"], query
+    [german] = (await found(shop, "q=Teekessel&language=de"))["items"]
+    assert german["title_html"] == "Grüner <mark>Teekessel</mark> &amp; Co"
+    [english] = (await found(shop, "q=Teekessel"))["items"]
+    assert english["title_html"] == "Kettle &amp; co"
+    for language in ("fr", "de"):
+        [one] = (await found(shop, f"q=spade&language={language}"))["items"]
+        assert one["title_html"] == "Garden <mark>Spade</mark>", "it has no translation"
+    typed = (await shop.guest().get("/search/suggest?q=teek")).json()["items"]
+    assert [one["target"] for one in typed] == ["kettle"]
 
 
 async def test_a_title_stands_before_a_description(shop: House) -> None:

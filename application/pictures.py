@@ -7,7 +7,7 @@ from uuid import UUID
 
 from emporium.application.commands import handle
 from emporium.application.effects import Finished, Park, Perform, Retry, backoff
-from emporium.application.ports import BadPicture, EventLog, Idempotency, Media, Meta, Pictures, Task
+from emporium.application.ports import BadPicture, EventLog, Idempotency, Media, Meta, Pictures, Task, Unavailable
 from emporium.application.schedules import RENDER
 from emporium.application.shop import Shop
 from emporium.application.work import Committed, Work
@@ -97,7 +97,7 @@ def performers(log: EventLog, pictures: Pictures, media: Media) -> dict[str, Per
                 if small is not None:
                     url = await asyncio.to_thread(media.put, small.content, small.kind)
                     made.append(Rendition(url=url, width=small.width, height=small.height))
-        except OSError as error:
+        except (OSError, Unavailable) as error:
             return Retry(backoff(task.attempts), str(error))
         return Finished([RecordRenditions(picture_id=task.stream, renditions=tuple(made))])
 

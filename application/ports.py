@@ -532,7 +532,10 @@ class MediaFile(msgspec.Struct, frozen=True):
 
 
 class Media(Protocol):
-    """Files under the hash of their content: what is there never changes. Off the event loop: they do file work."""
+    """Files under the hash of their content: what is there never changes. Off the event loop: they do file work.
+
+    All raise Unavailable where they lie elsewhere, which does not answer.
+    """
 
     def put(self, content: bytes, kind: str) -> str:
         """Stores the content, durably, and gives its path on the gateway, `/media/<name>`.

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final, Protocol, TypeVar
 from uuid import UUID
 
-from emporium.application.ports import Media
+from emporium.application.ports import Media, Unavailable
 from emporium.domain.cart import cart_id_of
 from emporium.projections import picture_owners, views
 from emporium.projections.model import Connection
@@ -55,7 +55,7 @@ class Traces:
             try:
                 await self._reads.run(partial(picture_owners.let_go, path=path, owner=owner, delete=self._delete))
                 count += 1
-            except OSError as error:
+            except (OSError, Unavailable) as error:
                 _log.warning("the picture %s cannot be deleted now: %s", path, error)
         return count
 

@@ -302,7 +302,7 @@ class Indexer:
             async with connection.transaction():
                 # They were all read after they were noted.
                 await connection.execute("DELETE FROM emporium_search_due WHERE engine = %s", [self._engine.name])
-                await self._remember(connection, identity, upto)
+                await self._remember(connection, identity, upto, new=True)
 
         await self._reads.run(write)
 
@@ -345,10 +345,12 @@ class Indexer:
 
         return await self._reads.run(read)
 
-    async def _remember(self, connection: Connection, identity: str, standing: Standing) -> None:
+    async def _remember(self, connection: Connection, identity: str, standing: Standing, *, new: bool = False) -> None:
+        # Who went on with an index in whose place there is a `new` one has nothing to say of that.
+        which = "" if new else " WHERE t.identity = excluded.identity"
         await connection.execute(
-            "INSERT INTO emporium_search (engine, identity, positions) VALUES (%s, %s, %s) ON CONFLICT (engine)"
-            " DO UPDATE SET identity = excluded.identity, positions = excluded.positions, changed_at = now()",
+            "INSERT INTO emporium_search AS t (engine, identity, positions) VALUES (%s, %s, %s) ON CONFLICT (engine)"
+            f" DO UPDATE SET identity = excluded.identity, positions = excluded.positions, changed_at = now(){which}",
             [self._engine.name, identity, msgspec.json.encode(standing.positions).decode()],
         )
 

@@ -42,6 +42,7 @@ class Writer:
         self._reads = reads
         self._waiting: list[tuple[UUID, UUID, datetime]] = []
         self._days: set[date] = set()
+        self._writing = asyncio.Lock()
 
     def add(self, visitor: UUID, product: UUID, at: datetime) -> None:
         """Takes a view in."""
@@ -56,12 +57,16 @@ class Writer:
                 await self.flush()
             except Unavailable as down:
                 _log.warning("views are lost: %s", down)
+            except Exception:
+                _log.exception("views are lost")
 
     async def flush(self) -> None:
-        """Writes what has come. Raises Unavailable: what could not be written is lost then."""
-        if self._waiting:
-            views, self._waiting = self._waiting, []
-            await self._reads.run(partial(self._write, views=views))
+        """Writes what has come, also what is just being written. Raises Unavailable: what could not be written is lost
+        then."""
+        async with self._writing:
+            if self._waiting:
+                views, self._waiting = self._waiting, []
+                await self._reads.run(partial(self._write, views=views))
 
     async def _write(self, connection: Connection, views: list[tuple[UUID, UUID, datetime]]) -> None:
         days = {at.date() for _, _, at in views}

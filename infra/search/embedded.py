@@ -11,6 +11,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -54,6 +55,8 @@ _FACTS: Final = 50_000
 _ANSWERS: Final = 1_000
 """The most products, and answers, that are kept in memory."""
 
+_TINIEST, _GREATEST = 1e-15, 1e15
+
 _MARGIN: Final = 16
 _FARTHEST: Final = 500
 """Hits beyond a page that are looked at for such as are like its last one."""
@@ -84,8 +87,7 @@ class EmbeddedSearch:
 
     async def index(self, documents: Sequence[Document], gone: Sequence[UUID], version: int) -> Mapping[UUID, str]:
         """See the port. Only the leader writes, in order: the version is not looked at."""
-        await self.run(self._write, documents, gone)
-        return {}
+        return await self.run(self._write, documents, gone)
 
     async def rest(self) -> None:
         """See the port."""
@@ -125,16 +127,14 @@ class EmbeddedSearch:
         answers: list[Answer | Exception] = []
         for query, rules in asked:
             try:
-                answers.append(self._search(query, rules))
-            except (OSError, ValueError) as error:
-                answers.append(_unusable(error))
+                answers.append(self._steady(self._search, query, rules))
             except Exception as error:
                 answers.append(error)
         return answers
 
     async def suggest(self, typed: str, currency: str, limit: int) -> Sequence[Suggestion]:
         """See the port."""
-        return await self.run(self._suggest, typed, currency, limit)
+        return await self.run(self._steady, self._suggest, typed, currency, limit)
 
     async def aclose(self) -> None:
         """Ends the threads; what was committed stays."""
@@ -142,15 +142,27 @@ class EmbeddedSearch:
 
     async def run(self, work: Callable[..., T], *values: object) -> T:
         """Does `work` in a thread. Raises EngineDown."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, partial(_sound, work, *values))
+
+    def _steady(self, work: Callable[..., T], *values: object) -> T:
+        """What `work` finds; once more where another index has taken the place of the one that it looked at."""
+        before = self._name()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, partial(work, *values))
-        except (OSError, ValueError) as error:
-            raise _unusable(error) from error
+            return _sound(work, *values)
+        except EngineDown:
+            if self._name() == before:
+                raise
+            return _sound(work, *values)
+
+    def _name(self) -> str | None:
+        try:
+            return os.readlink(self._current_link)
+        except OSError:
+            return None
 
     def _current(self) -> "_Index | None":
-        try:
-            name = os.readlink(self._current_link)
-        except OSError:
+        name = self._name()
+        if name is None:
             return None
         if self._index is None or self._index.identity != name:
             opened = _Index.open(self._folder / name)
@@ -163,20 +175,26 @@ class EmbeddedSearch:
         # The writer's lock on the folder goes with it.
         self._writer = None
 
-    def _write(self, documents: Sequence[Document], gone: Sequence[UUID]) -> None:
+    def _write(self, documents: Sequence[Document], gone: Sequence[UUID]) -> dict[UUID, str]:
         index = self._current()
         if index is None:
             raise EngineDown("there is no index yet")
         if any(not document.prices.keys() <= set(index.currencies) for document in documents):
             raise Misfit("a document has prices in a new currency")
-        if self._writer is None or self._writer[0] is not index:
+        if self._writer is None:
             self._writer = index, index.writer()
+        elif self._writer[0] is not index:
+            # What is to be written was read before: the one that answers now may have something newer.
+            self._writer = None
+            raise EngineDown("another index has taken the place of this one")
         writer = self._writer[1]
-        for product_id in (*gone, *(document.product_id for document in documents)):
+        made, refused = index.documents(documents)
+        for product_id in (*gone, *made):
             writer.delete_documents_by_term("product_id", str(product_id))
-        for document in documents:
-            writer.add_document(index.document(document))
+        for document in made.values():
+            writer.add_document(document)
         writer.commit()
+        return refused
 
     def _search(self, query: Query, rules: Rules) -> Answer:
         index = self._current()
@@ -218,7 +236,19 @@ class EmbeddedSearch:
                 shutil.rmtree(other, ignore_errors=True)
 
 
-def _unusable(error: Exception) -> EngineDown:
+def _sound(work: Callable[..., T], *values: object) -> T:
+    """What `work` returns. Raises EngineDown where the index cannot be used; a panic of the library is no Exception."""
+    try:
+        return work(*values)
+    except (OSError, ValueError) as error:
+        raise _unusable(error) from error
+    except Exception:
+        raise
+    except BaseException as panic:
+        raise _unusable(panic) from panic
+
+
+def _unusable(error: BaseException) -> EngineDown:
     return EngineDown(f"the index in the data folder cannot be used: {error}")
 
 
@@ -234,8 +264,7 @@ class _Rebuild:
 
     async def add(self, documents: Sequence[Document], version: int) -> Mapping[UUID, str]:
         """See the port."""
-        await self._engine.run(self._add, documents)
-        return {}
+        return await self._engine.run(self._add, documents)
 
     async def finish(self) -> str:
         """See the port."""
@@ -246,11 +275,13 @@ class _Rebuild:
         """See the port."""
         await self._engine.run(shutil.rmtree, self._path)
 
-    def _add(self, documents: Sequence[Document]) -> None:
-        for document in documents:
-            if not document.prices.keys() <= set(self._index.currencies):
-                raise Misfit("a document has prices in a new currency")
-            self._writer.add_document(self._index.document(document))
+    def _add(self, documents: Sequence[Document]) -> dict[UUID, str]:
+        if any(not document.prices.keys() <= set(self._index.currencies) for document in documents):
+            raise Misfit("a document has prices in a new currency")
+        made, refused = self._index.documents(documents)
+        for document in made.values():
+            self._writer.add_document(document)
+        return refused
 
     def _finish(self) -> None:
         self._writer.commit()
@@ -316,6 +347,16 @@ class _Index:
         """A condition in tantivy's own language, for what has no other form."""
         return self._index.parse_query(text, ["title"])
 
+    def documents(self, these: Sequence[Document]) -> tuple[dict[UUID, tantivy.Document], dict[UUID, str]]:
+        """Those that the index can hold; of the others, why not: one that is odd must not keep all from being found."""
+        made, refused = {}, {}
+        for one in these:
+            try:
+                made[one.product_id] = self.document(one)
+            except (ValueError, TypeError, OverflowError) as error:
+                refused[one.product_id] = f"{type(error).__name__}: {error}"
+        return made, refused
+
     def document(self, one: Document) -> tantivy.Document:
         """The document in the index's fields."""
         names = [*one.category_names, *([one.brand] if one.brand else [])]
@@ -333,7 +374,7 @@ class _Index:
             "sku": [sku.casefold() for sku in one.skus],
             "category": [str(category) for category in one.categories],
             "attribute": [attribute_key(name, value) for name, several in one.attributes.items() for value in several],
-            "numbers": dict(one.numbers),
+            "numbers": {_number_key(name): value for name, value in one.numbers.items()},
             "available": one.available,
             "popularity": one.popularity,
             "rating": one.rating if one.rating is not None else -1.0,
@@ -686,8 +727,10 @@ class _Asked:
             wanted = [attribute_key(name, value) for value in values]
             chosen[f"{ATTRIBUTE}{name}"] = Condition.term_set_query(schema, "attribute", wanted)
         for name, (least, most) in query.ranges.items():
-            between = f"[{_bound(least)} TO {_bound(most)}]"
-            chosen[f"{NUMBER}{name}"] = self._index.parse(f"numbers.{_escaped(name)}:{between}")
+            # Not `*`: of two open ends the library makes nothing.
+            ends = -_GREATEST if least is None else least, _GREATEST if most is None else most
+            between = f"[{_bound(ends[0])} TO {_bound(ends[1])}]"
+            chosen[f"{NUMBER}{name}"] = self._index.parse(f"numbers.{_number_key(name)}:{between}")
         if query.rating_from is not None:
             chosen["rating"] = Condition.range_query(schema, "rating", FieldType.Float, float(query.rating_from), None)
         if query.available is not None:
@@ -725,7 +768,7 @@ class _Asked:
         told = [name for name, values in counts.attributes.items() if all(map(_is_number, values))][:MOST_NUMBERS]
         free = [name for name in told if f"{NUMBER}{name}" not in filters]
         for names, without in [(free, None), *(([name], f"{NUMBER}{name}") for name in self._query.ranges)]:
-            ends = {name: {"stats": {"field": f"numbers.{_escaped(name)}"}} for name in names}
+            ends = {name: {"stats": {"field": f"numbers.{_number_key(name)}"}} for name in names}
             for name, stats in count_of(ends, without).items():
                 counts.numbers[name] = int(stats["count"]), float(stats["min"] or 0), float(stats["max"] or 0)
         price = counted.pop("price")
@@ -767,9 +810,12 @@ def _rows(counted: Mapping[str, Any]) -> dict[str, int]:
     return {str(row.get("key_as_string", row["key"])): int(row["doc_count"]) for row in counted["buckets"]}
 
 
-def _escaped(name: str) -> str:
-    return "".join(letter if letter.isalnum() or letter == "_" else f"\\{letter}" for letter in name)
+def _number_key(name: str) -> str:
+    """The name of a number in the index: no sign in it means anything to the library's own language."""
+    return f"n{name.encode().hex()}"
 
 
-def _bound(value: float | None) -> str:
-    return "*" if value is None else repr(float(value))
+def _bound(value: float) -> str:
+    # The library's language knows no exponents; and beyond these there are no numbers in a catalogue.
+    near = 0.0 if abs(value) < _TINIEST else max(-_GREATEST, min(float(value), _GREATEST))
+    return f"{Decimal(repr(near)):f}"

@@ -1,7 +1,7 @@
 """What keeps an index true: positions after acknowledgements, refusals, a rebuild in the place of whoever leads."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -41,6 +41,7 @@ class Shelf:
     Attributes:
         refuses: products that it will not take.
         forgets: whether it dies right after the next acknowledgement.
+        meanwhile: what happens before the next writing.
     """
 
     name = "shelf"
@@ -52,11 +53,15 @@ class Shelf:
         self.batches: list[list[UUID]] = []
         self.refuses: set[UUID] = set()
         self.forgets = False
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
 
     async def identity(self) -> str | None:
         return f"index {self.made}" if self.made else None
 
     async def index(self, documents: Sequence[Document], gone: Sequence[UUID], version: int) -> Mapping[UUID, str]:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
         self.written += 1
         self.batches.append([one.product_id for one in documents])
         refused = self.put(documents)
@@ -243,6 +248,21 @@ async def test_what_is_sold_and_rated_is_followed_at_a_pace_of_its_own(
     while await later.step():
         pass
     assert shelf.documents[MUG].reviews == 1
+
+
+async def test_whoever_was_overtaken_by_a_new_index_does_not_say_how_far_it_is(house: House) -> None:
+    shelf = Shelf()
+    late, operator = indexer(house, shelf), indexer(house, shelf, "operator")
+    await late.step()
+    await rename(house, "Beaker")
+    shelf.meanwhile = operator.rebuild
+    assert await late.step()
+    assert shelf.made == 2
+    while await operator.step():
+        pass
+    status = await operator.status()
+    assert (shelf.made, status.index, status.lag) == (2, "index 2", 0), "nobody makes a third one"
+    assert shelf.documents[MUG].title == "Beaker"
 
 
 async def test_what_is_refused_is_told_until_it_is_taken(house: House) -> None:

@@ -169,7 +169,7 @@ class ReportView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueuedReview(msgspec.Struct, frozen=True, kw_only=True):
-    """A review as staff see it: `flags` are what the first look found (link, repeated_text, monotonous)."""
+    """A review as staff see it: `flags` are what the first look found (link, repeated_text, monotonous, reported)."""
 
     review: ReviewView
     flags: tuple[str, ...]

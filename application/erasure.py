@@ -26,7 +26,7 @@ class Traces(Protocol):
     """What customers have left that is no event: what they looked at, pictures of their reviews."""
 
     async def forget(self, customers: Sequence[UUID]) -> int:
-        """Throws all of it away; how much there was. May be repeated. Raises Unavailable, OSError."""
+        """Throws all of it away; how much there was. May be repeated. Raises Unavailable."""
         ...
 
 

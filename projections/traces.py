@@ -55,9 +55,13 @@ class Traces:
             try:
                 await self._reads.run(partial(picture_owners.let_go, path=path, owner=owner, delete=self._delete))
                 count += 1
-            except (OSError, Unavailable) as error:
+            except Unavailable as error:
                 _log.warning("the picture %s cannot be deleted now: %s", path, error)
         return count
 
     async def _delete(self, path: str) -> None:
-        await asyncio.to_thread(self._media.delete, path)
+        try:
+            await asyncio.to_thread(self._media.delete, path)
+        except OSError as error:
+            # Not as it is: a connection that is lost looks the same, and would be tried again.
+            raise Unavailable(f"the file cannot be deleted: {error}") from error

@@ -4,6 +4,7 @@ import asyncio
 import io
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,7 +14,7 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 
-from emporium.application.ports import Meta
+from emporium.application.ports import Meta, Unavailable
 from emporium.domain.base import Money
 from emporium.domain.customer import EmailVerificationRequested
 from emporium.domain.helpful_vote import HelpfulVoteCast
@@ -30,9 +31,10 @@ from emporium.domain.reservation import Allocation
 from emporium.domain.review import ReviewAnswered, ReviewWritten
 from emporium.domain.shipment import PrepareShipment, RecordDelivery, RecordLabel, RecordLoss, ShipParcel
 from emporium.infra.settings import Settings
+from emporium.projections import picture_owners
 from emporium.projections.traces import Traces
 from tests import servers
-from tests.http.client import API, Caller, House
+from tests.http.client import API, PASSWORD, Caller, House
 from tests.http.conftest import running
 from tests.http.test_pictures import from_a_phone
 
@@ -136,23 +138,29 @@ async def test_only_who_received_it_reviews_it_and_once(house: House) -> None:
     assert review_id in [one["review_id"] for one in (await customer.get("/reviews/mine")).json()["items"]]
 
 
+async def complete(house: House, order_id: UUID, parcels: int) -> None:
+    """The order itself hears of what happened to its parcels."""
+    position = 0
+    for command in (
+        RecordPayment(order_id=order_id, amount=Money(0, "GBP")),
+        RecordReservation(order_id=order_id),
+        *(
+            RecordDispatch(order_id=order_id, parcel=n, of=parcels, carrier="c", tracking_number="1", tracking_url="")
+            for n in range(1, parcels + 1)
+        ),
+        CompleteOrder(order_id=order_id),
+    ):
+        position = (await house.shop.execute(command, STAFF)).position
+    await house.shows("ordering", position, "order_history")
+
+
 async def test_what_arrived_waits_for_a_word(house: House) -> None:
     customer = await house.register()
     order_id = await buys(house, customer, "MUG", "TEA")
     await arrives(house, order_id, "MUG", "TEA")
     due = (await customer.get("/reviews/due")).json()["items"]
     assert due == [], "the order itself knows nothing of the parcels yet, for no saga runs here"
-    for command in (
-        RecordPayment(order_id=order_id, amount=Money(0, "GBP")),
-        RecordReservation(order_id=order_id),
-        *(
-            RecordDispatch(order_id=order_id, parcel=n, of=2, carrier="c", tracking_number="1", tracking_url="")
-            for n in (1, 2)
-        ),
-        CompleteOrder(order_id=order_id),
-    ):
-        position = (await house.shop.execute(command, STAFF)).position
-    await house.shows("ordering", position, "order_history")
+    await complete(house, order_id, 2)
     due = (await customer.get("/reviews/due")).json()["items"]
     assert {one["sku"] for one in due} == {"MUG", "TEA"}
     await reviewed(customer, "mug")
@@ -306,7 +314,9 @@ async def test_a_picture_is_cleaned_before_it_is_kept_and_only_of_who_received_t
 
 
 async def test_a_picture_goes_with_the_last_one_who_has_it(house: House) -> None:
-    one, other = await owner(house), await owner(house)
+    one, other = await house.register(), await owner(house)
+    order_id = await buys(house, one)
+    await arrives(house, order_id)
     media, traces = house.opened.media, house.services.traces
 
     async def uploaded(caller: Caller, shade: int) -> str:
@@ -338,11 +348,41 @@ async def test_a_picture_goes_with_the_last_one_who_has_it(house: House) -> None
     await traces.purge(now + timedelta(days=8))
     assert not there(unused) and all(map(there, (shared, lone, sold)))
     assert await uploaded(one, 3) == unused and there(unused), "it can be uploaded again"
-    await traces.forget([await house.customer_id(one)])
+    await complete(house, order_id, 1)
+    erased = await house.customer_id(one)
+    assert (await one.post("/account/erasure", {"password": PASSWORD})).status_code == 204
     assert [there(path) for path in (shared, lone, unused, sold)] == [True, False, False, True]
     assert (await house.client.get(lone)).status_code == 404
-    await traces.forget([await house.customer_id(other), await house.customer_id(one)])
+    await traces.forget([await house.customer_id(other), erased])
     assert [there(path) for path in (shared, sold)] == [False, True]
+
+
+async def test_who_takes_a_picture_waits_for_who_lets_it_go(house: House) -> None:
+    one, other, path = uuid4(), uuid4(), f"/media/{'1' * 64}.jpg"
+    reads, going, gone = house.services.reads, asyncio.Event(), asyncio.Event()
+    takes = partial(picture_owners.note, owner=other, paths=[path], used=False)
+    await reads.run(partial(picture_owners.note, owner=one, paths=[path], used=True))
+
+    async def delete(_: str) -> None:
+        going.set()
+        await gone.wait()
+
+    letting = asyncio.create_task(reads.run(partial(picture_owners.let_go, path=path, owner=one, delete=delete)))
+    await going.wait()
+    taking = asyncio.create_task(reads.run(takes))
+    done, _ = await asyncio.wait([taking], timeout=0.2)
+    assert not done, "what it puts there before the other has deleted it would be lost"
+    gone.set()
+    await asyncio.gather(letting, taking)
+    assert await reads.run(partial(picture_owners.held, owner=one)) == []
+    assert await reads.run(partial(picture_owners.held, owner=other)) == [path]
+
+    async def fails(_: str) -> None:
+        raise Unavailable("the disk is away")
+
+    with pytest.raises(Unavailable, match="away"):
+        await reads.run(partial(picture_owners.let_go, path=path, owner=other, delete=fails))
+    assert await reads.run(partial(picture_owners.held, owner=other)) == [path], "it is tried again"
 
 
 def plain(shade: int) -> bytes:

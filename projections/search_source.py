@@ -96,6 +96,11 @@ SELECT product_id FROM rm_reviews.ratings
 WHERE EXISTS (SELECT FROM rm_reviews.shop WHERE position > %(reviews)s AND position <= %(reviews_upto)s)
 """
 
+_WIDELY: Final = """
+SELECT EXISTS (SELECT FROM rm_catalog_pages.categories WHERE position > %(catalog)s AND position <= %(catalog_upto)s)
+    OR EXISTS (SELECT FROM rm_reviews.shop WHERE position > %(reviews)s AND position <= %(reviews_upto)s)
+"""
+
 _BOUGHT: Final = """
 SELECT DISTINCT v.product_id FROM rm_sales.orders o CROSS JOIN jsonb_object_keys(o.kept) k (sku)
 JOIN rm_catalog_pages.variants v USING (sku) WHERE o.position > %(ordering)s AND o.position <= %(ordering_upto)s
@@ -166,15 +171,18 @@ async def spread(connection: Connection, engine: str, since: Standing, upto: Sta
     logs = ("catalog", "reviews", SOLD)
     values: dict[str, Any] = {log: since.position(log) for log in logs}
     values |= {f"{log}_upto": upto.position(log) for log in logs} | {"engine": engine, "version": version}
-    moved = {log for log in logs if upto.position(log) > since.position(log)}
-    for asks, which in (({"catalog", "reviews"}, _SPREAD), ({SOLD}, _BOUGHT)):
-        if moved & asks:
-            await connection.execute(
-                "INSERT INTO emporium_search_due (engine, product_id, version)"
-                f" SELECT %(engine)s, product_id, %(version)s FROM ({which}) t"
-                " ON CONFLICT (engine, product_id) DO UPDATE SET version = excluded.version",
-                values,
-            )
+    found = await connection.execute(_WIDELY, values)
+    widely = await found.fetchone()
+    which = [_SPREAD] if widely is not None and widely[0] else []
+    if upto.position(SOLD) > since.position(SOLD):
+        which.append(_BOUGHT)
+    for touched in which:
+        await connection.execute(
+            "INSERT INTO emporium_search_due (engine, product_id, version)"
+            f" SELECT %(engine)s, product_id, %(version)s FROM ({touched}) t"
+            " ON CONFLICT (engine, product_id) DO UPDATE SET version = excluded.version",
+            values,
+        )
 
 
 async def count(connection: Connection) -> int:

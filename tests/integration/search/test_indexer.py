@@ -211,6 +211,29 @@ async def test_a_category_of_many_is_taken_in_pages_and_gone_on_with_by_whoever_
     assert len(taken) <= len(below) + 2, "only what was not acknowledged was taken twice"
 
 
+async def test_what_is_noted_again_while_it_is_taken_is_taken_again(house: House) -> None:
+    shelf = Shelf()
+    keeper = indexer(house, shelf)
+    while await keeper.step():
+        pass
+
+    async def note(version: int) -> None:
+        statement = (
+            "INSERT INTO emporium_search_due VALUES (%b, %b, %b) ON CONFLICT (engine, product_id)"
+            " DO UPDATE SET version = excluded.version RETURNING version"
+        )
+        await house.opened.reads.query(statement, [shelf.name, MUG, version])
+
+    await note(7)
+    shelf.batches.clear()
+    shelf.meanwhile = lambda: note(8)
+    for waiting in (1, 0):
+        assert await keeper.step()
+        assert (await keeper.status()).waiting == waiting
+    assert shelf.batches == [[MUG], [MUG]]
+    assert not await keeper.step()
+
+
 async def test_what_is_sold_and_rated_is_followed_at_a_pace_of_its_own(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,6 +65,7 @@ __all__ = [
     "note_new_device",
     "profile",
     "register",
+    "remembers_views",
     "request_email_change",
     "request_password_reset",
     "request_verification",
@@ -528,6 +529,18 @@ async def note_new_device(shop: Shop, *, customer_id: UUID, device: str | None, 
         sealed = shop.vault.seal(customer_id, "NewDeviceSeen", customer_id, "device", device)
     command = NoteNewDevice(customer_id=customer_id, device=sealed, at=shop.clock.now())
     await shop.execute(command, replace(cause, correlation=str(customer_id)))
+
+
+async def remembers_views(shop: Shop, customer_id: UUID | None) -> bool:
+    """Whether what somebody looks at may be remembered: what the customer said, and where nothing was, or of somebody
+    without an account, what the shop does. Raises Unavailable."""
+    if customer_id is not None:
+        customer, _ = await shop.logs["accounts"].load(CUSTOMER, customer_id, fresh=True)
+        if customer is None or customer.status != ACTIVE:
+            return False
+        if customer.views_consent is not None:
+            return customer.views_consent
+    return not (await shop.terms.now(shop.logs["ordering"])).views_need_consent
 
 
 async def unsealed(shop: Shop, customer: CustomerState, field: str) -> Any:

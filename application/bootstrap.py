@@ -82,6 +82,7 @@ from emporium.projections.generations import MIGRATIONS as PROJECTION_MIGRATIONS
 from emporium.projections.recommendations import Teacher
 from emporium.projections.registry import MODELS
 from emporium.projections.search_index import Indexer
+from emporium.projections.traces import Traces
 
 if TYPE_CHECKING:
     from emporium.infra.carrier_easypost import EasyPostCarrier
@@ -585,13 +586,15 @@ def housekeeping(opened: Opened, *, name: str) -> Housekeeping:
         Chore("answers", opened.store[log].leases, partial(opened.store[log].forget_answers, age)) for log in LOGS
     ]
     leases = opened.shop.leases["accounts"]
+    traces = Traces(opened.reads, opened.media)
     chores = [
         Chore("sessions", leases, sessions.purge),
         Chore("allowances", leases, SharedRates(opened.reads).forget),
         Chore("searches", leases, partial(_forget_searches, opened)),
         Chore("attempts", leases, Attempts(opened.reads).purge),
         Chore("views", leases, partial(_forget_views, opened)),
-        Chore("erasures", leases, partial(erasure.complete, opened.shop, sessions)),
+        Chore("erasures", leases, partial(erasure.complete, opened.shop, sessions, traces)),
+        Chore("pictures", leases, lambda: traces.purge(opened.shop.clock.now())),
     ]
     return Housekeeping([*answers, *chores], name)
 
@@ -637,6 +640,7 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
     order_tokens: CartTokens
     secret: bytes
     media: MediaFolder | MediaStore
+    traces: Traces
     pictures: Pictures
     rates: SharedRates
     papers: PdfPapers
@@ -656,6 +660,7 @@ async def open_doors(opened: Opened) -> AsyncIterator[Doors]:
             order_tokens=CartTokens(fingerprint("secret", "order tokens")),
             secret=fingerprint("secret", "idempotency"),
             media=opened.media,
+            traces=Traces(opened.reads, opened.media),
             pictures=opened.pictures,
             rates=SharedRates(opened.reads),
             papers=papers,

@@ -317,6 +317,7 @@ ROUTES: Final[dict[type[Command], Route]] = {
     customer.RemovePaymentMethod: (CUSTOMER, _customer),
     customer.ChooseDefaultPaymentMethod: (CUSTOMER, _customer),
     customer.ChangePreferences: (CUSTOMER, _customer),
+    customer.ChangeViewsConsent: (CUSTOMER, _customer),
     customer.PrepareTwoFactor: (CUSTOMER, _customer),
     customer.EnableTwoFactor: (CUSTOMER, _customer),
     customer.PassTwoFactor: (CUSTOMER, _customer),

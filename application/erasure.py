@@ -1,5 +1,6 @@
 """Erasing a person: the account ends, the keys are destroyed, and whatever a crash or a restore left is done again."""
 
+from collections.abc import Sequence
 from typing import Final, Protocol, TypeVar
 from uuid import UUID
 
@@ -14,11 +15,19 @@ from emporium.domain.base import Event
 from emporium.domain.customer import ACTIVE, CUSTOMER, NO_SUCH_CUSTOMER, CustomerErased, EraseCustomer
 from emporium.domain.invitation import InvitationAccepted
 
-__all__ = ["Sessions", "complete", "erase", "invitations"]
+__all__ = ["Sessions", "Traces", "complete", "erase", "invitations"]
 
 E = TypeVar("E", bound=Event)
 
 _PAGE: Final = 1_000
+
+
+class Traces(Protocol):
+    """What customers have left that is no event: what they looked at, pictures of their reviews."""
+
+    async def forget(self, customers: Sequence[UUID]) -> int:
+        """Throws all of it away; how much there was. May be repeated. Raises Unavailable."""
+        ...
 
 
 class Sessions(Protocol):
@@ -29,7 +38,7 @@ class Sessions(Protocol):
         ...
 
 
-async def erase(shop: Shop, sessions: Sessions, *, customer_id: UUID, reason: str, cause: Meta) -> None:
+async def erase(shop: Shop, sessions: Sessions, traces: Traces, *, customer_id: UUID, reason: str, cause: Meta) -> None:
     """Erases the account for good: nothing that is sealed with its key can be read again. May be repeated.
 
     The orders stay in the books, without the person. Raises `Rejected` (no_such_customer), Unavailable.
@@ -55,15 +64,16 @@ async def erase(shop: Shop, sessions: Sessions, *, customer_id: UUID, reason: st
         work.unit.claims.extend(released)
 
     await shop.run("accounts", meta, handler)
-    await _finish(shop, sessions, customer_id)
+    await _finish(shop, sessions, traces, customer_id)
 
 
-async def _finish(shop: Shop, sessions: Sessions, customer_id: UUID) -> None:
+async def _finish(shop: Shop, sessions: Sessions, traces: Traces, customer_id: UUID) -> None:
     for order_id in await guest_orders.claimed_by(shop.logs["ordering"], customer_id):
         await shop.vault.erase(order_id)
     for invitation_id in await invitations(shop, customer_id):
         await shop.vault.erase(invitation_id)
     await sessions.forget(customer_id)
+    await traces.forget([customer_id])
     await shop.vault.erase(customer_id)
 
 
@@ -84,8 +94,11 @@ async def _all(shop: Shop, kind: type[E]) -> list[E]:
     return found
 
 
-async def complete(shop: Shop, sessions: Sessions) -> int:
-    """Finishes every erasure of which a part is missing, as a crash or a restored backup leaves it; how many."""
+async def complete(shop: Shop, sessions: Sessions, traces: Traces) -> int:
+    """Finishes every erasure of which a part is missing, as a crash or a restored backup leaves it; how many.
+
+    Also throws away what came after an erasure: a view that another process was just writing down.
+    """
     log = shop.logs["accounts"]
     destroyed = {subject for _, subject in await shop.vault.erasures(0)}
     cause = Meta("", "timer:erasures", "system:erasure")
@@ -93,10 +106,13 @@ async def complete(shop: Shop, sessions: Sessions) -> int:
     for subject in destroyed:
         customer, _ = await log.load(CUSTOMER, subject, fresh=True)
         if customer is not None and customer.status == ACTIVE:
-            await erase(shop, sessions, customer_id=subject, reason="erased before", cause=cause)
+            await erase(shop, sessions, traces, customer_id=subject, reason="erased before", cause=cause)
             count += 1
     for erased in await _all(shop, CustomerErased):
         if erased.customer_id not in destroyed:
-            await _finish(shop, sessions, erased.customer_id)
+            await _finish(shop, sessions, traces, erased.customer_id)
             count += 1
+    everybody = sorted(destroyed)
+    for start in range(0, len(everybody), _PAGE):
+        await traces.forget(everybody[start : start + _PAGE])
     return count

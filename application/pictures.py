@@ -1,13 +1,13 @@
 """Pictures of products: cleaned before they are stored, and made in smaller forms by a task afterwards."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 from uuid import UUID
 
 from emporium.application.commands import handle
 from emporium.application.effects import Finished, Park, Perform, Retry, backoff
-from emporium.application.ports import BadPicture, EventLog, Idempotency, Media, Meta, Pictures, Task
+from emporium.application.ports import BadPicture, EventLog, Idempotency, Media, Meta, Pictures, Task, Unavailable
 from emporium.application.schedules import RENDER
 from emporium.application.shop import Shop
 from emporium.application.work import Committed, Work
@@ -30,17 +30,32 @@ WIDTHS: Final = (320, 640, 1280)
 PICTURE_REFUSED = Reason("picture_refused", "The picture cannot be taken: {why}.", "invalid")
 
 Keep = Callable[[PictureState], Idempotency | None]
+Note = Callable[[str], Awaitable[None]]
 
 
 async def upload(
-    shop: Shop, pictures: Pictures, media: Media, content: bytes, cause: Meta, keep: Keep = lambda _: None
+    shop: Shop,
+    pictures: Pictures,
+    media: Media,
+    content: bytes,
+    cause: Meta,
+    note: Note,
+    keep: Keep = lambda _: None,
 ) -> tuple[PictureState, Committed]:
-    """Stores a picture; the same one again is the same. Raises `Rejected` (picture_refused)."""
+    """Stores a picture; the same one again is the same.
+
+    Args:
+        note: remembers that the path is the shop's.
+
+    Raises `Rejected` (picture_refused).
+    """
     try:
         clean = await pictures.clean(content)
     except BadPicture as bad:
         raise PICTURE_REFUSED(why=str(bad)) from bad
-    # Stored before its event: an address in an event always leads somewhere.
+    # Noted before it is there: the same file may be going at this moment, for a customer had it. Stored before its
+    # event: an address in an event always leads somewhere.
+    await note(media.path(clean.content, clean.kind))
     url = await asyncio.to_thread(media.put, clean.content, clean.kind)
     stream = picture_id_of(url)
     command = UploadPicture(picture_id=stream, url=url, width=clean.width, height=clean.height)
@@ -82,7 +97,7 @@ def performers(log: EventLog, pictures: Pictures, media: Media) -> dict[str, Per
                 if small is not None:
                     url = await asyncio.to_thread(media.put, small.content, small.kind)
                     made.append(Rendition(url=url, width=small.width, height=small.height))
-        except OSError as error:
+        except (OSError, Unavailable) as error:
             return Retry(backoff(task.attempts), str(error))
         return Finished([RecordRenditions(picture_id=task.stream, renditions=tuple(made))])
 

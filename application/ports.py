@@ -532,7 +532,10 @@ class MediaFile(msgspec.Struct, frozen=True):
 
 
 class Media(Protocol):
-    """Files under the hash of their content: what is there never changes. Off the event loop: both do file work."""
+    """Files under the hash of their content: what is there never changes. Off the event loop: they do file work.
+
+    All raise Unavailable where they lie elsewhere, which does not answer.
+    """
 
     def put(self, content: bytes, kind: str) -> str:
         """Stores the content, durably, and gives its path on the gateway, `/media/<name>`.
@@ -544,8 +547,16 @@ class Media(Protocol):
         """
         ...
 
+    def path(self, content: bytes, kind: str) -> str:
+        """The path that `put` gives. Raises as it."""
+        ...
+
     def get(self, name: str) -> MediaFile | None:
         """The file of this name; None where there is none, whatever the name holds."""
+        ...
+
+    def delete(self, path: str) -> None:
+        """Throws a file away; nothing where there is none. Raises OSError where it cannot be done now."""
         ...
 
 

@@ -57,6 +57,7 @@ __all__ = [
     "LOG",
     "Changes",
     "Find",
+    "Hold",
     "NOT_RECEIVED",
     "Words",
     "act",
@@ -94,6 +95,7 @@ Keep = Callable[[ReviewState], Idempotency | None]
 Find = Callable[[Sequence[str], bool], Awaitable[Sequence[UUID]]]
 """(SKUs, whether all orders up to this moment are wanted) → the customer's orders that hold one of them, those that
 have come to their end first."""
+Hold = Callable[[Sequence[str]], Awaitable[None]]
 VoteKeep = Callable[[bool | None], Idempotency | None]
 
 
@@ -237,8 +239,11 @@ def _skus(catalog: Sequence[Recorded], until: Recorded) -> set[str]:
     return skus
 
 
-async def keep_picture(pictures: Pictures, media: Media, content: bytes) -> str:
+async def keep_picture(pictures: Pictures, media: Media, content: bytes, note: Callable[[str], Awaitable[None]]) -> str:
     """Stores a picture, freed of all but what is seen; its path. No event names it: it belongs to the review's words.
+
+    Args:
+        note: remembers whose the path is.
 
     Raises `Rejected` (picture_refused), OSError.
     """
@@ -246,6 +251,8 @@ async def keep_picture(pictures: Pictures, media: Media, content: bytes) -> str:
         clean = await pictures.clean(content)
     except BadPicture as bad:
         raise PICTURE_REFUSED(why=str(bad)) from bad
+    # Before it is there: the same file may be going at this moment, for somebody else had it.
+    await note(media.path(clean.content, clean.kind))
     return await asyncio.to_thread(media.put, clean.content, clean.kind)
 
 
@@ -261,9 +268,13 @@ async def write(
     rating: int,
     words: Words,
     cause: Meta,
+    hold: Hold,
     keep: Keep = lambda _: None,
 ) -> tuple[ReviewState, Committed]:
     """Reviews a product that arrived.
+
+    Args:
+        hold: makes the pictures the customer's.
 
     Raises `Rejected` (no_such_product, not_received, review_exists, rating_out_of_range, text_length …), Erased.
     """
@@ -272,6 +283,7 @@ async def write(
     order_id = await received(shop, customer_id, product_id, find)
     if order_id is None:
         raise NOT_RECEIVED()
+    await hold(words.pictures)
     meta = replace(cause, correlation=str(customer_id))
 
     async def handler(work: Work) -> ReviewState:
@@ -294,15 +306,19 @@ async def write(
 
 
 async def edit(
-    shop: Shop, *, review_id: UUID, customer_id: UUID, changes: Changes, cause: Meta
+    shop: Shop, *, review_id: UUID, customer_id: UUID, changes: Changes, cause: Meta, hold: Hold
 ) -> tuple[ReviewState, Committed]:
-    """Changes what is given. Raises `Rejected` (no_such_review, rating_out_of_range, text_length …), Erased."""
+    """Changes what is given; `hold` makes new pictures the customer's.
+
+    Raises `Rejected` (no_such_review, rating_out_of_range, text_length …), Erased."""
     meta = replace(cause, correlation=str(customer_id))
 
     async def handler(work: Work) -> ReviewState:
         review = await work.load(REVIEW, review_id)
         if review is None or review.customer_id != customer_id:
             raise NO_SUCH_REVIEW()
+        if changes.pictures is not UNSET:
+            await hold(changes.pictures)
         await shop.vault.key_for(customer_id)
         before = words_of(shop.vault, review.words, review_id)
         after = changes.of(before or Words()).checked()

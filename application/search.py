@@ -23,6 +23,7 @@ __all__ = [
     "SearchEngine",
     "SearchSort",
     "Suggestion",
+    "Text",
 ]
 
 SearchSort = Literal["relevance", "price", "price_desc", "newest", "rating", "popularity"]
@@ -46,6 +47,13 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     highest: int
 
 
+class Text(msgspec.Struct, frozen=True, kw_only=True):
+    """What a product is called and how it is described in another language."""
+
+    title: str
+    description: str = ""
+
+
 class Document(msgspec.Struct, frozen=True, kw_only=True):
     """A published product as engines know it: always whole.
 
@@ -54,6 +62,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
         category_names: their names, from the top down.
         attributes: name → values as text, of the product and its variants, for filters.
         numbers: name → value, for ranges.
+        translations: language → what it is called there.
         available: whether a unit of any variant can be had.
         rating: 0 to 5, as it is shown; None without reviews.
         popularity: higher the more units were sold lately, those of a week earlier counting half; comparable at any
@@ -71,6 +80,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     attributes: Mapping[str, tuple[str, ...]] = {}
     numbers: Mapping[str, float] = {}
     prices: Mapping[str, Price] = {}
+    translations: Mapping[str, Text] = {}
     available: bool = False
     rating: float | None = None
     reviews: int = 0
@@ -97,6 +107,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         words: as they were typed; empty asks for everything.
+        language: in which titles are shown where there is a translation, and whose endings do not matter beside the
+            shop's own; None: the shop's own. Words of all translations are found in any case.
         currency: prices are filtered, sorted and counted in it; products without a price in it are not found.
         attributes: name → wanted values.
         ranges: name of a number → least and most (None: open).
@@ -104,6 +116,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     words: str = ""
+    language: str | None = None
     currency: str
     brands: tuple[str, ...] = ()
     category: UUID | None = None
@@ -135,8 +148,10 @@ class Bucket(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Facet(msgspec.Struct, frozen=True, kw_only=True):
-    """A filter that would narrow the answer; `name` is `brand`, `category`, `rating`, `available`, `price` or
-    `attribute.<name>`."""
+    """A filter that would narrow the answer; `name` is `brand`, `category`, `rating`, `available`, `price`,
+    `attribute.<name>` or `number.<name>`.
+
+    Of a price and of a number there are two values, the least and the greatest; a rating's are "this and more"."""
 
     name: str
     buckets: tuple[Bucket, ...]

@@ -224,6 +224,14 @@ class PreferencesChanged(Event, frozen=True, kw_only=True):
     at: datetime
 
 
+class ViewsConsentChanged(Event, frozen=True, kw_only=True):
+    """What the customer looks at may be remembered for suggestions, or may not."""
+
+    customer_id: UUID
+    consent: bool
+    at: datetime
+
+
 class TwoFactorPrepared(Event, frozen=True, kw_only=True):
     """A secret was made, which counts when a code made with it was shown. It replaces one that does not count yet."""
 
@@ -346,6 +354,7 @@ class CustomerState(State, frozen=True, kw_only=True):
         pending: links by kind.
         defaults: the default address for each use.
         preferences: topics by channel.
+        views_consent: whether views may be remembered; None: nothing was said.
         told_at: when the owner was last told that somebody wants to register with the address.
     """
 
@@ -365,6 +374,7 @@ class CustomerState(State, frozen=True, kw_only=True):
     methods: dict[UUID, Sealed] = {}
     default_method: UUID | None = None
     preferences: dict[str, tuple[str, ...]] = msgspec.field(default_factory=lambda: dict(DEFAULT_PREFERENCES))
+    views_consent: bool | None = None
     two_factor: TwoFactor | None = None
     told_at: datetime | None = None
 
@@ -494,6 +504,12 @@ class ChangePreferences(Command, frozen=True, kw_only=True):
     customer_id: UUID
     channel: str
     topics: tuple[str, ...]
+    at: datetime
+
+
+class ChangeViewsConsent(Command, frozen=True, kw_only=True):
+    customer_id: UUID
+    consent: bool
     at: datetime
 
 
@@ -792,6 +808,12 @@ def _change_preferences(command: ChangePreferences, customer: CustomerState) -> 
     return [PreferencesChanged(customer_id=customer.customer_id, channel=command.channel, topics=topics, at=command.at)]
 
 
+def _change_views_consent(command: ChangeViewsConsent, customer: CustomerState) -> Sequence[Event]:
+    if customer.views_consent is command.consent:
+        return []
+    return [ViewsConsentChanged(customer_id=customer.customer_id, consent=command.consent, at=command.at)]
+
+
 def _prepare_two_factor(command: PrepareTwoFactor, customer: CustomerState) -> Sequence[Event]:
     # Else whoever registers with another's address first could keep its owner out.
     if not customer.verified:
@@ -874,6 +896,7 @@ _DECISIONS: Final[dict[type[Command], Callable[[Any, CustomerState], Sequence[Ev
     RemovePaymentMethod: _remove_method,
     ChooseDefaultPaymentMethod: _choose_method,
     ChangePreferences: _change_preferences,
+    ChangeViewsConsent: _change_views_consent,
     PrepareTwoFactor: _prepare_two_factor,
     EnableTwoFactor: _enable_two_factor,
     PassTwoFactor: _pass_two_factor,
@@ -996,6 +1019,7 @@ _CHANGES: Final[dict[type[Event], Callable[[Any, CustomerState], dict[str, Any]]
     PaymentMethodRemoved: _method_gone,
     DefaultPaymentMethodChosen: lambda e, c: {"default_method": e.method_id},
     PreferencesChanged: lambda e, c: {"preferences": c.preferences | {e.channel: e.topics}},
+    ViewsConsentChanged: lambda e, c: {"views_consent": e.consent},
     TwoFactorPrepared: lambda e, c: {"two_factor": TwoFactor(secret=e.secret)},
     TwoFactorEnabled: lambda e, c: _factor(c, enabled=True, recovery=e.recovery, step=e.step),
     TwoFactorPassed: lambda e, c: _factor(c, step=e.step),

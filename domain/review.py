@@ -19,9 +19,10 @@ LEAST_RATING: Final = 1
 MOST_RATING: Final = 5
 MAX_REPORTERS: Final = 200
 
-LINK, REPEATED, MONOTONOUS = "link", "repeated_text", "monotonous"
-FLAGS: Final = (LINK, REPEATED, MONOTONOUS)
-"""What the first look finds: an address of a page; the words of another review; the same words again and again."""
+LINK, REPEATED, MONOTONOUS, COMPLAINED = "link", "repeated_text", "monotonous", "reported"
+FLAGS: Final = (LINK, REPEATED, MONOTONOUS, COMPLAINED)
+"""What the first look finds: an address of a page; the words of another review; the same words again and again; other
+words in the place of those that a reader has reported and staff have not looked at."""
 
 REJECTIONS: Final = ("spam", "offensive", "off_topic", "personal_data", "not_genuine", "other")
 """Why staff do not show a review."""
@@ -257,7 +258,9 @@ def decide(command: Command, review: ReviewState | None) -> Sequence[Event]:
 def _write(command: WriteReview, review: ReviewState | None) -> Sequence[Event]:
     if review is not None and review.status != WITHDRAWN:
         raise REVIEW_EXISTS(review_id=str(review.review_id))
-    waits = bool(command.flags) or (review is not None and review.distrusted)
+    # Reports end with the words: to begin anew must not be a way around staff.
+    flags = (*command.flags, COMPLAINED) if review is not None and review.reporters else command.flags
+    waits = bool(flags) or (review is not None and review.distrusted)
     return [
         ReviewWritten(
             review_id=command.review_id,
@@ -266,7 +269,7 @@ def _write(command: WriteReview, review: ReviewState | None) -> Sequence[Event]:
             order_id=command.order_id,
             rating=check_rating(command.rating),
             words=command.words,
-            flags=_flags(command.flags),
+            flags=_flags(flags),
             status=WAITING if waits else PUBLISHED,
         )
     ]
@@ -277,15 +280,16 @@ def _edit(command: EditReview, review: ReviewState) -> Sequence[Event]:
     rating = review.rating if command.rating is None else check_rating(command.rating)
     if rating == review.rating and command.words is None:
         return []
-    status = review.status
+    status, flags = review.status, command.flags
     if command.words is not None:
-        status = WAITING if command.flags or review.distrusted else PUBLISHED
+        flags = (*flags, COMPLAINED) if review.open_reports else flags
+        status = WAITING if flags or review.distrusted else PUBLISHED
     return [
         ReviewEdited(
             review_id=review.review_id,
             rating=rating,
             words=command.words,
-            flags=_flags(command.flags),
+            flags=_flags(flags),
             status=status,
         )
     ]
@@ -352,7 +356,7 @@ def evolve(review: ReviewState | None, event: Event) -> ReviewState:
             words=event.words,
             flags=event.flags,
             edition=1 if review is None else review.edition + 1,
-            distrusted=review is not None and review.distrusted,
+            distrusted=COMPLAINED in event.flags or (review is not None and review.distrusted),
         )
     if review is None:
         raise ValueError("a review begins with ReviewWritten")
@@ -367,6 +371,7 @@ def evolve(review: ReviewState | None, event: Event) -> ReviewState:
                 flags=event.flags,
                 status=event.status,
                 edition=review.edition + 1,
+                distrusted=review.distrusted or COMPLAINED in event.flags,
                 reason=None,
                 note=None,
                 reporters=frozenset(),

@@ -123,6 +123,8 @@ class ShopSettings(msgspec.Struct, frozen=True, kw_only=True):
         quote_minutes: for how long a quote stands.
         low_stock_mark: from so many units down a stock without a mark of its own is low; None: never.
         terms_version: of the terms that a customer agrees to.
+        views_need_consent: whether views are remembered only of customers who have agreed to it; else of everybody who
+            has not refused.
     """
 
     legal_name: str = "Emporium"
@@ -144,6 +146,7 @@ class ShopSettings(msgspec.Struct, frozen=True, kw_only=True):
     quote_minutes: float = 30.0
     low_stock_mark: int | None = None
     terms_version: str = "1"
+    views_need_consent: bool = False
 
     def tax_rate(self, country: str, category: str) -> str:
         """The rate in percent: the country's for the category, else its standard one, else that of `*`, else 0."""
@@ -186,6 +189,7 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     quote_minutes: float | UnsetType = UNSET
     low_stock_mark: int | UnsetType | None = UNSET
     terms_version: str | UnsetType = UNSET
+    views_need_consent: bool | UnsetType = UNSET
 
     def items(self) -> dict[str, Any]:
         """The values that are here, by name."""

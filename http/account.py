@@ -9,6 +9,7 @@ from litestar.params import JSONBody
 from msgspec import Meta
 
 from emporium.application import accounts, carts, guest_orders, two_factor
+from emporium.domain.cart import cart_id_of
 from emporium.domain.customer import CustomerState
 from emporium.http import browsers
 from emporium.http.auth import person
@@ -243,6 +244,8 @@ async def begin_session(
         )
         if committed is not None and committed.position:
             headers.append((b"consistency-token", token_after(request, "ordering", committed.position)))
+        keep = await accounts.remembers_views(services.shop, customer_id)
+        await services.adviser.join(source, cart_id_of(customer_id) if keep else None)
     headers.append(_NO_STORE)
     csrf = None
     if browser:

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import msgspec
 from litestar import Controller, delete, get, post, put
 from litestar.params import JSONBody, PathParameter
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from emporium.application import addresses, payment_methods
 from emporium.application.addresses import SavedAddress
@@ -15,7 +15,8 @@ from emporium.application.payment_methods import MethodView
 from emporium.application.ports import Address
 from emporium.application.ports import Meta as CauseMeta
 from emporium.application.work import Committed
-from emporium.domain.customer import CUSTOMER, ChangePreferences
+from emporium.domain.cart import cart_id_of
+from emporium.domain.customer import CUSTOMER, ChangePreferences, ChangeViewsConsent
 from emporium.http.auth import person
 from emporium.http.bodies import Body, Line
 from emporium.http.caching import tagged
@@ -81,11 +82,16 @@ class MethodList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Preferences(Body, frozen=True, kw_only=True):
-    """What the customer wants to be told, by channel. Messages that an account needs come in any case, by e-mail."""
+    """What the customer wants to be told, by channel. Messages that an account needs come in any case, by e-mail.
+
+    `views` says whether what the customer looks at may be remembered for suggestions; left out where the customer has
+    not said (then it is as the shop has it), and in a change to leave it as it is. False also forgets what there is.
+    """
 
     email: Topics
     sms: Topics
     push: Topics
+    views: bool | UnsetType = UNSET
 
 
 class BookController(Controller):
@@ -206,6 +212,13 @@ class BookController(Controller):
             )
             committed = await shop.execute(command, request.cause(actor_of(session), session.customer))
             position = committed.position or position
+        if data.views is not UNSET:
+            consent = ChangeViewsConsent(customer_id=session.customer, consent=data.views, at=shop.clock.now())
+            committed = await shop.execute(consent, request.cause(actor_of(session), session.customer))
+            position = committed.position or position
+        if data.views is False:
+            # Also where it was said before: the first time may have been cut off here.
+            await request.services.adviser.forget(cart_id_of(session.customer))
         headers = Headers()
         if position:
             headers.append((b"consistency-token", token_after(request, "accounts", position)))
@@ -217,7 +230,7 @@ async def _preferences(request: Request, customer_id: UUID) -> Preferences:
     if customer is None:
         raise KINDS.not_found()
     known: dict[str, Any] = {channel: list(topics) for channel, topics in customer.preferences.items()}
-    return Preferences(**known)
+    return Preferences(**known, views=UNSET if customer.views_consent is None else customer.views_consent)
 
 
 def _address(data: AddressBody) -> Address:

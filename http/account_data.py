@@ -27,7 +27,7 @@ from emporium.http.problems import KINDS
 from emporium.http.reply import Reply
 from emporium.http.request import Request, actor_of
 from emporium.http.watches import WatchView, watch_view
-from emporium.projections import order_history
+from emporium.projections import order_history, picture_owners
 from emporium.projections.consistency import token_of
 from emporium.projections.order_history import ORDER_HISTORY
 
@@ -63,6 +63,13 @@ class HeldSession(msgspec.Struct, frozen=True, kw_only=True):
     last_seen_at: datetime
 
 
+class HeldView(msgspec.Struct, frozen=True, kw_only=True):
+    """A product that the customer looked at."""
+
+    product_id: UUID
+    at: datetime
+
+
 class Held(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is held about a customer."""
 
@@ -78,6 +85,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     orders: list[HeldOrder]
     notifications: list[HeldEvent]
     reviews: list[HeldEvent]
+    views: list[HeldView]
+    pictures: list[str]
 
 
 class Erase(Body, frozen=True, kw_only=True):
@@ -126,6 +135,11 @@ class DataController(Controller):
                 request, "notifications", [customer_id, *(order_id for order_id, _, _ in orders)]
             ),
             reviews=await _about(request, "reviews", [customer_id]),
+            views=[
+                HeldView(product_id=product_id, at=at)
+                for product_id, at in await request.services.adviser.held(cart_id_of(customer_id))
+            ],
+            pictures=await request.services.reads.run(lambda connection: picture_owners.held(connection, customer_id)),
         )
         headers = [
             (b"cache-control", b"no-store"),
@@ -152,7 +166,12 @@ class DataController(Controller):
         if orders or returns:
             raise (KINDS.orders_open if orders else KINDS.returns_open)(values={"orders": orders, "returns": returns})
         await erasure.erase(
-            services.shop, services.sessions, customer_id=customer_id, reason="asked for by the customer", cause=cause
+            services.shop,
+            services.sessions,
+            services.traces,
+            customer_id=customer_id,
+            reason="asked for by the customer",
+            cause=cause,
         )
         return Reply(b"", 204, [(b"set-cookie", browsers.clearing())])
 

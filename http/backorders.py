@@ -1,12 +1,12 @@
 """/api/v1/inventory/backorders: staff say what may be sold before it is there, and see which orders wait for it."""
 
-from datetime import date, datetime
+from datetime import date
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
 import msgspec
 from litestar import Controller, delete, get, put
-from litestar.params import JSONBody, PathParameter, QueryParameter
+from litestar.params import JSONBody, PathParameter
 from msgspec import Meta
 
 from emporium.application import backorders
@@ -15,7 +15,7 @@ from emporium.http.auth import staff
 from emporium.http.bodies import Body
 from emporium.http.caching import tagged
 from emporium.http.consistency import includes, token_after
-from emporium.http.inventory import moment_of
+from emporium.http.moments import AsOf, as_it_was_at
 from emporium.http.paging import Cursor, Limit, Listing, listing
 from emporium.http.reply import Reply
 from emporium.http.request import Request, actor_of
@@ -88,12 +88,10 @@ class BackorderController(Controller):
         self,
         request: Request,
         sku: BackorderedSku,
-        as_of: Annotated[
-            datetime | None, QueryParameter(description="How it stood at this moment, from the events.")
-        ] = None,
+        as_of: AsOf = None,
     ) -> Reply[BackorderQueue]:
         """What may be sold of a SKU before it is there, and the orders that wait for it in their turn."""
-        return tagged(request, _queue(await backorders.show(request.services.shop, sku, moment_of(as_of))))
+        return tagged(request, _queue(await backorders.show(request.services.shop, sku, as_it_was_at(as_of))))
 
     @put("/{sku:str}")
     async def allow_backorder(

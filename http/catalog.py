@@ -1,7 +1,6 @@
 """/api/v1/admin/products: staff describe products, name their prices, and see who changed what."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID, uuid4
 
@@ -40,6 +39,7 @@ from emporium.http.bodies import Body, Code, Currency, Language, Sku
 from emporium.http.caching import PRIVATE, tagged
 from emporium.http.consistency import includes, token_after
 from emporium.http.idempotency import Answer, once
+from emporium.http.moments import Moment
 from emporium.http.paging import Cursor, Limit, Listing, listing
 from emporium.http.problems import KINDS
 from emporium.http.reply import Reply
@@ -59,7 +59,6 @@ Option = Annotated[str, Meta(min_length=1, max_length=60)]
 Attributes = dict[Annotated[str, Meta(min_length=1, max_length=60)], AttributeValue]
 Options = Annotated[list[Option], Meta(max_length=MAX_OPTIONS)]
 Amount = Annotated[int, Meta(ge=1, le=MAX_AMOUNT, examples=[1250])]
-Moment = Annotated[datetime, Meta(tz=True, examples=["2026-12-24T00:00:00Z"])]
 Related = Annotated[list[UUID], Meta(max_length=MAX_RELATED)]
 Pixels = Annotated[int, Meta(ge=1, le=MAX_PIXELS)]
 ProductId = Annotated[UUID, PathParameter(description="The id of a product.")]

@@ -37,7 +37,7 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
     "account_add_address": {**_HOME, "default_for": ["shipping"]},
     "account_change_address": {**_HOME, "lines": ["5 Dorset Street"], "postcode": "W1U 6QJ"},
     "account_add_method": {"method": "pm_ok"},
-    "account_change_preferences": {"email": ["orders", "watched"], "sms": ["orders"], "push": []},
+    "account_change_preferences": {"email": ["orders", "watched"], "sms": ["orders"], "push": [], "views": True},
     "account_add_watch": {"sku": _SKU, "kind": "price_drop"},
     "account_erase": {"password": _PASSWORD},
     "admin_create_key": {"name": "Handheld scanner", "scopes": ["warehouse:write"], "days": 90},

@@ -54,6 +54,7 @@ from emporium.http.bodies import Body, Code, Country, Currency, Quantity, Refere
 from emporium.http.caching import tagged
 from emporium.http.consistency import includes
 from emporium.http.idempotency import Answer, once
+from emporium.http.moments import AsOf, Moment, as_it_was_at
 from emporium.http.paging import Cursor, Limit, Listing, listing
 from emporium.http.problems import KINDS as PROBLEMS
 from emporium.http.problems import Wrong
@@ -63,12 +64,8 @@ from emporium.projections import stock_levels
 from emporium.projections.paging import Page, decode_cursor, encode_cursor, page_of
 from emporium.projections.stock_levels import STOCK_LEVELS, Level, Transfer, Worth
 
-__all__ = ["InventoryController", "moment_of"]
+__all__ = ["InventoryController"]
 
-AsOf = Annotated[
-    datetime | None,
-    QueryParameter(description="What it was at this moment, from the events; now where it is left out."),
-]
 OneSku = Annotated[str | None, QueryParameter(max_length=64, description="Only this SKU.")]
 OneWarehouse = Annotated[str | None, QueryParameter(max_length=32, description="Only this warehouse.")]
 WarehouseCode = Annotated[str, PathParameter(max_length=32, description="The warehouse's code.")]
@@ -168,7 +165,7 @@ class CountedSku(Body, frozen=True, kw_only=True):
 
     sku: Sku
     counted: Annotated[int, Meta(ge=0, le=MAX_QUANTITY)]
-    at: Annotated[datetime, Meta(tz=True)] | None = None
+    at: Moment | None = None
 
 
 class NewCount(Body, frozen=True, kw_only=True):
@@ -360,7 +357,7 @@ class InventoryController(Controller):
         cursor: Cursor = None,
     ) -> Reply[Listing[Level]]:
         """What lies where, by SKU and warehouse."""
-        moment = moment_of(as_of)
+        moment = as_it_was_at(as_of)
         if moment is not None and low:
             raise PROBLEMS.invalid_parameter(
                 errors=[Wrong("What is low is known for now only: leave as_of out.", parameter="low")]
@@ -422,7 +419,7 @@ class InventoryController(Controller):
         cursor: Cursor = None,
     ) -> Reply[Valuation]:
         """What the units on hand are worth at their moving average cost, by SKU and warehouse."""
-        moment = moment_of(as_of)
+        moment = as_it_was_at(as_of)
         await includes(request, STOCK_LEVELS.name)
         reads = request.services.reads
         page = await reads.run(
@@ -588,13 +585,6 @@ def _units(lines: list[SkuUnits]) -> dict[str, int]:
             raise PROBLEMS.invalid_body(errors=[Wrong("This SKU is named twice.", pointer=f"/lines/{place}/sku")])
         units[one.sku] = one.quantity
     return units
-
-
-def moment_of(as_of: datetime | None) -> datetime | None:
-    """The moment of the past that is asked for. Raises Problem where it has no time zone."""
-    if as_of is not None and as_of.tzinfo is None:
-        raise PROBLEMS.invalid_parameter(errors=[Wrong("Say in which time zone: end with Z.", parameter="as_of")])
-    return as_of
 
 
 async def _past(request: Request, page: "Page[Level] | Page[Worth]", moment: datetime) -> list[StockState]:

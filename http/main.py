@@ -80,6 +80,7 @@ async def open_services(opened: Opened, doors: Doors) -> AsyncIterator[Services]
             order_tokens=doors.order_tokens,
             secret=doors.secret,
             media=doors.media,
+            traces=doors.traces,
             files=doors.media,
             pictures=doors.pictures,
             search=opened.search,

@@ -14,6 +14,7 @@ from emporium.http.caching import tagged
 from emporium.http.idempotency import Answer, once
 from emporium.http.reply import Reply
 from emporium.http.request import Request, actor_of
+from emporium.projections import picture_owners
 
 __all__ = ["PictureController"]
 
@@ -49,6 +50,11 @@ class PictureController(Controller):
         content = await request.body()
         cause = request.cause(actor_of(session), request.id)
 
+        async def note(path: str) -> None:
+            await services.reads.run(
+                lambda connection: picture_owners.note(connection, picture_owners.SHOP, [path], used=True)
+            )
+
         def answer(state: PictureState) -> Answer:
             return Answer.of(_record(state), location=f"/api/v1/admin/pictures/{state.picture_id}")
 
@@ -57,7 +63,7 @@ class PictureController(Controller):
             "catalog",
             actor_of(session),
             answer,
-            lambda keep: pictures.upload(services.shop, services.pictures, services.media, content, cause, keep),
+            lambda keep: pictures.upload(services.shop, services.pictures, services.media, content, cause, note, keep),
         )
 
     @get("/{picture_id:uuid}", opt={"tagged": True})

@@ -23,6 +23,7 @@ from emporium.domain.shop_settings import ShopSettings
 from emporium.http.caching import PUBLIC, kept, tagged
 from emporium.http.consistency import includes
 from emporium.http.languages import LanguageParameter, language_of
+from emporium.http.moments import AsOf, as_it_was_at
 from emporium.http.paging import Cursor, Limit, Listing, listing
 from emporium.http.problems import KINDS, Problem
 from emporium.http.reply import Reply
@@ -48,6 +49,7 @@ __all__ = [
     "ProductController",
     "ProductSummary",
     "RangeFilter",
+    "RatingBound",
     "attributes_of",
     "category_of",
     "few",
@@ -67,6 +69,7 @@ RangeFilter = Annotated[
     QueryParameter(description="`name:least..most` of an attribute that is a number."),
 ]
 PriceBound = Annotated[int | None, QueryParameter(ge=0, le=10**12, description="Minor units.")]
+RatingBound = Annotated[float | None, QueryParameter(ge=0, le=5, description="Least rating.")]
 IdOrSlug = Annotated[str, PathParameter(max_length=120, description="Id or slug of a product.")]
 
 _MOST_VALUES, _MOST_NAMES = 100, 10
@@ -202,6 +205,7 @@ class ProductController(Controller):
         between: RangeFilter = None,
         price_from: PriceBound = None,
         price_to: PriceBound = None,
+        rating_from: RatingBound = None,
         available: FromQuery[bool | None] = None,
         facets: Annotated[bool, QueryParameter(description="Whether the facets are counted.")] = False,
         sort: FromQuery[Sort] = "title",
@@ -222,6 +226,7 @@ class ProductController(Controller):
                 ranges=ranges_of(between or ()),
                 price_from=price_from,
                 price_to=price_to,
+                rating_from=rating_from,
                 available=available,
             )
             page = await reads.run(
@@ -291,11 +296,10 @@ class ProductController(Controller):
                 pattern="^[A-Z]{2}$", description="ISO 3166 alpha-2: where parcels go; else the shop's own."
             ),
         ] = None,
-        as_of: Annotated[
-            datetime | None, QueryParameter(description="The page as it was at this moment (with a time zone).")
-        ] = None,
+        as_of: AsOf = None,
     ) -> Reply[ProductDetail]:
         """A product with variants, prices, how many can be had, its rating. A former slug leads to the present one."""
+        moment = as_it_was_at(as_of)
         await includes(request, *_MODELS)
         shop = request.services.shop
         settings = await shop.terms.recent(shop.logs["ordering"])
@@ -303,7 +307,7 @@ class ProductController(Controller):
         return await kept(
             request,
             _MODELS,
-            lambda: _product(request, product, currency, language, as_of, told),
+            lambda: _product(request, product, currency, language, moment, told),
             told,
         )
 
@@ -378,8 +382,6 @@ async def _page_again(request: Request, product_id: UUID, as_of: datetime | None
     """The page of a published product: of a past moment, or of now where its new slug is not in the pages yet."""
     if as_of is None:
         return await request.services.reads.run(lambda connection: catalog_pages.product_page(connection, product_id))
-    if as_of.tzinfo is None:
-        raise KINDS.invalid_parameter("as_of: it needs a time zone, such as Z")
     past = await catalog.as_it_was(request.services.shop, product_id, as_of)
     if past is None or past.state.status != PUBLISHED:
         return None

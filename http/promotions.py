@@ -29,6 +29,7 @@ from emporium.http.auth import staff
 from emporium.http.bodies import Body, Code, Currency, Sku
 from emporium.http.caching import tagged
 from emporium.http.idempotency import Answer, once
+from emporium.http.moments import Moment
 from emporium.http.paging import Cursor, Limit, Listing, listing
 from emporium.http.reply import Reply
 from emporium.http.request import Request, actor_of
@@ -40,7 +41,6 @@ __all__ = ["PromotionController"]
 PromotionCode = Annotated[str, PathParameter(max_length=64, description="The code, in upper or lower case.")]
 Units = Annotated[int, Meta(ge=1, le=MAX_UNITS)]
 Uses = Annotated[int, Meta(ge=1, le=MAX_USES)]
-Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class AmountOff(Body, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ import msgspec
 from litestar import Controller, delete, get, put
 from litestar.params import FromQuery, PathParameter, QueryParameter
 
+from emporium.application.accounts import remembers_views
 from emporium.application.recommend import (
     AGAIN,
     LIKE_BOUGHT,
@@ -142,11 +143,12 @@ class RecommendationController(Controller):
 
     @put("/viewed/{product:str}", opt={"cart": True}, status_code=200)
     async def view(self, request: Request, product: ProductName) -> Reply[Nothing]:
-        """Tells that the caller looks at a product. To be sent only with their consent: it is the only way a view
-        is known. Of an anonymous caller without a cart nothing is kept."""
+        """Tells that the caller looks at a product: the only way a view is known. It is kept for 30 days, and not at
+        all where the caller has refused it, where the shop needs a consent that the caller has not given (as somebody
+        without an account cannot), and of an anonymous caller without a cart."""
         owner = await owner_of(request)
         wanted = await _product_of(request, product)
-        if owner.cart is not None:
+        if owner.cart is not None and await remembers_views(request.services.shop, owner.customer):
             request.services.adviser.saw(owner.cart, wanted)
         return Reply.of(Nothing())
 

@@ -41,7 +41,7 @@ from emporium.http.pictures import LONGEST_PICTURE
 from emporium.http.problems import KINDS, Wrong
 from emporium.http.reply import Reply
 from emporium.http.request import Request, actor_of
-from emporium.projections import catalog_pages, order_history
+from emporium.projections import catalog_pages, order_history, picture_owners
 from emporium.projections import reviews as rows
 from emporium.projections.consistency import token_of
 from emporium.projections.order_history import ORDER_HISTORY
@@ -169,7 +169,7 @@ class ReportView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueuedReview(msgspec.Struct, frozen=True, kw_only=True):
-    """A review as staff see it: `flags` are what the first look found (link, repeated_text, monotonous)."""
+    """A review as staff see it: `flags` are what the first look found (link, repeated_text, monotonous, reported)."""
 
     review: ReviewView
     flags: tuple[str, ...]
@@ -343,6 +343,7 @@ class ReviewController(Controller):
                 rating=data.rating,
                 words=words,
                 cause=request.cause(actor_of(session), customer_id),
+                hold=_holder(request, customer_id),
                 keep=keep,
             ),
         )
@@ -360,7 +361,13 @@ class ReviewController(Controller):
         find = _finder(request, session.customer)
         if await reviews.received(services.shop, session.customer, product_id, find) is None:
             raise reviews.NOT_RECEIVED()
-        path = await reviews.keep_picture(services.pictures, services.media, await request.body())
+
+        async def note(path: str) -> None:
+            await services.reads.run(
+                lambda connection: picture_owners.note(connection, session.customer, [path], used=False)
+            )
+
+        path = await reviews.keep_picture(services.pictures, services.media, await request.body(), note)
         return Reply.of(ReviewPicture(path), 201, [(b"location", path.encode())])
 
     @get("/{review_id:uuid}", opt={"tagged": True, "models": ("reviews",)})
@@ -406,6 +413,7 @@ class ReviewController(Controller):
             customer_id=session.customer,
             changes=changes,
             cause=request.cause(actor_of(session), session.customer),
+            hold=_holder(request, session.customer),
         )
         return dressed(request, _answer(after), reviews.LOG, committed.position)
 
@@ -534,6 +542,19 @@ def _finder(request: Request, customer_id: UUID) -> reviews.Find:
         )
 
     return find
+
+
+def _holder(request: Request, customer_id: UUID) -> reviews.Hold:
+    """Makes pictures the customer's, each of which is still there then."""
+
+    async def hold(paths: Sequence[str]) -> None:
+        if paths:
+            await request.services.reads.run(
+                lambda connection: picture_owners.note(connection, customer_id, paths, used=True)
+            )
+            await _pictures(request, paths)
+
+    return hold
 
 
 async def _pictures(request: Request, given: Sequence[str]) -> tuple[str, ...]:

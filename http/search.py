@@ -31,6 +31,7 @@ from emporium.http.products import (
     PriceBound,
     ProductSummary,
     RangeFilter,
+    RatingBound,
     attributes_of,
     category_of,
     few,
@@ -49,8 +50,18 @@ _INSTEAD = 8
 Words = Annotated[str, QueryParameter(max_length=200, description="What is looked for, as it was typed.")]
 
 
+Tongue = Annotated[
+    str | None,
+    QueryParameter(
+        pattern="^[a-z]{2}(-[A-Z]{2})?$",
+        description="ISO 639-1, of the words and of the titles that are shown; the shop's own where it is left out.",
+    ),
+]
+
+
 class FoundProduct(ProductSummary, frozen=True, kw_only=True):
-    """A product that was found; `title_html` has the words that matched between `<mark>` tags, all else escaped."""
+    """A product that was found; `title_html` is its title in the wanted language, if there is one, with the words that
+    matched between `<mark>` tags, all else escaped."""
 
     title_html: str
 
@@ -102,10 +113,11 @@ class SearchController(Controller):
         between: RangeFilter = None,
         price_from: PriceBound = None,
         price_to: PriceBound = None,
-        rating_from: Annotated[float | None, QueryParameter(ge=0, le=5, description="Least rating.")] = None,
+        rating_from: RatingBound = None,
         available: FromQuery[bool | None] = None,
         sort: FromQuery[SearchSort] = "relevance",
         currency: CurrencyParameter = None,
+        language: Tongue = None,
         limit: Annotated[int, QueryParameter(ge=1, le=100, description="The most items of a page.")] = 24,
         offset: Annotated[int, QueryParameter(ge=0, le=MOST_HITS, description="Where to go on: `next` of a page.")] = 0,
     ) -> Reply[SearchAnswer]:
@@ -113,6 +125,7 @@ class SearchController(Controller):
         few("brand", brand or ())
         query = Query(
             words=q,
+            language=language,
             currency=currency or request.services.shop.currency,
             brands=tuple(brand or ()),
             category=None if category is None else await category_of(request, category),
@@ -132,7 +145,7 @@ class SearchController(Controller):
         following = offset + limit
         instead = answer.hits
         if not answer.total:
-            popular = Query(currency=query.currency, sort="popularity", limit=_INSTEAD, facets=False)
+            popular = Query(language=language, currency=query.currency, sort="popularity", limit=_INSTEAD, facets=False)
             instead = (await _ask(request, popular)).hits
         shown = await _shown(request, (*answer.hits, *instead), query.currency)
         content = SearchAnswer(

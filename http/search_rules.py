@@ -28,6 +28,7 @@ from emporium.domain.search_rules import (
 from emporium.http.auth import staff
 from emporium.http.bodies import Body
 from emporium.http.caching import tagged
+from emporium.http.moments import Moment
 from emporium.http.paging import Cursor, Limit, Listing, listing
 from emporium.http.reply import Reply
 from emporium.http.request import Request, actor_of
@@ -39,7 +40,6 @@ __all__ = ["SearchRulesController"]
 
 Name = Annotated[str, PathParameter(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$", description="A name of staff's own.")]
 Wording = Annotated[str, Meta(min_length=1, max_length=WORDS_MOST, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Moment = Annotated[datetime, Meta(tz=True)]
 Factor = Annotated[float, Meta(ge=LEAST_FACTOR, le=MOST_FACTOR)]
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from emporium.application.completions import Completions
+from emporium.application.erasure import Traces
 from emporium.application.live import Live
 from emporium.application.notifications import Composer
 from emporium.application.ports import Files, Media, Papers, Pictures, Webhooks
@@ -147,6 +148,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
         adviser: suggests products.
         search: finds products, by `rules` of staff; completions: of what is being typed; notes: of searches.
         live: tells who waits for an order that it moved.
+        traces: throws away what an erased customer has left beside events.
         media: keeps what pages show, files: what nobody else sees; pictures: looks at those from people.
         composer: puts messages into words; papers: documents on pages; webhooks: knows which addresses may be called.
         ready: what stands in the way of being ready, by name; empty where nothing does.
@@ -162,6 +164,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     order_tokens: Tokens
     secret: bytes
     media: Media
+    traces: Traces
     files: Files
     pictures: Pictures
     search: Search

@@ -125,6 +125,10 @@ class ChangeSettings(Body, frozen=True, kw_only=True):
     quote_minutes: Annotated[float, Meta(ge=1, le=10_080)] | UnsetType = UNSET
     low_stock_mark: Annotated[int, Meta(ge=0, le=MAX_QUANTITY)] | UnsetType | None = UNSET
     terms_version: Annotated[str, Meta(min_length=1, max_length=40)] | UnsetType = UNSET
+    views_need_consent: (
+        Annotated[bool, Meta(description="Remember what customers look at only where they have agreed to it.")]
+        | UnsetType
+    ) = UNSET
 
 
 class SettingsView(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,6 +153,7 @@ class SettingsView(msgspec.Struct, frozen=True, kw_only=True):
     quote_minutes: float
     low_stock_mark: int | None
     terms_version: str
+    views_need_consent: bool
     changes: int
     changed_at: datetime | None
 

@@ -5,10 +5,12 @@ import hashlib
 import os
 import re
 import tempfile
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from emporium.application.ports import MediaFile
+from emporium.application.ports import MediaFile, Unavailable
 
 __all__ = ["URL", "MediaFolder", "MediaStore"]
 
@@ -29,6 +31,16 @@ class MediaFolder:
     def put(self, content: bytes, kind: str) -> str:
         """See the port."""
         return URL + self._put(content, _name(content, kind))
+
+    def path(self, content: bytes, kind: str) -> str:
+        """See the port."""
+        return URL + _name(content, kind)
+
+    def delete(self, path: str) -> None:
+        """See the port."""
+        name = path.removeprefix(URL)
+        if _NAME.fullmatch(name) is not None:
+            (self._folder / name).unlink(missing_ok=True)
 
     def keep(self, content: bytes) -> str:
         """See the port."""
@@ -78,37 +90,53 @@ class MediaStore:
     Args:
         url: such as `s3://bucket/folder`, `gs://…`, `az://…`, `file:///…`; who may use it is told by the environment
             variables of that store.
+        patience: seconds until a store that does not answer is given up.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, patience: float = 10.0) -> None:
         from obstore.store import from_url
 
-        self._store: Any = from_url(url)
+        tries: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=patience)}
+        plain = url.startswith(("file:", "memory:"))
+        self._store: Any = from_url(url) if plain else from_url(url, retry_config=tries)
 
     def put(self, content: bytes, kind: str) -> str:
         """See the port."""
-        import obstore
-
         name = _name(content, kind)
-        obstore.put(self._store, name, content, attributes=self._attributes(kind))
+        self._called("put", name, content, attributes=self._attributes(kind))
         return URL + name
+
+    def path(self, content: bytes, kind: str) -> str:
+        """See the port."""
+        return URL + _name(content, kind)
+
+    def delete(self, path: str) -> None:
+        """See the port."""
+        name = path.removeprefix(URL)
+        if _NAME.fullmatch(name) is not None:
+            with suppress(FileNotFoundError):
+                self._called("delete", name)
 
     def keep(self, content: bytes) -> str:
         """See the port."""
-        import obstore
-
         name = _kept_name(content)
-        obstore.put(self._store, name, content)
+        self._called("put", name, content)
         return name
 
     def kept(self, name: str) -> bytes | None:
         """See the port."""
-        import obstore
+        return None if _KEPT.fullmatch(name) is None else self._read(name)
 
-        if _KEPT.fullmatch(name) is None:
-            return None
+    def get(self, name: str) -> MediaFile | None:
+        """See the port."""
+        match = _NAME.fullmatch(name)
+        content = None if match is None else self._read(name)
+        return None if match is None or content is None else _file(name, match[1], content)
+
+    def _read(self, name: str) -> bytes | None:
         try:
-            return bytes(obstore.get(self._store, name).bytes())
+            content: bytes = self._called("get", name)
+            return content
         except FileNotFoundError:
             return None
 
@@ -116,18 +144,18 @@ class MediaStore:
         # A plain folder keeps no attributes, and refuses them.
         return None if type(self._store).__name__ == "LocalStore" else {"Content-Type": _TYPES[kind]}
 
-    def get(self, name: str) -> MediaFile | None:
-        """See the port."""
+    def _called(self, what: str, name: str, *values: Any, **more: Any) -> Any:
+        """What the store says. Raises FileNotFoundError, Unavailable."""
         import obstore
+        from obstore.exceptions import BaseError, NotFoundError
 
-        match = _NAME.fullmatch(name)
-        if match is None:
-            return None
         try:
-            content = bytes(obstore.get(self._store, name).bytes())
-        except FileNotFoundError:
-            return None
-        return _file(name, match[1], content)
+            answer = getattr(obstore, what)(self._store, name, *values, **more)
+            return bytes(answer.bytes()) if what == "get" else answer
+        except NotFoundError as error:
+            raise FileNotFoundError(name) from error
+        except BaseError as error:
+            raise Unavailable(f"the store of pictures does not answer: {error}") from error
 
 
 def _kept_name(content: bytes) -> str:

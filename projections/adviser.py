@@ -174,12 +174,26 @@ class Adviser:
         self._turn += 1
         self._drop((visitor,))
 
+    async def held(self, visitor: UUID) -> list[tuple[UUID, datetime]]:
+        """All that is kept of what somebody looked at, and when; the oldest first. Raises Unavailable."""
+        await self._seen.flush()
+        return await self._reads.run(lambda connection: views.held(connection, visitor))
+
     async def forget(self, visitor: UUID) -> None:
         """Drops what somebody looked at. Raises Unavailable."""
+        await self.join(visitor, None)
+
+    async def join(self, visitor: UUID, into: UUID | None) -> None:
+        """What somebody looked at was looked at by somebody who is known now; None: by nobody. Raises Unavailable."""
+        if visitor == into:
+            return
         await self._seen.flush()
-        await self._reads.run(lambda connection: views.forget(connection, visitor))
+        if into is None:
+            await self._reads.run(lambda connection: views.forget(connection, [visitor]))
+        else:
+            await self._reads.run(lambda connection: views.join(connection, visitor, into))
         self._turn += 1
-        self._drop((visitor,))
+        self._drop([one for one in (visitor, into) if one is not None])
 
     def _today(self) -> date:
         return self._clock().date()
@@ -311,18 +325,20 @@ class Adviser:
     async def _refresh_rows(self, connection: Connection) -> None:
         async with connection.transaction():
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            catalog = await search_source.standing(connection)
+            catalog = (await search_source.standing(connection)).unsold(Standing({}))
             if catalog.positions and self._catalog is not None and catalog.follows(self._catalog):
                 if catalog.positions == self._catalog.positions:
                     return
-                changes = await search_source.changes(connection, self._catalog, MOST_CHANGES)
                 self._turn += 1
-                gone = {*changes.changed, *changes.stocked}
+                gone: set[UUID] = set()
+                while catalog.positions != self._catalog.positions:
+                    changes = await search_source.changes(connection, self._catalog, MOST_CHANGES)
+                    gone.update(changes.changed, changes.stocked)
+                    if changes.changed:
+                        self._products.clear()
+                    self._catalog = changes.upto
                 for key in [key for key in self._rows if key[1] in gone]:
                     del self._rows[key]
-                if changes.changed:
-                    self._products.clear()
-                self._catalog = changes.upto
             elif catalog.positions:
                 self._turn += 1
                 self._rows.clear()

@@ -18,6 +18,7 @@ from emporium.domain.base import Event, Money
 from emporium.domain.picture import PictureRendered, Rendition
 from emporium.projections.model import Connection, ReadModel, Tables
 from emporium.projections.paging import Page, decode_cursor, page_of
+from emporium.projections.reviews import RATED
 
 __all__ = [
     "CATALOG_PAGES",
@@ -474,6 +475,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         category_id: of this category or one below it.
         attributes: name → wanted values; ranges: name of a number → least and most (None: open).
         price_from, price_to: the lowest price, in minor units.
+        rating_from: the least rating, 0 to 5.
     """
 
     category_id: UUID | None = None
@@ -482,6 +484,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     ranges: Mapping[str, tuple[float | None, float | None]] = {}
     price_from: int | None = None
     price_to: int | None = None
+    rating_from: float | None = None
     available: bool | None = None
 
 
@@ -680,19 +683,26 @@ def _where(currency: str, chosen: Filter) -> tuple[dict[str, str], dict[str, Any
         clauses[f"attribute.{name}"] = f"l.traits && %(traits{place})s"
         values[f"traits{place}"] = [f"{name}:{value}" for value in wanted]
     for place, (name, bounds) in enumerate(chosen.ranges.items()):
-        values[f"number{place}"] = name
-        for word, sign, bound in (("least", ">=", bounds[0]), ("most", "<=", bounds[1])):
-            if bound is not None:
-                clauses[f"{word}{place}"] = f"(l.numbers ->> %(number{place})s)::float8 {sign} %({word}{place})s"
-                values[f"{word}{place}"] = bound
-    for word, sign, amount in (("price_from", ">=", chosen.price_from), ("price_to", "<=", chosen.price_to)):
-        if amount is not None:
-            clauses[word] = f"l.lowest {sign} %({word})s"
-            values[word] = amount
+        values |= {f"number{place}": name, f"least{place}": bounds[0], f"most{place}": bounds[1]}
+        least, most = (f"coalesce(%({word}{place})s::float8, '{end}')" for word, end in _OPEN)
+        clauses[f"number.{name}"] = f"(l.numbers ->> %(number{place})s)::float8 BETWEEN {least} AND {most}"
+    prices = (("price_from", ">=", chosen.price_from), ("price_to", "<=", chosen.price_to))
+    bounded = [f"l.lowest {sign} %({word})s" for word, sign, amount in prices if amount is not None]
+    if bounded:
+        clauses["price"] = " AND ".join(bounded)
+        values |= {word: amount for word, _, amount in prices}
+    if chosen.rating_from is not None:
+        clauses["rating"] = (
+            f"EXISTS (SELECT FROM {RATED} r WHERE r.product_id = l.product_id AND r.rating >= %(rated)s)"
+        )
+        values["rated"] = round(chosen.rating_from * 100)
     if chosen.available is not None:
         clauses["available"] = _IN_STOCK if chosen.available else f"NOT {_IN_STOCK}"
     return clauses, values
 
+
+_OPEN: Final = (("least", "-infinity"), ("most", "infinity"))
+_LEAST_RATINGS: Final = (4, 3, 2, 1)
 
 FACET_VALUES: Final = 30
 """The most values that are told of a facet."""
@@ -715,12 +725,38 @@ async def facets(connection: Connection, currency: str, chosen: Filter) -> list[
         buckets = tuple(Bucket(value=str(value), count=count) for value, count in await found.fetchall() if value)
         return Facet(name=name, buckets=buckets) if buckets else None
 
+    async def rated() -> Facet | None:
+        # "4 and more", "3 and more" …: who is in one is in all below it.
+        counts = ", ".join(f"count(*) FILTER (WHERE r.rating >= {100 * least})" for least in _LEAST_RATINGS)
+        found = await connection.execute(
+            f"SELECT {counts} FROM rm_catalog_pages.listing l JOIN {RATED} r USING (product_id)"
+            f" WHERE {without('rating')}",
+            values,
+        )
+        row = await found.fetchone() or ()
+        buckets = [Bucket(value=str(least), count=n) for least, n in zip(_LEAST_RATINGS, row, strict=False) if n]
+        return Facet(name="rating", buckets=tuple(buckets)) if buckets else None
+
+    async def ends(each: str, where: str) -> list[Facet]:
+        """Of numbers, by name, the least and the greatest."""
+        found = await connection.execute(
+            "SELECT e.name, count(*), min(e.value), max(e.value) FROM rm_catalog_pages.listing l"
+            f" CROSS JOIN LATERAL ({each}) e WHERE {where} GROUP BY 1 ORDER BY 1 LIMIT {FACET_VALUES}",
+            values,
+        )
+        return [
+            Facet(name=name, buckets=tuple(Bucket(value=_plain(end), count=count) for end in (least, most)))
+            for name, count, least, most in await found.fetchall()
+        ]
+
     made = [
         await counted(
             "category", "l.category_id::text", without("category") if not chosen.category_id else without("")
         ),
         await counted("brand", "l.brand", without("brand")),
-        await counted("available", f"CASE WHEN {_IN_STOCK} THEN 'yes' ELSE 'no' END", without("available")),
+        await counted("available", f"CASE WHEN {_IN_STOCK} THEN 'true' ELSE 'false' END", without("available")),
+        await rated(),
+        *await ends("SELECT 'price' AS name, l.lowest::float8 AS value", without("price")),
     ]
     found = await connection.execute(
         "SELECT t, count(*) FROM rm_catalog_pages.listing l, unnest(l.traits) t"
@@ -743,7 +779,17 @@ async def facets(connection: Connection, currency: str, chosen: Filter) -> list[
         Facet(name=f"attribute.{name}", buckets=tuple(buckets[:FACET_VALUES]))
         for name, buckets in sorted(by_name.items())
     ]
-    return [one for one in made if one is not None]
+    numbers = "SELECT 'number.' || n.key AS name, n.value::float8 FROM jsonb_each_text(l.numbers) n"
+    told = {one.name: one for one in await ends(numbers, without(""))}
+    for name in chosen.ranges:
+        told |= {
+            one.name: one for one in await ends(numbers, without(f"number.{name}")) if one.name == f"number.{name}"
+        }
+    return [*(one for one in made if one is not None), *(one for _, one in sorted(told.items()))]
+
+
+def _plain(number: float) -> str:
+    return str(int(number)) if number.is_integer() else str(number)
 
 
 async def brands(connection: Connection, currency: str) -> list[Bucket]:

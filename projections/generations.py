@@ -10,6 +10,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from emporium.projections.model import Connection, ReadModel
+from emporium.projections.picture_owners import MIGRATION as PICTURE_OWNERS
 from emporium.projections.search_log import MIGRATION as SEARCH_LOG
 
 __all__ = [
@@ -138,6 +139,16 @@ CREATE TABLE emporium_views (
 ) PARTITION BY RANGE (at);
 CREATE INDEX emporium_views_visitor ON emporium_views (visitor, at DESC);
 """,
+    """
+-- Products that an index is to take again for the sake of something else; `version` grows when one is noted again.
+CREATE TABLE emporium_search_due (
+    engine text NOT NULL,
+    product_id uuid NOT NULL,
+    version bigint NOT NULL,
+    PRIMARY KEY (engine, product_id)
+);
+""",
+    PICTURE_OWNERS,
 )
 """The engine's own tables, step by step. A parked row without an error waits behind one that has it."""
 

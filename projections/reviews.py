@@ -23,6 +23,7 @@ from emporium.projections.paging import Page, decode_cursor, page_of
 
 __all__ = [
     "NOTHING",
+    "RATED",
     "REVIEWS",
     "Rating",
     "ReportRow",
@@ -358,6 +359,17 @@ class Rating(msgspec.Struct, frozen=True, kw_only=True):
     reviews: int
     histogram: tuple[int, ...]
 
+
+RATED: Final = f"""(
+    SELECT product_id, (2 * ({WEIGHT} * prior + 100 * stars) + {WEIGHT} + votes) / (2 * ({WEIGHT} + votes)) AS rating
+    FROM (
+        SELECT product_id, stars_1 + stars_2 + stars_3 + stars_4 + stars_5 AS votes,
+            stars_1 + 2 * stars_2 + 3 * stars_3 + 4 * stars_4 + 5 * stars_5 AS stars,
+            coalesce((SELECT prior FROM rm_reviews.shop), {_MIDDLE}) AS prior
+        FROM rm_reviews.ratings
+    ) counted WHERE votes > 0
+)"""
+"""The products that have votes, with `estimate` of them, for queries over many products."""
 
 NOTHING: Final = Rating(rating=None, mean=None, reviews=0, histogram=(0, 0, 0, 0, 0))
 """Of a product that nobody has reviewed."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, Protocol, TypeVar
@@ -28,6 +29,9 @@ PAGE: Final = 500
 PACE: Final = 0.1
 """Seconds between two looks for changes."""
 
+SALES_PACE: Final = 10.0
+"""Seconds between two looks at the sales: what sells well changes all the time, and nobody waits for it."""
+
 _WAITS: Final = (0.5, 1.0, 2.0, 5.0)
 _TTL: Final = 5.0
 
@@ -50,13 +54,16 @@ class IndexStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         index: its identity; None where there is none, or it cannot be asked.
-        lag: events of the read model that are not in it yet; None where the index is to be made anew.
+        lag: events of the read models that it has not followed yet, sales aside; None where the index is to be made
+            anew.
+        waiting: products that are to be taken again for the sake of something else.
         refused: products that the engine will not take, and why.
     """
 
     engine: str
     index: str | None
     lag: int | None
+    waiting: int
     refused: Mapping[UUID, str]
     error: str | None
 
@@ -69,6 +76,16 @@ class IndexStatus(msgspec.Struct, frozen=True, kw_only=True):
 class _Row(msgspec.Struct, frozen=True):
     identity: str
     standing: Standing
+    waiting: int
+
+
+class _Step(msgspec.Struct, frozen=True):
+    """What a step writes: products that have changed themselves, and such as were noted before, with their versions."""
+
+    changes: search_source.Changes
+    wanted: Sequence[UUID]
+    due: Sequence[tuple[UUID, int]]
+    documents: Sequence[Document]
 
 
 class Indexer:
@@ -88,6 +105,7 @@ class Indexer:
         # What the index says of a product's stock: a sale that leaves some changes nothing.
         self._stocked: dict[UUID, bool] = {}
         self._epoch: int | None = None
+        self._sales_at = float("-inf")
         # What was refused; None: not known, for another process led before.
         self._aside: set[UUID] | None = None
 
@@ -149,35 +167,65 @@ class Indexer:
                 return False
             await self.rebuild()
             return True
-        if now.positions == row.standing.positions:
+        sales = time.monotonic() >= self._sales_at
+        heard = now if sales else now.unsold(row.standing)
+        if heard.positions == row.standing.positions and not row.waiting:
+            if sales:
+                self._sales_at = time.monotonic() + SALES_PACE
             return False
         try:
-            await self._catch_up(row)
+            await self._catch_up(row, now.position(search_source.SOLD) if sales else None)
         except Misfit:
             await self.rebuild()
         return True
 
-    async def _catch_up(self, row: _Row) -> None:
-        async def read(
-            connection: Connection,
-        ) -> tuple[search_source.Changes, list[UUID], list[Document]]:
+    async def _catch_up(self, row: _Row, sold: int | None) -> None:
+        """Takes a page of changes; of what was noted as much as there is room beside them.
+
+        Args:
+            sold: a position to which the sales shall be followed, as far as a page goes; None: not now.
+        """
+
+        async def read(connection: Connection) -> _Step:
             async with connection.transaction():
                 await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                changes = await search_source.changes(connection, row.standing, PAGE)
+                changes = await search_source.changes(connection, row.standing, PAGE, sales=sold is not None)
                 wanted = [
                     *changes.changed,
                     *(key for key, there in changes.stocked.items() if self._stocked.get(key) is not there),
                 ]
-                return changes, wanted, await search_source.documents(connection, wanted)
+                found = await connection.execute(
+                    "SELECT product_id, version FROM emporium_search_due WHERE engine = %s ORDER BY 1 LIMIT %s",
+                    [self._engine.name, max(0, PAGE - len(wanted))],
+                )
+                due = await found.fetchall()
+                wanted = list(dict.fromkeys([*wanted, *(key for key, _ in due)]))
+                return _Step(changes, wanted, due, await search_source.documents(connection, wanted))
 
-        changes, wanted, documents = await self._reads.run(read)
-        found = {document.product_id for document in documents}
+        step = await self._reads.run(read)
+        changes, wanted = step.changes, step.wanted
+        found = {document.product_id for document in step.documents}
         if wanted:
             gone = [key for key in wanted if key not in found]
-            refused = await self._engine.index(documents, gone, changes.version)
+            refused = await self._engine.index(step.documents, gone, changes.version)
             await self._set_aside(wanted, refused)
-        self._stocked.update((document.product_id, document.available) for document in documents)
-        await self._remember(row.identity, changes.upto)
+        self._stocked.update((document.product_id, document.available) for document in step.documents)
+
+        async def write(connection: Connection) -> None:
+            async with connection.transaction():
+                if step.due:
+                    await connection.execute(
+                        "DELETE FROM emporium_search_due d"
+                        " USING unnest(%s::uuid[], %s::bigint[]) x (product_id, version)"
+                        " WHERE d.engine = %s AND (d.product_id, d.version) = (x.product_id, x.version)",
+                        [*map(list, zip(*step.due, strict=True)), self._engine.name],
+                    )
+                await search_source.spread(connection, self._engine.name, row.standing, changes.upto, changes.version)
+                await self._remember(connection, row.identity, changes.upto)
+
+        await self._reads.run(write)
+        if sold is not None and changes.upto.position(search_source.SOLD) >= sold:
+            self._sales_at = time.monotonic() + SALES_PACE
 
     async def take_over(self, tell: Callable[[Progress], None]) -> bool:
         """Makes the whole index anew in the place of whoever leads, who steps down meanwhile; whether it was finished
@@ -213,11 +261,12 @@ class Indexer:
             )
             return await found.fetchall()
 
-        known = row is not None and identity is not None and row.identity == identity
+        known = row if row is not None and row.identity == identity else None
         return IndexStatus(
             engine=self._engine.name,
             index=identity,
-            lag=now.version - row.standing.version if known and row is not None else None,
+            lag=None if known is None else now.unsold(known.standing).version - known.standing.version,
+            waiting=0 if known is None else known.waiting,
             refused=dict(await self._reads.run(read)),
             error=error,
         )
@@ -248,7 +297,14 @@ class Indexer:
         self._stocked.clear()
         identity = await making.finish()
         await self._set_aside(None, refused)
-        await self._remember(identity, upto)
+
+        async def write(connection: Connection) -> None:
+            async with connection.transaction():
+                # They were all read after they were noted.
+                await connection.execute("DELETE FROM emporium_search_due WHERE engine = %s", [self._engine.name])
+                await self._remember(connection, identity, upto, new=True)
+
+        await self._reads.run(write)
 
     async def _set_aside(self, tried: Sequence[UUID] | None, refused: Mapping[UUID, str]) -> None:
         """Remembers what the engine will not take, until it is tried again; None: all were tried."""
@@ -279,24 +335,24 @@ class Indexer:
     async def _row(self) -> _Row | None:
         async def read(connection: Connection) -> _Row | None:
             found = await connection.execute(
-                "SELECT identity, positions::text FROM emporium_search WHERE engine = %s", [self._engine.name]
+                "SELECT identity, positions::text,"
+                " (SELECT count(*) FROM emporium_search_due d WHERE d.engine = t.engine)"
+                " FROM emporium_search t WHERE engine = %s",
+                [self._engine.name],
             )
             row = await found.fetchone()
-            return None if row is None else _Row(row[0], Standing(msgspec.json.decode(row[1], type=_Positions)))
+            return None if row is None else _Row(row[0], Standing(msgspec.json.decode(row[1], type=_Positions)), row[2])
 
         return await self._reads.run(read)
 
-    async def _remember(self, identity: str, standing: Standing) -> None:
-        text = msgspec.json.encode(standing.positions).decode()
-
-        async def write(connection: Connection) -> None:
-            await connection.execute(
-                "INSERT INTO emporium_search (engine, identity, positions) VALUES (%s, %s, %s) ON CONFLICT (engine)"
-                " DO UPDATE SET identity = excluded.identity, positions = excluded.positions, changed_at = now()",
-                [self._engine.name, identity, text],
-            )
-
-        await self._reads.run(write)
+    async def _remember(self, connection: Connection, identity: str, standing: Standing, *, new: bool = False) -> None:
+        # Who went on with an index in whose place there is a `new` one has nothing to say of that.
+        which = "" if new else " WHERE t.identity = excluded.identity"
+        await connection.execute(
+            "INSERT INTO emporium_search AS t (engine, identity, positions) VALUES (%s, %s, %s) ON CONFLICT (engine)"
+            f" DO UPDATE SET identity = excluded.identity, positions = excluded.positions, changed_at = now(){which}",
+            [self._engine.name, identity, msgspec.json.encode(standing.positions).decode()],
+        )
 
 
 _Positions = Mapping[str, tuple[int, UUID | None]]

@@ -6,17 +6,24 @@ from uuid import UUID
 
 import msgspec
 
-from emporium.application.search import Document, Price
+from emporium.application.search import Document, Price, Text
 from emporium.domain import product as p
 from emporium.domain.category import MAX_DEPTH
 from emporium.projections import reviews, sales
 from emporium.projections.generations import LIVE
 from emporium.projections.model import Connection
 from emporium.projections.reviews import NOTHING, REVIEWS, Rating
+from emporium.projections.sales import SALES
 
-__all__ = ["FIRST", "Changes", "Standing", "changes", "count", "currencies", "documents", "standing"]
+__all__ = ["FIRST", "Changes", "Standing", "changes", "count", "currencies", "documents", "spread", "standing"]
 
 MODEL: Final = "catalog_pages"
+
+SOLD: Final = "ordering"
+"""The log that tells of sales."""
+
+ORDERS: Final = 5_000
+"""Orders of which the products are looked up at once."""
 
 FIRST: Final = UUID(int=0)
 """Before all products, for the first page of `documents`."""
@@ -35,16 +42,27 @@ class Standing(msgspec.Struct, frozen=True):
     def follows(self, before: "Standing") -> bool:
         """Whether this is a later moment of the same logs: after a restore it is not."""
         return all(
-            log in self.positions and self.positions[log][1] == life and self.positions[log][0] >= position
+            # A log that nobody had read yet has no life that could be another one.
+            log in self.positions and life in (None, self.positions[log][1]) and self.positions[log][0] >= position
             for log, (position, life) in before.positions.items()
         )
+
+    def position(self, log: str) -> int:
+        """How far it is in a log; 0 in one that was not followed yet."""
+        return self.positions[log][0] if log in self.positions else 0
+
+    def unsold(self, before: "Standing") -> "Standing":
+        """The same, but of the sales no further than before."""
+        others = {log: one for log, one in self.positions.items() if log != SOLD}
+        return Standing(others | ({SOLD: before.positions[SOLD]} if SOLD in before.positions else {}))
 
 
 class Changes(msgspec.Struct, frozen=True):
     """Which products have changed up to a moment; of those whose stock alone has, whether there is any.
 
     Attributes:
-        upto: what these changes bring an index to; version: of the documents that can be read now.
+        upto: what these changes, and those that `spread` finds, bring an index to.
+        version: of the documents that can be read now.
     """
 
     changed: Sequence[UUID]
@@ -53,31 +71,39 @@ class Changes(msgspec.Struct, frozen=True):
     version: int
 
 
-_CHANGED: Final = """
+_STOCKED: Final = """
+WITH touched AS (
+    SELECT v.product_id, s.position FROM rm_catalog_pages.stock s JOIN rm_catalog_pages.variants v USING (sku)
+    WHERE s.position > %(inventory)s AND v.published ORDER BY s.position LIMIT %(most)s
+), upto AS (SELECT CASE WHEN count(*) = %(most)s THEN max(position) END AS position FROM touched)
+SELECT t.product_id, bool_or(coalesce(s.available, 0) > 0), (SELECT position FROM upto)
+FROM (SELECT DISTINCT product_id FROM touched) t
+JOIN rm_catalog_pages.variants v USING (product_id) LEFT JOIN rm_catalog_pages.stock s USING (sku)
+GROUP BY 1
+"""
+
+# A category tells of itself in every product below it; and every rating leans on the prior: where that has moved, all
+# have.
+_SPREAD: Final = """
 WITH RECURSIVE moved AS (
-    SELECT category_id FROM rm_catalog_pages.categories WHERE position > %(catalog)s AND position <= %(upto)s
+    SELECT category_id FROM rm_catalog_pages.categories WHERE position > %(catalog)s AND position <= %(catalog_upto)s
     UNION
     SELECT t.category_id FROM rm_catalog_pages.categories t JOIN moved m ON t.parent = m.category_id
 )
-SELECT product_id FROM rm_catalog_pages.products WHERE position > %(catalog)s AND position <= %(upto)s
-UNION
 SELECT product_id FROM rm_catalog_pages.listing WHERE category_id IN (SELECT category_id FROM moved)
+UNION
+SELECT product_id FROM rm_reviews.ratings
+WHERE EXISTS (SELECT FROM rm_reviews.shop WHERE position > %(reviews)s AND position <= %(reviews_upto)s)
 """
 
-# Every rating leans on the prior: where that has moved, all have.
-_RATED: Final = """
-SELECT product_id FROM rm_reviews.ratings WHERE position > %(reviews)s
-    OR EXISTS (SELECT FROM rm_reviews.shop WHERE position > %(reviews)s)
+_WIDELY: Final = """
+SELECT EXISTS (SELECT FROM rm_catalog_pages.categories WHERE position > %(catalog)s AND position <= %(catalog_upto)s)
+    OR EXISTS (SELECT FROM rm_reviews.shop WHERE position > %(reviews)s AND position <= %(reviews_upto)s)
 """
 
-_STOCKED: Final = """
-WITH touched AS (
-    SELECT DISTINCT v.product_id FROM rm_catalog_pages.stock s JOIN rm_catalog_pages.variants v USING (sku)
-    WHERE s.position > %(inventory)s AND v.published
-)
-SELECT t.product_id, bool_or(coalesce(s.available, 0) > 0) FROM touched t
-JOIN rm_catalog_pages.variants v USING (product_id) LEFT JOIN rm_catalog_pages.stock s USING (sku)
-GROUP BY 1
+_BOUGHT: Final = """
+SELECT DISTINCT v.product_id FROM rm_sales.orders o CROSS JOIN jsonb_object_keys(o.kept) k (sku)
+JOIN rm_catalog_pages.variants v USING (sku) WHERE o.position > %(ordering)s AND o.position <= %(ordering_upto)s
 """
 
 _DOCUMENTS: Final = """
@@ -88,45 +114,75 @@ FROM rm_catalog_pages.products t WHERE t.status = 'published' AND """
 
 
 async def standing(connection: Connection) -> Standing:
-    """How far the documents are that can be read now. Empty before the read models first ran."""
+    """How far the documents are that can be read now, and the sales. Empty before the read models of the catalogue and
+    of reviews first ran."""
     found = await connection.execute(
         "SELECT log, position, incarnation FROM emporium_projection_tracking WHERE model = ANY(%s) AND generation = %s",
-        [[MODEL, REVIEWS.name], LIVE],
+        [[MODEL, REVIEWS.name, SALES.name], LIVE],
     )
     positions = {log: (position, life) for log, position, life in await found.fetchall()}
     return Standing(positions if {"catalog", "reviews"} <= positions.keys() else {})
 
 
-async def changes(connection: Connection, since: Standing, most: int) -> Changes:
-    """What has changed since a standing that the present one follows. All of it at one moment where `connection` is
-    in a transaction that reads repeatably.
+async def changes(connection: Connection, since: Standing, most: int, *, sales: bool = False) -> Changes:
+    """What has changed of products themselves since a standing that the present one follows. All of it at one moment
+    where `connection` is in a transaction that reads repeatably.
 
     Args:
-        most: products for which the catalog's events alone may ask; what is over waits for the next call.
+        most: products for which each of catalog, reviews and stock may ask; what is over waits for the next call.
+        sales: whether the sales are followed, too; else `upto` stays where it was in them.
     """
-    now = await standing(connection)
-    catalog, inventory = since.positions["catalog"][0], since.positions["inventory"][0]
-    last, life = now.positions["catalog"]
-    found = await connection.execute(
-        "SELECT position FROM rm_catalog_pages.products WHERE position > %s ORDER BY position OFFSET %s LIMIT 1",
-        [catalog, most - 1],
-    )
-    over = await found.fetchone()
-    upto = last if over is None else min(last, over[0])
-    found = await connection.execute(_CHANGED, {"catalog": catalog, "upto": upto})
-    changed = [product_id for (product_id,) in await found.fetchall()]
-    # An index that was made before there were reviews has seen none of them.
-    rated = since.positions.get("reviews", (0, None))[0]
-    if now.positions["reviews"][0] > rated:
-        found = await connection.execute(_RATED, {"reviews": rated})
-        changed = list(dict.fromkeys([*changed, *(product_id for (product_id,) in await found.fetchall())]))
+    there = await standing(connection)
+    now = there if sales else there.unsold(since)
+    upto = {log: position for log, (position, _) in now.positions.items()}
+    changed: dict[UUID, None] = {}
+    for log, rows in (("catalog", "rm_catalog_pages.products"), ("reviews", "rm_reviews.ratings")):
+        if now.position(log) > since.position(log):
+            found = await connection.execute(
+                f"SELECT product_id, position FROM {rows} WHERE position > %s ORDER BY position LIMIT %s",
+                [since.position(log), most],
+            )
+            some = await found.fetchall()
+            if len(some) == most:
+                upto[log] = some[-1][1]
+            changed |= dict.fromkeys(product_id for product_id, _ in some)
     stocked: dict[UUID, bool] = {}
-    if now.positions["inventory"][0] > inventory:
-        found = await connection.execute(_STOCKED, {"inventory": inventory})
-        stocked = dict(await found.fetchall())
-        for product_id in changed:
-            stocked.pop(product_id, None)
-    return Changes(changed, stocked, Standing({**now.positions, "catalog": (upto, life)}), now.version)
+    if now.position("inventory") > since.position("inventory"):
+        found = await connection.execute(_STOCKED, {"inventory": since.position("inventory"), "most": most})
+        for product_id, available, last in await found.fetchall():
+            upto["inventory"] = last or upto["inventory"]
+            if product_id not in changed:
+                stocked[product_id] = available
+    if now.position(SOLD) > since.position(SOLD):
+        found = await connection.execute(
+            "SELECT position FROM rm_sales.orders WHERE position > %s ORDER BY position OFFSET %s LIMIT 1",
+            [since.position(SOLD), ORDERS - 1],
+        )
+        over = await found.fetchone()
+        upto[SOLD] = upto[SOLD] if over is None else over[0]
+    lives = {log: life for log, (_, life) in now.positions.items()}
+    reached = Standing({log: (position, lives[log]) for log, position in upto.items()})
+    return Changes(list(changed), stocked, reached, there.version)
+
+
+async def spread(connection: Connection, engine: str, since: Standing, upto: Standing, version: int) -> None:
+    """Notes for an engine the products of which something else has changed, however many: of their categories, of the
+    prior of all ratings, of their sales."""
+    logs = ("catalog", "reviews", SOLD)
+    values: dict[str, Any] = {log: since.position(log) for log in logs}
+    values |= {f"{log}_upto": upto.position(log) for log in logs} | {"engine": engine, "version": version}
+    found = await connection.execute(_WIDELY, values)
+    widely = await found.fetchone()
+    which = [_SPREAD] if widely is not None and widely[0] else []
+    if upto.position(SOLD) > since.position(SOLD):
+        which.append(_BOUGHT)
+    for touched in which:
+        await connection.execute(
+            "INSERT INTO emporium_search_due (engine, product_id, version)"
+            f" SELECT %(engine)s, product_id, %(version)s FROM ({touched}) t"
+            " ON CONFLICT (engine, product_id) DO UPDATE SET version = excluded.version",
+            values,
+        )
 
 
 async def count(connection: Connection) -> int:
@@ -210,6 +266,9 @@ def _document(
             name: float(value)
             for name, value in state.attributes.items()
             if isinstance(value, int | float) and not isinstance(value, bool)
+        },
+        translations={
+            language: Text(title=one.title, description=one.description) for language, one in state.translations.items()
         },
         prices={currency: Price(lowest=min(these), highest=max(these)) for currency, these in amounts.items()},
         available=available,

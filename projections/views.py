@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from typing import Final, Protocol, TypeVar
@@ -13,7 +13,7 @@ from psycopg import sql
 from emporium.application.ports import Unavailable
 from emporium.projections.model import Connection
 
-__all__ = ["KEPT_DAYS", "Writer", "expire", "forget", "of"]
+__all__ = ["KEPT_DAYS", "Writer", "expire", "forget", "held", "join", "of"]
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -42,6 +42,7 @@ class Writer:
         self._reads = reads
         self._waiting: list[tuple[UUID, UUID, datetime]] = []
         self._days: set[date] = set()
+        self._writing = asyncio.Lock()
 
     def add(self, visitor: UUID, product: UUID, at: datetime) -> None:
         """Takes a view in."""
@@ -56,12 +57,16 @@ class Writer:
                 await self.flush()
             except Unavailable as down:
                 _log.warning("views are lost: %s", down)
+            except Exception:
+                _log.exception("views are lost")
 
     async def flush(self) -> None:
-        """Writes what has come. Raises Unavailable: what could not be written is lost then."""
-        if self._waiting:
-            views, self._waiting = self._waiting, []
-            await self._reads.run(partial(self._write, views=views))
+        """Writes what has come, also what is just being written. Raises Unavailable: what could not be written is lost
+        then."""
+        async with self._writing:
+            if self._waiting:
+                views, self._waiting = self._waiting, []
+                await self._reads.run(partial(self._write, views=views))
 
     async def _write(self, connection: Connection, views: list[tuple[UUID, UUID, datetime]]) -> None:
         days = {at.date() for _, _, at in views}
@@ -87,9 +92,23 @@ async def of(connection: Connection, visitor: UUID) -> list[UUID]:
     return [product for (product,) in await found.fetchall()]
 
 
-async def forget(connection: Connection, visitor: UUID) -> None:
-    """Drops the views of somebody."""
-    await connection.execute("DELETE FROM emporium_views WHERE visitor = %s", [visitor])
+async def held(connection: Connection, visitor: UUID) -> list[tuple[UUID, datetime]]:
+    """All that is kept of what somebody looked at, and when; the oldest first."""
+    found = await connection.execute(
+        "SELECT product_id, at FROM emporium_views WHERE visitor = %s ORDER BY at, product_id", [visitor]
+    )
+    return await found.fetchall()
+
+
+async def join(connection: Connection, visitor: UUID, into: UUID) -> None:
+    """Makes the views of one those of another."""
+    await connection.execute("UPDATE emporium_views SET visitor = %s WHERE visitor = %s", [into, visitor])
+
+
+async def forget(connection: Connection, visitors: Sequence[UUID]) -> int:
+    """Drops the views of these; how many."""
+    gone = await connection.execute("DELETE FROM emporium_views WHERE visitor = ANY(%s)", [list(visitors)])
+    return gone.rowcount
 
 
 async def expire(connection: Connection, today: date) -> int:

@@ -40,7 +40,9 @@ def _lines(one: IndexStatus) -> list[str]:
     elif one.lag is None:
         state = "no index yet: a worker makes it (`emporium up`, `emporium work`), or `emporium search rebuild`"
     else:
-        state = "up to date" if not one.lag else f"{one.lag} events behind"
+        behind = [f"{one.lag} events behind"] if one.lag else []
+        behind += [f"{one.waiting} products to take again"] if one.waiting else []
+        state = ", ".join(behind) or "up to date"
     refused = [f"  refuses {product_id}: {why}" for product_id, why in one.refused.items()]
     return [f"{one.engine:<14} {state}", *refused]
 

@@ -19,6 +19,8 @@ from emporium.infra.search import plan
 from emporium.infra.search.facets import (
     ATTRIBUTE,
     MOST_BUCKETS,
+    MOST_NUMBERS,
+    NUMBER,
     PLAIN,
     RATINGS,
     Counts,
@@ -26,14 +28,14 @@ from emporium.infra.search.facets import (
     facets,
     tie_of,
 )
-from emporium.infra.search.words import MOST_WORDS, folded, highlighter, stems, typos
+from emporium.infra.search.words import MOST_WORDS, folded, highlighter, spoken, stems, typos
 
 __all__ = ["ElasticSearch"]
 
 T = TypeVar("T")
 Json = dict[str, Any]
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 """Raised with every change of the mapping: an index of another layout is made anew."""
 
 _ANSWER: Final = 3.0
@@ -59,6 +61,7 @@ _MAPPING: Final[Json] = {
     "properties": {
         "slug": {"type": "keyword", "index": False, "doc_values": False},
         "shown": {"type": "keyword", "index": False, "doc_values": False},
+        "shown_in": {"type": "object", "enabled": False},
         "title": _WORDS,
         "title_words": _WORDS,
         "names": _WORDS,
@@ -315,14 +318,17 @@ def _why(error: Mapping[str, Any]) -> str:
 def _fields(one: Document) -> Json:
     names = [*one.category_names, *([one.brand] if one.brand else [])]
     values = [value for several in one.attributes.values() for value in several]
+    elsewhere = one.translations.items()
+    titles = [text.title for _, text in elsewhere]
     return {
         "slug": one.slug,
         "shown": one.title,
-        "title": _joined(stems, one.title),
-        "title_words": _joined(folded, one.title),
+        "shown_in": {language: text.title for language, text in elsewhere},
+        "title": _joined(stems, one.title, *(spoken(text.title, language) for language, text in elsewhere)),
+        "title_words": _joined(folded, one.title, *titles),
         "names": _joined(stems, *names, *values),
-        "text": _joined(stems, one.description),
-        "all_words": _joined(folded, one.title, *names, *values),
+        "text": _joined(stems, one.description, *(spoken(text.description, language) for language, text in elsewhere)),
+        "all_words": _joined(folded, one.title, *titles, *names, *values),
         "sku": [sku.casefold() for sku in one.skus],
         "brand": one.brand,
         "category": [str(category) for category in one.categories],
@@ -368,7 +374,7 @@ class _Asked:
             "sort": self._order(price),
             "track_scores": True,
             "track_total_hits": True,
-            "_source": ["shown"],
+            "_source": ["shown", f"shown_in.{query.language}"],
         }
         aggregations: dict[str, Json] = {"found": {"filter": {"match_all": {}}}}
         if query.facets:
@@ -430,7 +436,7 @@ class _Asked:
             chosen[f"{ATTRIBUTE}{name}"] = {"terms": {"attribute": keys}}
         for name, (least, most) in query.ranges.items():
             both = [{"term": {"numbers.name": name}}, {"range": {"numbers.value": _bounds(least, most)}}]
-            chosen[f"range.{name}"] = {"nested": {"path": "numbers", "query": {"bool": {"filter": both}}}}
+            chosen[f"{NUMBER}{name}"] = {"nested": {"path": "numbers", "query": {"bool": {"filter": both}}}}
         if query.rating_from is not None:
             chosen["rating"] = {"range": {"rating": {"gte": query.rating_from}}}
         if query.available is not None:
@@ -446,6 +452,15 @@ class _Asked:
             "rating": {"filters": {"filters": {str(n): {"range": {"rating": {"gte": n}}} for n in RATINGS}}},
             "price": {"stats": {"field": price}},
             "attribute": {"terms": {"field": "attribute", "size": 1_000}},
+            "number": {
+                "nested": {"path": "numbers"},
+                "aggs": {
+                    "names": {
+                        "terms": {"field": "numbers.name", "size": MOST_NUMBERS, "order": {"_key": "asc"}},
+                        "aggs": {"ends": {"stats": {"field": "numbers.value"}}},
+                    }
+                },
+            },
         }
         groups: dict[str, list[str]] = {"": [name for name in inner if name not in self._filters]}
         for chosen in self._filters:
@@ -453,6 +468,8 @@ class _Asked:
                 groups[chosen] = [chosen]
             elif chosen.startswith(ATTRIBUTE):
                 groups[chosen] = ["attribute"]
+            elif chosen.startswith(NUMBER):
+                groups[chosen] = ["number"]
         return {
             f"count:{chosen}": {
                 "filter": _and(one for name, one in self._filters.items() if name != chosen),
@@ -468,6 +485,13 @@ class _Asked:
             if mark != "count":
                 continue
             for name, found in inner.items():
+                if name == "number":
+                    for one in found["names"]["buckets"]:
+                        label = f"{NUMBER}{one['key']}"
+                        if label == chosen if chosen else label not in self._filters:
+                            ends = one["ends"]
+                            counts.numbers[one["key"]] = int(ends["count"]), float(ends["min"]), float(ends["max"])
+                    continue
                 if name not in (*PLAIN, "attribute"):
                     continue
                 if name == "price":
@@ -494,7 +518,7 @@ class _Asked:
         """What the cluster found, as we say it."""
         mark = highlighter(plan.asked_for(self._query, self._rules), near=care.near)
         hits = tuple(
-            Hit(product_id=UUID(hit["_id"]), title=mark(hit["_source"]["shown"]), score=float(hit["_score"] or 0.0))
+            Hit(product_id=UUID(hit["_id"]), title=mark(self._title(hit["_source"])), score=float(hit["_score"] or 0.0))
             for hit in found["hits"]["hits"]
         )
         counted = found["aggregations"]
@@ -505,6 +529,9 @@ class _Asked:
             meant=self._meant(found, counted),
             engine=ElasticSearch.name,
         )
+
+    def _title(self, source: Json) -> str:
+        return str(source.get("shown_in", {}).get(self._query.language, source["shown"]))
 
     def _meant(self, found: Any, counted: Mapping[str, Any]) -> str | None:
         if "suggest" not in found:

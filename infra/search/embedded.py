@@ -5,11 +5,13 @@ import difflib
 import hashlib
 import itertools
 import json
+import math
 import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -25,6 +27,8 @@ from emporium.infra.search import plan
 from emporium.infra.search.facets import (
     ATTRIBUTE,
     MOST_BUCKETS,
+    MOST_NUMBERS,
+    NUMBER,
     PLAIN,
     RATINGS,
     Counts,
@@ -32,13 +36,13 @@ from emporium.infra.search.facets import (
     facets,
     tie_of,
 )
-from emporium.infra.search.words import MOST_WORDS, analyzer, folded, highlighter, stems, typos
+from emporium.infra.search.words import MOST_WORDS, analyzer, folded, highlighter, spoken, stems, typos
 
 __all__ = ["LAYOUT", "EmbeddedSearch"]
 
 T = TypeVar("T")
 
-LAYOUT: Final = 3
+LAYOUT: Final = 4
 """Raised with every change of the fields: an index of another layout is made anew."""
 
 _HEAP: Final = 32_000_000
@@ -50,6 +54,8 @@ _FEW: Final = 256
 _FACTS: Final = 50_000
 _ANSWERS: Final = 1_000
 """The most products, and answers, that are kept in memory."""
+
+_TINIEST, _GREATEST = 1e-15, 1e15
 
 _MARGIN: Final = 16
 _FARTHEST: Final = 500
@@ -81,8 +87,7 @@ class EmbeddedSearch:
 
     async def index(self, documents: Sequence[Document], gone: Sequence[UUID], version: int) -> Mapping[UUID, str]:
         """See the port. Only the leader writes, in order: the version is not looked at."""
-        await self.run(self._write, documents, gone)
-        return {}
+        return await self.run(self._write, documents, gone)
 
     async def rest(self) -> None:
         """See the port."""
@@ -122,16 +127,14 @@ class EmbeddedSearch:
         answers: list[Answer | Exception] = []
         for query, rules in asked:
             try:
-                answers.append(self._search(query, rules))
-            except (OSError, ValueError) as error:
-                answers.append(_unusable(error))
+                answers.append(self._steady(self._search, query, rules))
             except Exception as error:
                 answers.append(error)
         return answers
 
     async def suggest(self, typed: str, currency: str, limit: int) -> Sequence[Suggestion]:
         """See the port."""
-        return await self.run(self._suggest, typed, currency, limit)
+        return await self.run(self._steady, self._suggest, typed, currency, limit)
 
     async def aclose(self) -> None:
         """Ends the threads; what was committed stays."""
@@ -139,15 +142,27 @@ class EmbeddedSearch:
 
     async def run(self, work: Callable[..., T], *values: object) -> T:
         """Does `work` in a thread. Raises EngineDown."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, partial(_sound, work, *values))
+
+    def _steady(self, work: Callable[..., T], *values: object) -> T:
+        """What `work` finds; once more where another index has taken the place of the one that it looked at."""
+        before = self._name()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, partial(work, *values))
-        except (OSError, ValueError) as error:
-            raise _unusable(error) from error
+            return _sound(work, *values)
+        except EngineDown:
+            if self._name() == before:
+                raise
+            return _sound(work, *values)
+
+    def _name(self) -> str | None:
+        try:
+            return os.readlink(self._current_link)
+        except OSError:
+            return None
 
     def _current(self) -> "_Index | None":
-        try:
-            name = os.readlink(self._current_link)
-        except OSError:
+        name = self._name()
+        if name is None:
             return None
         if self._index is None or self._index.identity != name:
             opened = _Index.open(self._folder / name)
@@ -160,20 +175,26 @@ class EmbeddedSearch:
         # The writer's lock on the folder goes with it.
         self._writer = None
 
-    def _write(self, documents: Sequence[Document], gone: Sequence[UUID]) -> None:
+    def _write(self, documents: Sequence[Document], gone: Sequence[UUID]) -> dict[UUID, str]:
         index = self._current()
         if index is None:
             raise EngineDown("there is no index yet")
         if any(not document.prices.keys() <= set(index.currencies) for document in documents):
             raise Misfit("a document has prices in a new currency")
-        if self._writer is None or self._writer[0] is not index:
+        if self._writer is None:
             self._writer = index, index.writer()
+        elif self._writer[0] is not index:
+            # What is to be written was read before: the one that answers now may have something newer.
+            self._writer = None
+            raise EngineDown("another index has taken the place of this one")
         writer = self._writer[1]
-        for product_id in (*gone, *(document.product_id for document in documents)):
+        made, refused = index.documents(documents)
+        for product_id in (*gone, *made):
             writer.delete_documents_by_term("product_id", str(product_id))
-        for document in documents:
-            writer.add_document(index.document(document))
+        for document in made.values():
+            writer.add_document(document)
         writer.commit()
+        return refused
 
     def _search(self, query: Query, rules: Rules) -> Answer:
         index = self._current()
@@ -215,7 +236,19 @@ class EmbeddedSearch:
                 shutil.rmtree(other, ignore_errors=True)
 
 
-def _unusable(error: Exception) -> EngineDown:
+def _sound(work: Callable[..., T], *values: object) -> T:
+    """What `work` returns. Raises EngineDown where the index cannot be used; a panic of the library is no Exception."""
+    try:
+        return work(*values)
+    except (OSError, ValueError) as error:
+        raise _unusable(error) from error
+    except Exception:
+        raise
+    except BaseException as panic:
+        raise _unusable(panic) from panic
+
+
+def _unusable(error: BaseException) -> EngineDown:
     return EngineDown(f"the index in the data folder cannot be used: {error}")
 
 
@@ -231,8 +264,7 @@ class _Rebuild:
 
     async def add(self, documents: Sequence[Document], version: int) -> Mapping[UUID, str]:
         """See the port."""
-        await self._engine.run(self._add, documents)
-        return {}
+        return await self._engine.run(self._add, documents)
 
     async def finish(self) -> str:
         """See the port."""
@@ -243,11 +275,13 @@ class _Rebuild:
         """See the port."""
         await self._engine.run(shutil.rmtree, self._path)
 
-    def _add(self, documents: Sequence[Document]) -> None:
-        for document in documents:
-            if not document.prices.keys() <= set(self._index.currencies):
-                raise Misfit("a document has prices in a new currency")
-            self._writer.add_document(self._index.document(document))
+    def _add(self, documents: Sequence[Document]) -> dict[UUID, str]:
+        if any(not document.prices.keys() <= set(self._index.currencies) for document in documents):
+            raise Misfit("a document has prices in a new currency")
+        made, refused = self._index.documents(documents)
+        for document in made.values():
+            self._writer.add_document(document)
+        return refused
 
     def _finish(self) -> None:
         self._writer.commit()
@@ -313,22 +347,34 @@ class _Index:
         """A condition in tantivy's own language, for what has no other form."""
         return self._index.parse_query(text, ["title"])
 
+    def documents(self, these: Sequence[Document]) -> tuple[dict[UUID, tantivy.Document], dict[UUID, str]]:
+        """Those that the index can hold; of the others, why not: one that is odd must not keep all from being found."""
+        made, refused = {}, {}
+        for one in these:
+            try:
+                made[one.product_id] = self.document(one)
+            except (ValueError, TypeError, OverflowError) as error:
+                refused[one.product_id] = f"{type(error).__name__}: {error}"
+        return made, refused
+
     def document(self, one: Document) -> tantivy.Document:
         """The document in the index's fields."""
         names = [*one.category_names, *([one.brand] if one.brand else [])]
         values = [value for several in one.attributes.values() for value in several]
+        elsewhere = one.translations.items()
+        titles = [text.title for _, text in elsewhere]
         fields: dict[str, Any] = {
             "product_id": str(one.product_id),
             "slug": one.slug,
-            "title": one.title,
-            "title_words": one.title,
+            "title": [one.title, *(spoken(text.title, language) for language, text in elsewhere)],
+            "title_words": [one.title, *titles],
             "names": " / ".join([*names, *values]),
-            "text": one.description,
-            "all_words": " / ".join([one.title, *names, *values]),
+            "text": [one.description, *(spoken(text.description, language) for language, text in elsewhere)],
+            "all_words": " / ".join([one.title, *titles, *names, *values]),
             "sku": [sku.casefold() for sku in one.skus],
             "category": [str(category) for category in one.categories],
             "attribute": [attribute_key(name, value) for name, several in one.attributes.items() for value in several],
-            "numbers": dict(one.numbers),
+            "numbers": {_number_key(name): value for name, value in one.numbers.items()},
             "available": one.available,
             "popularity": one.popularity,
             "rating": one.rating if one.rating is not None else -1.0,
@@ -338,6 +384,7 @@ class _Index:
         facts = _Facts(
             product_id=one.product_id,
             title=one.title,
+            titles={language: text.title for language, text in elsewhere},
             tie=tie_of(one.product_id),
             popularity=one.popularity,
             brand=one.brand,
@@ -407,6 +454,7 @@ class _Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     product_id: UUID
     title: str
+    titles: dict[str, str]
     tie: int
     popularity: float
     brand: str | None
@@ -443,18 +491,23 @@ class _Asked:
                 break
         mark = highlighter(plan.asked_for(query, self._rules), near=care.near)
         return Answer(
-            hits=tuple(Hit(product_id=one.product_id, title=mark(one.title), score=score) for score, one in hits),
+            hits=tuple(
+                Hit(product_id=one.product_id, title=mark(self._title(one)), score=score) for score, one in hits
+            ),
             total=total,
             facets=facets(counts()) if query.facets else (),
             meant=self._meant(),
             engine=EmbeddedSearch.name,
         )
 
+    def _title(self, one: _Facts) -> str:
+        return one.title if self._query.language is None else one.titles.get(self._query.language, one.title)
+
     def _found(self, care: plan.Care) -> tuple[list[tuple[float, _Facts]], int, Callable[[], Counts], bool]:
         """The page's hits, how many there are, how to count them, and whether the words find anything at all."""
         matching = self._said(plan.wanted(self._query, self._rules, care))
         price = _priced(self._schema, self._query.currency)
-        if self._words and not self._query.ranges:
+        if self._words:
             few = self._few(_all([self._ranked(matching), price]))
             if few is not None:
                 tests = self._tests()
@@ -547,6 +600,11 @@ class _Asked:
         for name, values in query.attributes.items():
             keys = {attribute_key(name, value) for value in values}
             tests[f"{ATTRIBUTE}{name}"] = lambda one, keys=keys: not keys.isdisjoint(one.attributes)  # type: ignore[misc]
+        for name, (low, high) in query.ranges.items():
+            ends = -math.inf if low is None else low, math.inf if high is None else high
+            tests[f"{NUMBER}{name}"] = lambda one, name=name, ends=ends: (  # type: ignore[misc]
+                name in one.numbers and ends[0] <= one.numbers[name] <= ends[1]
+            )
         if query.rating_from is not None:
             rating = query.rating_from
             tests["rating"] = lambda one: one.rating >= rating
@@ -576,7 +634,16 @@ class _Asked:
             name, _, value = key.partition("=")
             if f"{ATTRIBUTE}{name}" not in of:
                 counts.attributes.setdefault(name, {})[value] = number
+        for one in kept:
+            for name, measure in one.numbers.items():
+                if f"{NUMBER}{name}" not in of:
+                    counts.numbers[name] = _wider(counts.numbers.get(name), measure)
         for label, these in of.items():
+            if label.startswith(NUMBER):
+                own = label.removeprefix(NUMBER)
+                for one in these:
+                    if own in one.numbers:
+                        counts.numbers[own] = _wider(counts.numbers.get(own), one.numbers[own])
             if label.startswith(ATTRIBUTE):
                 own = label.removeprefix(ATTRIBUTE)
                 begin = f"{own}="
@@ -660,7 +727,10 @@ class _Asked:
             wanted = [attribute_key(name, value) for value in values]
             chosen[f"{ATTRIBUTE}{name}"] = Condition.term_set_query(schema, "attribute", wanted)
         for name, (least, most) in query.ranges.items():
-            chosen[f"range.{name}"] = self._index.parse(f"numbers.{_escaped(name)}:[{_bound(least)} TO {_bound(most)}]")
+            # Not `*`: of two open ends the library makes nothing.
+            ends = -_GREATEST if least is None else least, _GREATEST if most is None else most
+            between = f"[{_bound(ends[0])} TO {_bound(ends[1])}]"
+            chosen[f"{NUMBER}{name}"] = self._index.parse(f"numbers.{_number_key(name)}:{between}")
         if query.rating_from is not None:
             chosen["rating"] = Condition.range_query(schema, "rating", FieldType.Float, float(query.rating_from), None)
         if query.available is not None:
@@ -672,10 +742,15 @@ class _Asked:
         counts = Counts()
 
         def count(names: Sequence[str], without: str | None) -> dict[str, Any]:
+            return count_of({name: self._counting(name) for name in names}, without)
+
+        def count_of(what: Mapping[str, Any], without: str | None) -> dict[str, Any]:
+            if not what:
+                return {}
             wanted = [condition for name, condition in filters.items() if name != without]
             if without == "price":
                 wanted.append(_priced(self._schema, self._query.currency))
-            return self._searcher.aggregate(_all([matching, *wanted]), {name: self._counting(name) for name in names})
+            return self._searcher.aggregate(_all([matching, *wanted]), dict(what))
 
         counted = count([*(name for name in PLAIN if name not in filters), "attribute"], None)
         for key, number in _rows(counted.pop("attribute")).items():
@@ -689,6 +764,13 @@ class _Asked:
                 rows = _rows(count(["attribute"], name)["attribute"])
                 parted = {key.partition("=")[::2]: number for key, number in rows.items()}
                 counts.attributes[own] = {value: number for (of, value), number in parted.items() if of == own}
+        # What has only numbers for values may be one: the index does not say.
+        told = [name for name, values in counts.attributes.items() if all(map(_is_number, values))][:MOST_NUMBERS]
+        free = [name for name in told if f"{NUMBER}{name}" not in filters]
+        for names, without in [(free, None), *(([name], f"{NUMBER}{name}") for name in self._query.ranges)]:
+            ends = {name: {"stats": {"field": f"numbers.{_number_key(name)}"}} for name in names}
+            for name, stats in count_of(ends, without).items():
+                counts.numbers[name] = int(stats["count"]), float(stats["min"] or 0), float(stats["max"] or 0)
         price = counted.pop("price")
         counts.price = int(price["count"]), int(price["min"] or 0), int(price["max"] or 0)
         # "4 and more", "3 and more" …: who is in one is in all below it.
@@ -711,13 +793,29 @@ class _Asked:
         return {"terms": {"field": name, "size": MOST_BUCKETS}}
 
 
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _wider(ends: tuple[int, float, float] | None, value: float) -> tuple[int, float, float]:
+    """How many, the least and the greatest, with one more."""
+    return (1, value, value) if ends is None else (ends[0] + 1, min(ends[1], value), max(ends[2], value))
+
+
 def _rows(counted: Mapping[str, Any]) -> dict[str, int]:
     return {str(row.get("key_as_string", row["key"])): int(row["doc_count"]) for row in counted["buckets"]}
 
 
-def _escaped(name: str) -> str:
-    return "".join(letter if letter.isalnum() or letter == "_" else f"\\{letter}" for letter in name)
+def _number_key(name: str) -> str:
+    """The name of a number in the index: no sign in it means anything to the library's own language."""
+    return f"n{name.encode().hex()}"
 
 
-def _bound(value: float | None) -> str:
-    return "*" if value is None else repr(float(value))
+def _bound(value: float) -> str:
+    # The library's language knows no exponents; and beyond these there are no numbers in a catalogue.
+    near = 0.0 if abs(value) < _TINIEST else max(-_GREATEST, min(float(value), _GREATEST))
+    return f"{Decimal(repr(near)):f}"

@@ -7,7 +7,18 @@ import msgspec
 
 from emporium.application.search import Bucket, Facet
 
-__all__ = ["ATTRIBUTE", "MOST_BUCKETS", "PLAIN", "RATINGS", "Counts", "attribute_key", "facets", "tie_of"]
+__all__ = [
+    "ATTRIBUTE",
+    "MOST_BUCKETS",
+    "MOST_NUMBERS",
+    "NUMBER",
+    "PLAIN",
+    "RATINGS",
+    "Counts",
+    "attribute_key",
+    "facets",
+    "tie_of",
+]
 
 from uuid import UUID
 
@@ -15,10 +26,12 @@ PLAIN: Final = ("brand", "category", "rating", "available", "price")
 """The facets that every catalogue has, in the order of the answer."""
 
 ATTRIBUTE: Final = "attribute."
+NUMBER: Final = "number."
 RATINGS: Final = (1, 2, 3, 4)
 """A rating's facet is "this and more"."""
 
 MOST_BUCKETS: Final = 100
+MOST_NUMBERS: Final = 30
 
 
 class Counts(msgspec.Struct):
@@ -27,11 +40,13 @@ class Counts(msgspec.Struct):
     Attributes:
         values: `brand`, `category`, `available` (`true`, `false`) → value → count; `rating` → least rating → count.
         attributes: name → value → count.
+        numbers: name → how many have one, the least, the greatest.
         price: how many have one, the lowest, the highest.
     """
 
     values: dict[str, dict[str, int]] = {}
     attributes: dict[str, dict[str, int]] = {}
+    numbers: dict[str, tuple[int, float, float]] = {}
     price: tuple[int, int, int] | None = None
 
 
@@ -51,6 +66,10 @@ def facets(counts: Counts) -> tuple[Facet, ...]:
         buckets = _buckets(values)
         if buckets:
             found.append(Facet(name=f"{ATTRIBUTE}{attribute}", buckets=buckets))
+    for name, (count, *bounds) in sorted(counts.numbers.items())[:MOST_NUMBERS]:
+        if count:
+            both = tuple(Bucket(value=str(int(end)) if end.is_integer() else str(end), count=count) for end in bounds)
+            found.append(Facet(name=f"{NUMBER}{name}", buckets=both))
     return tuple(found)
 
 

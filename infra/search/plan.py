@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from emporium.application.search import Query, Rules
-from emporium.infra.search.words import MOST_WORDS, alternatives, folded, stems, typos
+from emporium.infra.search.words import MOST_WORDS, alternatives, folded, spoken, stems, typos
 
 __all__ = [
     "BM25",
@@ -130,19 +130,21 @@ def wanted(query: Query, rules: Rules, care: Care) -> Node:
     same = alternatives(words, rules)
     groups: list[Node] = []
     for at, word in enumerate(words):
-        ways: list[Node] = [_word(word, care, last=at == len(words) - 1)]
+        ways: list[Node] = [_word(word, care, query.language, last=at == len(words) - 1)]
         for other in same.get(at, ()):
-            ways.append(Every(tuple(_word(one, care, last=False) for one in other), _SYNONYM))
+            ways.append(Every(tuple(_word(one, care, query.language, last=False) for one in other), _SYNONYM))
         groups.append(Best(tuple(ways), 0.1) if len(ways) > 1 else ways[0])
     least = len(groups) - 1 if care.most else len(groups)
     sku = Sku(query.words.strip().casefold(), _SKU)
     return Best((Some(tuple(groups), least), sku), 0.0)
 
 
-def _word(word: str, care: Care, *, last: bool) -> Node:
+def _word(word: str, care: Care, language: str | None, *, last: bool) -> Node:
+    # An index has the words of a translation by the stems of its language, and those by ours like all else.
+    texts = (word,) if language is None else (word, spoken(word, language))
     ways: list[Node] = [
         Term(field, stem, weight)
-        for stem in stems(word)
+        for stem in dict.fromkeys(stem for text in texts for stem in stems(text))
         for field, weight in (("title", _TITLE), ("names", _NAMES), ("text", _TEXT))
     ]
     letters = typos(word) if care.near else 0

@@ -10,7 +10,7 @@ import tantivy
 
 from emporium.application.search import Rules
 
-__all__ = ["LONGEST", "MOST_WORDS", "alternatives", "analyzer", "folded", "highlighter", "stems", "typos"]
+__all__ = ["LONGEST", "MOST_WORDS", "alternatives", "analyzer", "folded", "highlighter", "spoken", "stems", "typos"]
 
 LONGEST: Final = 40
 """Characters of a word that can be found."""
@@ -24,13 +24,17 @@ _DIGIT: Final = regex(r"\d")
 
 def analyzer(*, stemmed: bool) -> tantivy.TextAnalyzer:
     """Takes text apart at what is neither letter nor digit."""
-    builder = (
+    builder = _plain()
+    return (builder.filter(tantivy.Filter.stemmer("English")) if stemmed else builder).build()
+
+
+def _plain() -> tantivy.TextAnalyzerBuilder:
+    return (
         tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
         .filter(tantivy.Filter.remove_long(LONGEST))
         .filter(tantivy.Filter.lowercase())
         .filter(tantivy.Filter.ascii_fold())
     )
-    return (builder.filter(tantivy.Filter.stemmer("English")) if stemmed else builder).build()
 
 
 @cache
@@ -46,6 +50,24 @@ def folded(text: str) -> list[str]:
 def stems(text: str) -> list[str]:
     """The words of a text by their stems."""
     return _analyzers()[1].analyze(text)
+
+
+def spoken(text: str, language: str) -> str:
+    """The words of a text by their stems in its own language; as they are where it has no stemmer."""
+    name = _STEMMERS.get(language[:2])
+    return text if name is None else " ".join(_speaker(name).analyze(text))
+
+
+_STEMMERS: Final = {
+    "ar": "Arabic", "da": "Danish", "de": "German", "el": "Greek", "en": "English", "es": "Spanish", "fi": "Finnish",
+    "fr": "French", "hu": "Hungarian", "it": "Italian", "nl": "Dutch", "no": "Norwegian", "pt": "Portuguese",
+    "ro": "Romanian", "ru": "Russian", "sv": "Swedish", "ta": "Tamil", "tr": "Turkish",
+}  # fmt: skip
+
+
+@cache
+def _speaker(name: str) -> tantivy.TextAnalyzer:
+    return _plain().filter(tantivy.Filter.stemmer(name)).build()
 
 
 def typos(word: str) -> int:

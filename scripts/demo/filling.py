@@ -453,6 +453,9 @@ class _Filler:
         async def find(_: Sequence[str], __: bool) -> Sequence[UUID]:
             return [order_id]
 
+        async def hold(_: Sequence[str]) -> None:
+            pass  # there are no pictures
+
         review, _ = await shop.logs["reviews"].load(REVIEW, review_id)
         if review is None:
             words = reviews.Words(
@@ -467,6 +470,7 @@ class _Filler:
                     rating=saying.rating,
                     words=words,
                     cause=cause,
+                    hold=hold,
                 )
         end = min(self._year.ends - timedelta(minutes=5), saying.at + timedelta(days=9))
         if saying.answer is not None:

@@ -34,6 +34,7 @@ from emporium.domain.customer import (
     AddressSaved,
     ChangePassword,
     ChangePreferences,
+    ChangeViewsConsent,
     ChooseDefaultAddress,
     ChooseDefaultPaymentMethod,
     ConfirmEmailChange,
@@ -75,6 +76,7 @@ from emporium.domain.customer import (
     TwoFactorPassed,
     TwoFactorPrepared,
     VerifyEmail,
+    ViewsConsentChanged,
     decide,
 )
 from emporium.domain.text import WRONG_SHAPE
@@ -253,6 +255,14 @@ def test_preferences_are_kept_by_channel_in_one_order() -> None:
         ChangePreferences(customer_id=ID, channel="sms", topics=("gossip",), at=NOW),
     ):
         given(REGISTERED).when(wrong).rejected(UNKNOWN_PREFERENCE)
+
+
+def test_consent_to_views_is_kept_as_it_was_said_last() -> None:
+    assert given(REGISTERED).state.views_consent is None
+    change = ChangeViewsConsent(customer_id=ID, consent=False, at=NOW)
+    changed = ViewsConsentChanged(customer_id=ID, consent=False, at=NOW)
+    given(REGISTERED).when(change).then(changed).leads_to(views_consent=False)
+    given(REGISTERED, changed).when(change).then()
 
 
 # --- the second factor -----------------------------------------------------------------------------

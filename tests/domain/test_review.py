@@ -117,6 +117,24 @@ def test_who_was_rejected_is_looked_at_until_published() -> None:
     given(WRITTEN, SPAM, published).when(again).then(REWRITTEN)
 
 
+def test_who_was_reported_does_not_edit_staff_away() -> None:
+    again = EditReview(review_id=ID, customer_id=ADA, words=OTHERS)
+    waits = replace(REWRITTEN, flags=("reported",), status=WAITING)
+    given(WRITTEN, REPORTED).when(again).then(waits).leads_to(open_reports=0, flags=("reported",))
+    # Neither by another edit, nor by withdrawing it.
+    given(WRITTEN, REPORTED, waits).when(replace(again, words=WORDS)).then(
+        replace(REWRITTEN, words=WORDS, status=WAITING)
+    )
+    given(WRITTEN, REPORTED, GONE).when(WRITE).then(replace(WRITTEN, flags=("reported",), status=WAITING))
+    given(WRITTEN, REPORTED, waits, GONE).when(WRITE).then(replace(WRITTEN, status=WAITING))
+    settled = ReviewPublished(review_id=ID)
+    given(WRITTEN, REPORTED, settled).when(again).then(REWRITTEN)
+    given(WRITTEN, REPORTED, waits, settled).when(replace(again, words=WORDS)).then(replace(REWRITTEN, words=WORDS))
+    # Other stars are no other words.
+    stars = EditReview(review_id=ID, customer_id=ADA, rating=1)
+    given(WRITTEN, REPORTED).when(stars).leads_to(open_reports=1, status=PUBLISHED)
+
+
 def test_the_shop_answers() -> None:
     words = sealed("Thank you!", "ReviewAnswered")
     thanks = ReviewAnswered(review_id=ID, answer=words)

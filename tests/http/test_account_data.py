@@ -148,10 +148,10 @@ async def test_a_restored_backup_does_not_bring_an_erased_person_back(settings: 
         state, _ = await opened.shop.logs["accounts"].load(CUSTOMER, customer_id, fresh=True)
         assert state is not None and state.email is not None
         assert opened.shop.vault.unseal(state.email, customer_id, "email") == "[erased]"
-        assert await erasure.complete(opened.shop, doors.sessions) == 1
+        assert await erasure.complete(opened.shop, doors.sessions, doors.traces) == 1
         events = await opened.shop.logs["accounts"].stream(customer_id)
         assert isinstance(events[-1].event, CustomerErased)
-        assert await erasure.complete(opened.shop, doors.sessions) == 0
+        assert await erasure.complete(opened.shop, doors.sessions, doors.traces) == 0
 
 
 async def execute(house: House, statement: str, **values: Any) -> None:
@@ -167,6 +167,6 @@ async def test_an_erasure_that_a_crash_cut_off_is_finished(house: House) -> None
     command = EraseCustomer(customer_id=customer_id, reason="asked for it")
     await house.shop.execute(command, Meta(str(customer_id), "request:test", "customer:test"))
     assert await house.shop.vault.erasures(0) == []
-    assert await erasure.complete(house.shop, house.services.sessions) == 1
+    assert await erasure.complete(house.shop, house.services.sessions, house.services.traces) == 1
     assert [subject for _, subject in await house.shop.vault.erasures(0)] == [customer_id]
     assert (await customer.get("/account/me")).status_code == 401

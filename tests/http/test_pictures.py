@@ -1,19 +1,28 @@
 """Pictures: cleaned, bounded, addressed by their content, and made smaller afterwards."""
 
+import asyncio
 import io
+import os
+import socket
 import struct
 import zlib
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
+import msgspec
 import pytest
 from PIL import Image
 
+from emporium.application import bootstrap
 from emporium.application.catalog import LOG
+from emporium.application.together import end
 from emporium.infra.media import MediaStore
 from emporium.infra.settings import Settings
+from emporium.projections import picture_owners
 from tests.http.client import API, Caller, House
+from tests.http.conftest import running
 from tests.http.test_product_pages import put, shop
 
 __all__ = ["shop"]
@@ -94,6 +103,48 @@ async def test_what_cannot_be_taken_is_refused_and_colours_seen_through_are_kept
     assert (await upload(house.guest(), out.getvalue())).status_code == 401
 
 
+BUCKET = os.environ.get("S3_TEST_URL")
+
+
+@pytest.mark.skipif(BUCKET is None, reason="S3_TEST_URL names no bucket of a server that speaks like S3")
+async def test_pictures_lie_in_a_store_that_speaks_like_s3(settings: Settings) -> None:
+    there = msgspec.structs.replace(settings, media_url=f"{BUCKET}/{uuid4()}")
+    async with running(there) as house:
+        keeper = asyncio.create_task(bootstrap.catalog_keeper(house.opened, name="test").run())
+        try:
+            await test_a_picture_is_cleaned_shown_and_made_smaller(house)
+        finally:
+            await end([keeper])
+        reads, traces, who = house.services.reads, house.services.traces, uuid4()
+        path = await asyncio.to_thread(house.services.media.put, photo(20, 10), "jpg")
+        await reads.run(lambda connection: picture_owners.note(connection, who, [path], used=True))
+        shown = await house.client.get(path)
+        assert (shown.status_code, shown.headers["content-type"], shown.content) == (200, "image/jpeg", photo(20, 10))
+        assert await traces.forget([who]) == 1
+        assert (await house.client.get(path)).status_code == 404
+        assert not (there.data_dir / "media").exists()
+
+
+async def test_while_the_store_is_away_that_is_said_and_nothing_is_lost(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    for name, value in {"ENDPOINT_URL": nobody, "ALLOW_HTTP": "true", "ACCESS_KEY_ID": "x", "SECRET_ACCESS_KEY": "x",
+                        "REGION": "us-east-1"}.items():  # fmt: skip
+        monkeypatch.setenv(f"AWS_{name}", value)
+    async with running(msgspec.structs.replace(settings, media_url="s3://pictures")) as house:
+        staff, who, path = await house.staff("catalog_manager"), uuid4(), f"/media/{'0' * 64}.jpg"
+        for answer in (await upload(staff, photo()), await house.client.get(path)):
+            assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
+            assert answer.headers["retry-after"]
+        reads, traces = house.services.reads, house.services.traces
+        await reads.run(lambda connection: picture_owners.note(connection, who, [path], used=True))
+        assert await traces.forget([who]) == 0
+        assert await reads.run(lambda connection: picture_owners.held(connection, who)) == [path]
+
+
 def test_a_store_of_objects_keeps_the_same_promises(tmp_path: Path) -> None:
     for url in ("memory:///", f"file://{tmp_path}"):
         store = MediaStore(url)
@@ -105,4 +156,9 @@ def test_a_store_of_objects_keeps_the_same_promises(tmp_path: Path) -> None:
             assert store.get(name) is None
         with pytest.raises(KeyError):
             store.put(b"", "sh")
+        name = store.keep(b"hello")
+        assert store.kept(name) == b"hello" and store.kept("0" * 64 + ".kept") is None
+        for path in (address, address, "/media/../x.svg"):
+            store.delete(path)
+        assert store.get(address.removeprefix("/media/")) is None
     assert Settings().media_url is None

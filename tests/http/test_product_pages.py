@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -11,9 +12,10 @@ import pytest
 from emporium.application import bootstrap
 from emporium.application.together import end
 from emporium.infra.settings import Settings
-from tests.http.client import API, Caller, House
+from tests.http.client import API, STAFF, Caller, House
 from tests.http.conftest import running
 from tests.http.test_authorization import edge_of
+from tests.integration.search.test_indexer import review_of
 
 
 @pytest.fixture
@@ -58,13 +60,15 @@ async def test_lists_narrow_and_facets_say_how_far(house: House) -> None:
     staff, guest = await house.staff("catalog_manager"), house.guest()
     lamps = (await staff.post("/admin/categories", {"name": "Lamps"})).json()["category_id"]
     desk = (await staff.post("/admin/categories", {"name": "Desk lamps", "parent": lamps})).json()["category_id"]
+    ids: dict[str, str] = {}
     for title, sku, pence, brand, category, colour, watts in (
         ("Arc", "ARC", 9_000, "Lux", lamps, "black", 60),
         ("Bow", "BOW", 4_000, "Lux", desk, "white", 20),
         ("Cup", "CUP", 3_000, "Zeta", desk, "black", 10),
     ):
         said = {"colour": colour, "watts": watts}
-        await put(staff, title, sku, pence, brand=brand, category_id=category, attributes=said)
+        record = await put(staff, title, sku, pence, brand=brand, category_id=category, attributes=said)
+        ids[sku] = record["product_id"]
     await house.receive("BOW", 3)
 
     async def titles(query: str) -> list[str]:
@@ -84,7 +88,26 @@ async def test_lists_narrow_and_facets_say_how_far(house: House) -> None:
     # Each facet counts what it would give, whatever is chosen of itself.
     assert facets["brand"] == {"Lux": 1, "Zeta": 1}
     assert facets["attribute.colour"] == {"black": 1, "white": 1}
-    assert facets["available"] == {"no": 1} and facets["category"] == {lamps: 1}
+    assert facets["available"] == {"false": 1} and facets["category"] == {lamps: 1}
+    assert facets["price"] == {"9000": 1} and facets["number.watts"] == {"60": 1}
+    for _ in range(4):
+        await house.shop.execute(review_of(UUID(ids["BOW"])), STAFF)
+    await house.shop.execute(review_of(UUID(ids["ARC"]), 1), STAFF)
+    await house.shows("reviews", await house.shop.logs["reviews"].head(), "reviews")
+    assert await titles("rating_from=3.5") == ["Bow"]
+    assert await titles("rating_from=0.5") == ["Arc", "Bow"]
+    query = "rating_from=3&between=watts:15..&price_to=8000&available=true&facets=true"
+    body = await seen(staff, guest, f"/products?category=lamps&{query}")
+    facets = {one["name"]: [(each["value"], each["count"]) for each in one["buckets"]] for one in body["facets"]}
+    assert facets["rating"] == [("4", 1), ("3", 1), ("2", 1), ("1", 1)]
+    assert facets["number.watts"] == [("20", 1), ("20", 1)]
+    assert facets["price"] == [("4000", 1), ("4000", 1)]
+    body = await seen(staff, guest, "/products?category=lamps&between=watts:15..&price_from=8000&facets=true")
+    facets = {one["name"]: [(each["value"], each["count"]) for each in one["buckets"]] for one in body["facets"]}
+    # Of a number, and of the price, too, others can still be chosen.
+    assert facets["number.watts"] == [("60", 1), ("60", 1)]
+    assert facets["price"] == [("4000", 2), ("9000", 2)]
+    assert (await guest.get("/products?rating_from=6")).status_code == 400
     brands = await seen(staff, guest, "/products/brands")
     assert brands["items"] == [{"value": "Lux", "count": 2}, {"value": "Zeta", "count": 1}]
     wrong = await guest.get("/products?attribute=black")
@@ -151,7 +174,8 @@ async def test_a_page_is_shown_as_it_was(house: House) -> None:
     assert past["variants"][0]["note"] is None
     early = before.isoformat().replace("+00:00", "Z")
     assert (await guest.get(f"/products/great-lamp?as_of={early}")).status_code == 404
-    assert (await guest.get("/products/great-lamp?as_of=2026-01-01T00:00:00")).status_code == 400
+    zoneless = await guest.get("/products/great-lamp?as_of=2026-01-01T00:00:00")
+    assert (zoneless.status_code, zoneless.json()["errors"][0]["parameter"]) == (400, "as_of")
     prices = await seen(staff, guest, "/products/great-lamp/prices")
     assert [(one["amount"], one["previous"]) for one in prices["items"]] == [(1_200, 900), (900, None)]
 

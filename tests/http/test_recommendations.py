@@ -8,8 +8,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from emporium.application import erasure
 from emporium.application.recommend import Trainer
 from emporium.domain.base import Money
+from emporium.domain.cart import cart_id_of
 from emporium.domain.order import (
     FailOrder,
     OrderLine,
@@ -21,7 +23,7 @@ from emporium.domain.product import ArchiveProduct, ChangePrice, product_id_of
 from emporium.infra.settings import Settings
 from emporium.projections import recommendations, views
 from emporium.projections.model import Connection
-from tests.http.client import STAFF, Caller, House
+from tests.http.client import API, PASSWORD, STAFF, Caller, House
 from tests.http.conftest import running
 
 pytestmark = pytest.mark.parametrize("server", ["pg18"], indirect=True)
@@ -176,6 +178,69 @@ async def test_views_are_kept_for_the_cart_and_forgotten(shop: House) -> None:
     await comes(viewer, "/recommendations/viewed", [])
     gone = await reads.run(lambda connection: views.expire(connection, today + timedelta(views.KEPT_DAYS + 2)))
     assert gone >= 1
+
+
+async def test_views_are_remembered_by_consent_alone_where_the_shop_demands_it(shop: House) -> None:
+    admin, customer, guest = await shop.staff("admin"), await shop.register(), shop.guest()
+    assert (await guest.add("POT")).status_code == 201
+    await looks(guest, "pot")
+    for caller in (customer, guest):
+        await looks(caller, "mug")
+    await comes(customer, "/recommendations/viewed", [("mug", "viewed")])
+    needed = await admin.call("PATCH", f"{API}/admin/settings", {"views_need_consent": True})
+    assert needed.json()["views_need_consent"] is True
+    # Nothing was said; and who has no account cannot say anything.
+    for caller in (customer, guest):
+        await looks(caller, "tea")
+    await comes(customer, "/recommendations/viewed", [("mug", "viewed")])
+    await comes(guest, "/recommendations/viewed", [("mug", "viewed"), ("pot", "viewed")])
+    wishes = {"email": [], "sms": [], "push": []}
+    agreed = await customer.call("PUT", f"{API}/account/preferences", {**wishes, "views": True})
+    assert agreed.json() == (await customer.get("/account/preferences")).json() == {**wishes, "views": True}
+    await looks(customer, "tea")
+    await comes(customer, "/recommendations/viewed", [("tea", "viewed"), ("mug", "viewed")])
+    held = (await customer.get("/account/export")).json()["views"]
+    assert [one["product_id"] for one in held] == [str(product_id_of("MUG")), str(product_id_of("TEA"))]
+    # Other wishes leave it as it is; who takes it back is forgotten.
+    assert (await customer.call("PUT", f"{API}/account/preferences", wishes)).json()["views"] is True
+    await customer.call("PUT", f"{API}/account/preferences", {**wishes, "views": False})
+    await comes(customer, "/recommendations/viewed", [])
+    await admin.call("PATCH", f"{API}/admin/settings", {"views_need_consent": False})
+    await looks(customer, "tea")
+    await comes(customer, "/recommendations/viewed", [])
+    assert (await customer.get("/account/export")).json()["views"] == []
+    # Who has refused takes no views of before the log-in over; who has not, does, and nobody else has them any more.
+    for email, consent, viewed in (("no@example.org", False, []), ("yes@example.org", True, ["mug"])):
+        account, before = await shop.register(email), shop.guest()
+        await account.call("PUT", f"{API}/account/preferences", {**wishes, "views": consent})
+        assert (await before.add("POT")).status_code == 201
+        await looks(before, "mug")
+        answer = await before.post("/account/login", {"email": email, "password": PASSWORD})
+        assert answer.json()["cart_merged"] is True
+        await comes(account, "/recommendations/viewed", [(one, "viewed") for one in viewed])
+        await comes(before, "/recommendations/viewed", [])
+
+
+async def test_of_who_is_erased_no_view_stays_not_even_a_late_one(shop: House) -> None:
+    customer = await shop.register()
+    me = await shop.customer_id(customer)
+    await looks(customer, "mug")
+    assert len((await customer.get("/account/export")).json()["views"]) == 1
+    assert (await customer.post("/account/erasure", {"password": PASSWORD})).status_code == 204
+    reads, visitor = shop.services.reads, cart_id_of(me)
+    assert await reads.run(lambda connection: views.held(connection, visitor)) == []
+    # Another gateway was just writing one down.
+    shop.services.adviser.saw(visitor, product_id_of("TEA"))
+    await shop.services.adviser.viewed(me, visitor, "GBP", 1)
+    assert len(await reads.run(lambda connection: views.held(connection, visitor))) == 1
+    assert await erasure.complete(shop.shop, shop.services.sessions, shop.services.traces) == 0
+    assert await reads.run(lambda connection: views.held(connection, visitor)) == []
+
+
+async def looks(caller: Caller, slug: str) -> None:
+    """Tells that the caller looks at a product."""
+    answer = await caller.call("PUT", f"{API}/recommendations/viewed/{slug}")
+    assert answer.status_code == 200, answer.text
 
 
 async def test_the_report_tells_what_was_sold(shop: House) -> None:

@@ -1,7 +1,10 @@
 """/reviews: only by who received the product, once; looked at, voted on, answered; seen on pages and in the search."""
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,8 +12,9 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 import pytest_asyncio
+from PIL import Image
 
-from emporium.application.ports import Meta
+from emporium.application.ports import Meta, Unavailable
 from emporium.domain.base import Money
 from emporium.domain.customer import EmailVerificationRequested
 from emporium.domain.helpful_vote import HelpfulVoteCast
@@ -27,8 +31,10 @@ from emporium.domain.reservation import Allocation
 from emporium.domain.review import ReviewAnswered, ReviewWritten
 from emporium.domain.shipment import PrepareShipment, RecordDelivery, RecordLabel, RecordLoss, ShipParcel
 from emporium.infra.settings import Settings
+from emporium.projections import picture_owners
+from emporium.projections.traces import Traces
 from tests import servers
-from tests.http.client import API, Caller, House
+from tests.http.client import API, PASSWORD, Caller, House
 from tests.http.conftest import running
 from tests.http.test_pictures import from_a_phone
 
@@ -132,23 +138,29 @@ async def test_only_who_received_it_reviews_it_and_once(house: House) -> None:
     assert review_id in [one["review_id"] for one in (await customer.get("/reviews/mine")).json()["items"]]
 
 
+async def complete(house: House, order_id: UUID, parcels: int) -> None:
+    """The order itself hears of what happened to its parcels."""
+    position = 0
+    for command in (
+        RecordPayment(order_id=order_id, amount=Money(0, "GBP")),
+        RecordReservation(order_id=order_id),
+        *(
+            RecordDispatch(order_id=order_id, parcel=n, of=parcels, carrier="c", tracking_number="1", tracking_url="")
+            for n in range(1, parcels + 1)
+        ),
+        CompleteOrder(order_id=order_id),
+    ):
+        position = (await house.shop.execute(command, STAFF)).position
+    await house.shows("ordering", position, "order_history")
+
+
 async def test_what_arrived_waits_for_a_word(house: House) -> None:
     customer = await house.register()
     order_id = await buys(house, customer, "MUG", "TEA")
     await arrives(house, order_id, "MUG", "TEA")
     due = (await customer.get("/reviews/due")).json()["items"]
     assert due == [], "the order itself knows nothing of the parcels yet, for no saga runs here"
-    for command in (
-        RecordPayment(order_id=order_id, amount=Money(0, "GBP")),
-        RecordReservation(order_id=order_id),
-        *(
-            RecordDispatch(order_id=order_id, parcel=n, of=2, carrier="c", tracking_number="1", tracking_url="")
-            for n in (1, 2)
-        ),
-        CompleteOrder(order_id=order_id),
-    ):
-        position = (await house.shop.execute(command, STAFF)).position
-    await house.shows("ordering", position, "order_history")
+    await complete(house, order_id, 2)
     due = (await customer.get("/reviews/due")).json()["items"]
     assert {one["sku"] for one in due} == {"MUG", "TEA"}
     await reviewed(customer, "mug")
@@ -299,6 +311,85 @@ async def test_a_picture_is_cleaned_before_it_is_kept_and_only_of_who_received_t
     assert (await customer.get(f"/reviews/{review_id}")).json()["pictures"] == [path]
     bad = await house.client.post(url, content=b"<svg/>", headers={**headers, **customer.headers})
     assert (bad.status_code, bad.json()["type"]) == (422, "/problems/picture_refused")
+
+
+async def test_a_picture_goes_with_the_last_one_who_has_it(house: House) -> None:
+    one, other = await house.register(), await owner(house)
+    order_id = await buys(house, one)
+    await arrives(house, order_id)
+    media, traces = house.opened.media, house.services.traces
+
+    async def uploaded(caller: Caller, shade: int) -> str:
+        url, headers = f"{API}/reviews/pictures?product=mug", {"content-type": "image/png"}
+        made = await house.client.post(url, content=plain(shade), headers={**headers, **caller.headers})
+        assert made.status_code == 201, made.text
+        path: str = made.json()["path"]
+        return path
+
+    def there(path: str) -> bool:
+        return media.get(path.removeprefix("/media/")) is not None
+
+    shared, lone, unused, sold = [await uploaded(one, shade) for shade in (1, 2, 3, 4)]
+    # The other has never uploaded it, but shows it.
+    theirs = await reviewed(other)
+    await other.call("PATCH", f"{API}/reviews/{theirs}", {"pictures": [shared]})
+    await reviewed(one, pictures=[shared, lone, sold])
+    clerk = await house.staff("catalog_manager")
+    same = await house.client.post(
+        f"{API}/admin/pictures", content=plain(4), headers={"content-type": "image/png", **clerk.headers}
+    )
+    assert same.json()["url"] == sold
+    held = (await one.get("/account/export")).json()["pictures"]
+    assert set(held) == {shared, lone, unused, sold}
+    # What was uploaded and never shown is kept for a week.
+    assert isinstance(traces, Traces)
+    now = house.shop.clock.now()
+    assert await traces.purge(now) == 0 and there(unused)
+    await traces.purge(now + timedelta(days=8))
+    assert not there(unused) and all(map(there, (shared, lone, sold)))
+    assert await uploaded(one, 3) == unused and there(unused), "it can be uploaded again"
+    await complete(house, order_id, 1)
+    erased = await house.customer_id(one)
+    assert (await one.post("/account/erasure", {"password": PASSWORD})).status_code == 204
+    assert [there(path) for path in (shared, lone, unused, sold)] == [True, False, False, True]
+    assert (await house.client.get(lone)).status_code == 404
+    await traces.forget([await house.customer_id(other), erased])
+    assert [there(path) for path in (shared, sold)] == [False, True]
+
+
+async def test_who_takes_a_picture_waits_for_who_lets_it_go(house: House) -> None:
+    one, other, path = uuid4(), uuid4(), f"/media/{'1' * 64}.jpg"
+    reads, going, gone = house.services.reads, asyncio.Event(), asyncio.Event()
+    takes = partial(picture_owners.note, owner=other, paths=[path], used=False)
+    await reads.run(partial(picture_owners.note, owner=one, paths=[path], used=True))
+
+    async def delete(_: str) -> None:
+        going.set()
+        await gone.wait()
+
+    letting = asyncio.create_task(reads.run(partial(picture_owners.let_go, path=path, owner=one, delete=delete)))
+    await going.wait()
+    taking = asyncio.create_task(reads.run(takes))
+    done, _ = await asyncio.wait([taking], timeout=0.2)
+    assert not done, "what it puts there before the other has deleted it would be lost"
+    gone.set()
+    await asyncio.gather(letting, taking)
+    assert await reads.run(partial(picture_owners.held, owner=one)) == []
+    assert await reads.run(partial(picture_owners.held, owner=other)) == [path]
+
+    async def fails(_: str) -> None:
+        raise Unavailable("the disk is away")
+
+    with pytest.raises(Unavailable, match="away"):
+        await reads.run(partial(picture_owners.let_go, path=path, owner=other, delete=fails))
+    assert await reads.run(partial(picture_owners.held, owner=other)) == [path], "it is tried again"
+
+
+def plain(shade: int) -> bytes:
+    """A picture of one colour."""
+    out = io.BytesIO()
+    Image.new("RGB", (8, 8), (shade, shade, shade)).save(out, "PNG")
+    return out.getvalue()
 
 
 async def test_staff_look_at_what_is_odd_or_reported(house: House) -> None:

@@ -21,16 +21,19 @@ from emporium.domain.product import (
     ChangePrice,
     CreateProduct,
     PublishProduct,
+    Translation,
     UpdateProduct,
     product_id_of,
 )
 from emporium.domain.stock import AdjustStock, ReceiveUnits
 from emporium.infra.settings import Settings
-from emporium.projections import search_log
+from emporium.projections import search_index, search_log
 from emporium.projections.model import Connection
 from emporium.projections.search_log import Noted
 from tests.http.client import API, House
 from tests.http.conftest import elsewhere, running
+from tests.http.test_recommendations import buy
+from tests.integration.search.test_indexer import review_of
 from tests.support.proxy import proxy
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -119,6 +122,9 @@ async def stock_up(house: House) -> None:
               attributes={"colour": "red", "volume": 250, "dishwasher": True})  # fmt: skip
     await put(house, "CAFE-2", "Café Cup, Blue", 900, brand="Acme", category_id=KITCHEN,
               attributes={"colour": "blue", "volume": 400})  # fmt: skip
+    await put(house, "KETTLE", "Kettle & co", 1500, description="Whistles.", translations={
+        "de": Translation(title="Grüner Teekessel & Co", description="Pfeift, wenn die Bläschen steigen."),
+    })  # fmt: skip
     await put(house, "SPADE", "Garden Spade", 2500, units=0, brand="Zeta", category_id=GARDEN,
               description="Digs deep. Not a cup.")  # fmt: skip
     name = house.opened.engines[0].name
@@ -145,6 +151,21 @@ async def test_words_are_found_however_they_are_written(shop: House) -> None:
     assert mended["meant"] == "garden spade"
 
 
+async def test_words_of_a_translation_are_found_and_shown(shop: House) -> None:
+    for query in ("q=Teekessel", "q=grüner+teekesel", "q=Teekes", "q=grüne+Teekessel&language=de",
+                  "q=Bläschen&language=de", "q=Blaschens&language=de", "q=pfeift&language=de"):  # fmt: skip
+        assert await slugs(shop, query) == ["kettle"], query
+    [german] = (await found(shop, "q=Teekessel&language=de"))["items"]
+    assert german["title_html"] == "Grüner <mark>Teekessel</mark> &amp; Co"
+    [english] = (await found(shop, "q=Teekessel"))["items"]
+    assert english["title_html"] == "Kettle &amp; co"
+    for language in ("fr", "de"):
+        [one] = (await found(shop, f"q=spade&language={language}"))["items"]
+        assert one["title_html"] == "Garden <mark>Spade</mark>", "it has no translation"
+    typed = (await shop.guest().get("/search/suggest?q=teek")).json()["items"]
+    assert [one["target"] for one in typed] == ["kettle"]
+
+
 async def test_a_title_stands_before_a_description(shop: House) -> None:
     assert (await slugs(shop, "q=cup"))[-1] == "spade"
 
@@ -165,6 +186,17 @@ async def test_filters_narrow_and_facets_say_how_far(shop: House) -> None:
     assert facets["brand"] == {"Acme": 1}
     assert facets["available"] == {"true": 1}
     assert facets["attribute.dishwasher"] == {"yes": 1}
+    # Found by words, which one engine counts by itself; and without.
+    for query in ("q=cup&category=home", "brand=Acme"):
+        for chosen, volumes in (
+            ("", ("250", "400")),
+            ("&between=volume:300..", ("250", "400")),
+            ("&attribute=colour:blue&between=volume:..300&price_from=100", ("400", "400")),
+        ):
+            answer = await found(shop, query + chosen)
+            ends = {one["name"]: [each["value"] for each in one["buckets"]] for one in answer["facets"]}
+            # Of a range, too, others can still be chosen.
+            assert tuple(ends["number.volume"]) == volumes, (query, chosen)
 
 
 async def test_pages_follow_each_other_without_gap(shop: House) -> None:
@@ -184,9 +216,22 @@ async def test_where_nothing_is_found_something_is_offered(shop: House) -> None:
     assert len(nothing["instead"]) > 0
 
 
-async def test_it_follows_the_catalogue(settings: Settings, engine: dict[str, Any]) -> None:
+async def test_it_follows_the_catalogue_the_sales_and_the_reviews(
+    settings: Settings, engine: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_index, "SALES_PACE", 0.1)
     async with running(of_its_own(settings, engine), search=True) as shop:
         await stock_up(shop)
+        name = shop.opened.engines[0].name
+        for times, slug in enumerate(("cafe-2", "spade", "cafe-1"), 1):
+            for _ in range(times):
+                await buy(shop, slug.upper())
+            await until(shop, "sort=popularity", lambda answer, slug=slug: answer["items"][0]["slug"] == slug)  # type: ignore[misc]
+        for _ in range(5):
+            await say(shop, review_of(product_id_of("CAFE-1")))
+        await until(shop, "rating_from=3.5", lambda answer: [one["slug"] for one in answer["items"]] == ["cafe-1"])
+        assert (await found(shop, "sort=rating"))["items"][0]["slug"] == "cafe-1"
+        assert (await found(shop, "sort=rating"))["engine"] == name
         await _followed(shop)
 
 

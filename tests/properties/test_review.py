@@ -66,14 +66,17 @@ class ReviewMachine(RuleBasedStateMachine):
             flags=flags,
         )
         there = self.review is not None and self.review.status != WITHDRAWN
+        reported = self.review is not None and bool(self.review.reporters)
         if self.do(command):
             assert not there, "one review"
+            self.barred |= reported
             self.clean, self.seen_by_staff = not flags, False
 
     @rule(who=PEOPLE, rating=st.none() | RATINGS, anew=st.booleans(), flags=FLAGS)
     def edit(self, who: object, rating: int | None, anew: bool, flags: tuple[str, ...]) -> None:
         words = self.sealed() if anew else None
         before = 0 if self.review is None else self.review.edition
+        reported = self.review is not None and self.review.open_reports > 0
         command = EditReview(
             review_id=ID,
             customer_id=who,
@@ -85,6 +88,7 @@ class ReviewMachine(RuleBasedStateMachine):
             assert who == ADA and self.review is not None and self.review.edition == before + 1
             if anew:
                 self.clean, self.seen_by_staff = not flags, False
+                self.barred |= reported
 
     @rule(who=PEOPLE)
     def withdraw(self, who: object) -> None:

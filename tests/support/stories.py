@@ -446,6 +446,7 @@ def members(number: int) -> Iterator[Happening]:
     ]
     if number % 2:
         events.append((who, customer.ProfileChanged(customer_id=who, email=moved)))
+        events.append((who, customer.ViewsConsentChanged(customer_id=who, consent=True, at=at)))
         events.append((who, customer.TwoFactorEnabled(customer_id=who, recovery=(), step=1, at=at)))
         events.append((who, customer.RoleRevoked(customer_id=who, role="support")))
         sealed = Sealed(other, "StaffInvited", b"email")

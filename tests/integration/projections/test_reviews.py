@@ -72,7 +72,10 @@ async def test_the_search_hears_of_a_rating_and_of_all_where_the_prior_moved(sho
     assert rated
 
     async def changed(since: Standing) -> set[UUID]:
-        return set((await search_source.changes(shop.connection, since, 500)).changed)
+        changes = await search_source.changes(shop.connection, since, 500)
+        await search_source.spread(shop.connection, "shelf", since, changes.upto, changes.version)
+        due = await shop.connection.execute("DELETE FROM emporium_search_due RETURNING product_id")
+        return {*changes.changed, *(product_id for (product_id,) in await due.fetchall())}
 
     assert await changed(before) == set()
     # An index from before there were reviews has seen none.

@@ -1,23 +1,36 @@
 """What keeps an index true: positions after acknowledgements, refusals, a rebuild in the place of whoever leads."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 import pytest
 
 from emporium.application import bootstrap
+from emporium.application.catalog import write
 from emporium.application.search import Answer, Document, EngineDown, Query, Rebuild, Rules, Suggestion
 from emporium.application.together import end
-from emporium.domain.product import UpdateProduct, product_id_of
+from emporium.domain.base import Money, Sealed
+from emporium.domain.category import CreateCategory, RenameCategory, category_id_of
+from emporium.domain.order import ConfirmCancellation, RequestCancellation
+from emporium.domain.product import (
+    AddVariant,
+    ChangePrice,
+    CreateProduct,
+    PublishProduct,
+    UpdateProduct,
+    product_id_of,
+)
+from emporium.domain.review import WriteReview, review_id_of
 from emporium.infra.settings import Settings
-from emporium.projections import search_source
+from emporium.projections import search_index, search_source
 from emporium.projections.search_index import Indexer, Progress
 from emporium.scripts import search as command
 from tests.http.client import STAFF, House
 from tests.http.conftest import running
+from tests.http.test_recommendations import buy
 
 MUG = product_id_of("MUG")
 
@@ -28,6 +41,7 @@ class Shelf:
     Attributes:
         refuses: products that it will not take.
         forgets: whether it dies right after the next acknowledgement.
+        meanwhile: what happens before the next writing.
     """
 
     name = "shelf"
@@ -36,14 +50,20 @@ class Shelf:
         self.documents: dict[UUID, Document] = {}
         self.made = 0
         self.written = 0
+        self.batches: list[list[UUID]] = []
         self.refuses: set[UUID] = set()
         self.forgets = False
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
 
     async def identity(self) -> str | None:
         return f"index {self.made}" if self.made else None
 
     async def index(self, documents: Sequence[Document], gone: Sequence[UUID], version: int) -> Mapping[UUID, str]:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
         self.written += 1
+        self.batches.append([one.product_id for one in documents])
         refused = self.put(documents)
         for one in gone:
             self.documents.pop(one, None)
@@ -93,7 +113,7 @@ async def house(settings: Settings) -> AsyncIterator[House]:
     async with running(settings) as house:
         # All that documents are made of is there.
         async with asyncio.timeout(60):
-            while not (await house.opened.reads.run(search_source.standing)).positions:
+            while search_source.SOLD not in (await house.opened.reads.run(search_source.standing)).positions:
                 await asyncio.sleep(0.02)
         yield house
 
@@ -106,6 +126,20 @@ async def rename(house: House, title: str) -> None:
     """Another title of the mug, as the pages show it."""
     done = await house.shop.execute(UpdateProduct(product_id=MUG, title=title), STAFF)
     await house.shows("catalog", done.position, "catalog_pages")
+
+
+def review_of(product: UUID, rating: int = 5) -> WriteReview:
+    """Of somebody, with nothing to look at."""
+    who = uuid4()
+    return WriteReview(
+        review_id=review_id_of(product, who),
+        product_id=product,
+        customer_id=who,
+        order_id=uuid4(),
+        rating=rating,
+        words=Sealed(who, "ReviewWritten", b"words"),
+        flags=(),
+    )
 
 
 async def test_the_position_moves_after_the_acknowledgement_only(house: House) -> None:
@@ -127,6 +161,131 @@ async def test_the_position_moves_after_the_acknowledgement_only(house: House) -
     shelf.documents = {}
     assert await keeper.step()
     assert (shelf.made, len(shelf.documents)) == (8, 3)
+
+
+async def test_a_category_of_many_is_taken_in_pages_and_gone_on_with_by_whoever_comes_after(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_index, "PAGE", 2)
+    root, leaf = category_id_of("root"), category_id_of("leaf")
+    await house.shop.execute(CreateCategory(category_id=root, name="Root", slug="root"), STAFF)
+    await house.shop.execute(CreateCategory(category_id=leaf, name="Leaf", slug="leaf", parent=root), STAFF)
+    below = {product_id_of(f"LEAF-{n}") for n in range(6)}
+    position = 0
+    for n in range(6):
+        key = product_id_of(f"LEAF-{n}")
+        sale = (
+            CreateProduct(product_id=key, title=f"Leaf {n}", slug=f"leaf-{n}", category_id=leaf),
+            AddVariant(product_id=key, sku=f"LEAF-{n}"),
+            ChangePrice(product_id=key, sku=f"LEAF-{n}", price=Money(100, "GBP")),
+            PublishProduct(product_id=key),
+        )
+        position = (await write(house.shop, key, sale, STAFF))[1].position
+    await house.shows("catalog", position, "catalog_pages")
+    shelf = Shelf()
+    keeper = indexer(house, shelf)
+    while await keeper.step():
+        pass
+    done = await house.shop.execute(RenameCategory(category_id=root, name="Crown", slug="crown"), STAFF)
+    await house.shows("catalog", done.position, "catalog_pages")
+    shelf.batches.clear()
+    assert await keeper.step()
+    assert (await keeper.status()).waiting == 6
+    assert await keeper.step()
+    # What has changed itself does not wait for them.
+    await rename(house, "Beaker")
+    assert await keeper.step()
+    assert shelf.documents[MUG].title == "Beaker"
+    left = (await keeper.status()).waiting
+    assert 0 < left < 6
+    shelf.forgets = True
+    with pytest.raises(EngineDown):
+        await keeper.step()
+    other = indexer(house, shelf, "other")
+    while await other.step():
+        pass
+    assert (await other.status()).waiting == 0
+    assert {shelf.documents[one].category_names for one in below} == {("Crown", "Leaf")}
+    taken = [one for batch in shelf.batches for one in batch if one != MUG]
+    assert max(map(len, shelf.batches)) <= 2
+    assert len(taken) <= len(below) + 2, "only what was not acknowledged was taken twice"
+
+
+async def test_what_is_noted_again_while_it_is_taken_is_taken_again(house: House) -> None:
+    shelf = Shelf()
+    keeper = indexer(house, shelf)
+    while await keeper.step():
+        pass
+
+    async def note(version: int) -> None:
+        statement = (
+            "INSERT INTO emporium_search_due VALUES (%b, %b, %b) ON CONFLICT (engine, product_id)"
+            " DO UPDATE SET version = excluded.version RETURNING version"
+        )
+        await house.opened.reads.query(statement, [shelf.name, MUG, version])
+
+    await note(7)
+    shelf.batches.clear()
+    shelf.meanwhile = lambda: note(8)
+    for waiting in (1, 0):
+        assert await keeper.step()
+        assert (await keeper.status()).waiting == waiting
+    assert shelf.batches == [[MUG], [MUG]]
+    assert not await keeper.step()
+
+
+async def test_what_is_sold_and_rated_is_followed_at_a_pace_of_its_own(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = Shelf()
+    keeper = indexer(house, shelf)
+    while await keeper.step():
+        pass
+    before = shelf.documents[MUG]
+    order = await buy(house, "MUG")
+    # It has just looked: a shop that sells all the time does not index all the time.
+    assert not await keeper.step()
+    status = await keeper.status()
+    assert (status.lag, status.waiting) == (0, 0)
+    monkeypatch.setattr(search_index, "SALES_PACE", 0.0)
+    later = indexer(house, shelf, "other")
+    while await later.step():
+        pass
+    sold = shelf.documents[MUG]
+    assert sold.popularity > before.popularity == shelf.documents[product_id_of("TEA")].popularity
+    for _ in range(3):
+        await buy(house, "MUG", "POT")
+    while await later.step():
+        pass
+    assert shelf.documents[MUG].popularity > shelf.documents[product_id_of("POT")].popularity > sold.popularity
+    popular = shelf.documents[MUG].popularity
+    # What was cancelled is no sale any more.
+    await house.shop.execute(RequestCancellation(order_id=order, reason="changed my mind"), STAFF)
+    done = await house.shop.execute(ConfirmCancellation(order_id=order), STAFF)
+    await house.shows("ordering", done.position, "sales")
+    while await later.step():
+        pass
+    assert shelf.documents[MUG].popularity < popular
+    await house.shop.execute(review_of(MUG), STAFF)
+    await house.shows("reviews", await house.shop.logs["reviews"].head(), "reviews")
+    while await later.step():
+        pass
+    assert shelf.documents[MUG].reviews == 1
+
+
+async def test_whoever_was_overtaken_by_a_new_index_does_not_say_how_far_it_is(house: House) -> None:
+    shelf = Shelf()
+    late, operator = indexer(house, shelf), indexer(house, shelf, "operator")
+    await late.step()
+    await rename(house, "Beaker")
+    shelf.meanwhile = operator.rebuild
+    assert await late.step()
+    assert shelf.made == 2
+    while await operator.step():
+        pass
+    status = await operator.status()
+    assert (shelf.made, status.index, status.lag) == (2, "index 2", 0), "nobody makes a third one"
+    assert shelf.documents[MUG].title == "Beaker"
 
 
 async def test_what_is_refused_is_told_until_it_is_taken(house: House) -> None:

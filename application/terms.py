@@ -98,15 +98,24 @@ class Terms:
         """The settings on which a unit of the ordering log relies: it commits only while they hold."""
         state = await work.load(SHOP_SETTINGS, shop_settings_id())
         work.expect(shop_settings_id())
-        self.seen = in_force(state, self.defaults)
-        return self.seen
+        return self._see(in_force(state, self.defaults))
 
     async def now(self, log: EventLog) -> ShopSettings:
         """The settings as the log knows them now. Raises Unavailable."""
         at = self._clock()
         state, _ = await log.load(SHOP_SETTINGS, shop_settings_id(), fresh=True)
-        self.seen, self._at = in_force(state, self.defaults), at
+        self._at = at
+        return self._see(in_force(state, self.defaults))
+
+    def _see(self, settings: ShopSettings) -> ShopSettings:
+        # The same object while they are the same: what was made with them is known by it.
+        if settings != self.seen:
+            self.seen = settings
         return self.seen
+
+    def known(self) -> ShopSettings | None:
+        """The settings, not older than a second; None where they would have to be asked for (`recent`)."""
+        return None if self._clock() - self._at > self._ttl else self.seen
 
     async def recent(self, log: EventLog) -> ShopSettings:
         """The settings, not older than a second: one query a second for all callers of the process."""

@@ -186,7 +186,11 @@ class Edge:
                 )
             else:
                 await self._admit(own, method, heads)
-                if own["path"].endswith(_STREAMS):
+                known = self._kept.at_once(own, heads, self._services)
+                if known is not None:
+                    own["path_template"], reply = known
+                    await reply(scope, receive, send_on)
+                elif own["path"].endswith(_STREAMS):
                     await self._app(scope, receive, send_on)
                 else:
                     async with asyncio.timeout(self._services.cares.timeout):

@@ -1,7 +1,7 @@
 """The ASGI application that granian runs: it opens a process's services, serves, and closes them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from ipaddress import ip_network
@@ -12,6 +12,7 @@ from litestar.types import Receive, Scope, Send
 from emporium.application.bootstrap import Doors, Opened, composer, webhook_addresses
 from emporium.application.carts import RecentOffers
 from emporium.application.completions import Completions, Known
+from emporium.application.gathered import Gathered
 from emporium.application.live import Live
 from emporium.application.ports import Unavailable
 from emporium.application.search_notes import Notes
@@ -27,6 +28,7 @@ from emporium.projections.consistency import Waiter
 from emporium.projections.model import Connection
 from emporium.projections.registry import MODELS
 from emporium.projections.search_log import Noted
+from emporium.projections.whole_pages import Asked, WholePage, whole_pages
 
 __all__ = ["Gateway", "NotStarted", "open_services"]
 
@@ -66,13 +68,22 @@ async def open_services(opened: Opened, doors: Doors) -> AsyncIterator[Services]
     async def write(counts: Mapping[Noted, int]) -> None:
         await opened.reads.run(lambda connection: search_log.record(connection, counts))
 
+    async def pages(asked: Sequence[Asked]) -> Mapping[Asked, WholePage]:
+        return await opened.reads.run(lambda connection: whole_pages(connection, asked))
+
     notes = Notes[Noted](write)
     adviser = Adviser(opened.reads, clock=opened.shop.clock.now)
-    async with waiter.running(), live.running(), _beside(notes.run()), adviser.running():
+    async with (
+        waiter.running(),
+        live.running(),
+        _beside(notes.run()),
+        adviser.running(),
+    ):
         yield Services(
             shop=opened.shop,
             reads=opened.reads,
             waiter=waiter,
+            pages=Gathered(pages),
             recent=RecentOffers(opened.shop.offers),
             sessions=doors.sessions,
             attempts=doors.attempts,

@@ -1,6 +1,6 @@
 """/api/v1/products: what is for sale, by category, brand and attributes, with price and availability; its past."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from math import isfinite
 from typing import Annotated, Any
@@ -41,6 +41,7 @@ from emporium.projections.catalog_pages import (
     VariantView,
 )
 from emporium.projections.reviews import NOTHING, REVIEWS, Rating
+from emporium.projections.whole_pages import WholePage, around
 
 __all__ = [
     "AttributeFilter",
@@ -308,7 +309,7 @@ class ProductController(Controller):
             request,
             _MODELS,
             lambda: _product(request, product, currency, language, moment, told),
-            told,
+            settings,
         )
 
     @get("/{product:str}/prices", opt={"tagged": True, "models": ("catalog_pages",)})
@@ -349,11 +350,11 @@ def _delivery_days(settings: ShopSettings, country: str | None) -> tuple[int, in
 async def _product(
     request: Request, product: str, currency: str | None, language: str | None, as_of: datetime | None, told: _Told
 ) -> Reply[ProductDetail]:
-    wanted = _id_or_slug(product)
-    page, asked = None, None
+    wanted, money = _id_or_slug(product), currency or request.services.shop.currency
+    whole, asked = None, None
     if as_of is None:
-        page = await request.services.reads.run(lambda connection: catalog_pages.product_page(connection, wanted))
-    if page is None:
+        whole = await request.services.pages.get((wanted, money))
+    if whole is None:
         if isinstance(wanted, str):
             owner = await catalog.owner_of_slug(request.services.shop, wanted)
             if owner is None:
@@ -361,10 +362,10 @@ async def _product(
             wanted, slug = owner
             if slug != product:
                 return _moved(request, f"/api/v1/products/{slug}")
-        page, asked = await _page_again(request, wanted, as_of), as_of
-    if page is None:
+        whole, asked = await _page_again(request, wanted, money, as_of), as_of
+    if whole is None:
         raise _no_such_product()
-    return await _shown(request, page, currency, language, asked, told)
+    return _shown(request, whole, money, language, asked, told)
 
 
 def _no_such_product() -> Problem:
@@ -378,10 +379,10 @@ def _moved(request: Request, path: str) -> Reply[Any]:
     return Reply(b"", 301, [(b"location", location), (b"cache-control", PUBLIC)])
 
 
-async def _page_again(request: Request, product_id: UUID, as_of: datetime | None) -> ProductPage | None:
+async def _page_again(request: Request, product_id: UUID, money: str, as_of: datetime | None) -> WholePage | None:
     """The page of a published product: of a past moment, or of now where its new slug is not in the pages yet."""
     if as_of is None:
-        return await request.services.reads.run(lambda connection: catalog_pages.product_page(connection, product_id))
+        return await request.services.pages.get((product_id, money))
     past = await catalog.as_it_was(request.services.shop, product_id, as_of)
     if past is None or past.state.status != PUBLISHED:
         return None
@@ -389,27 +390,15 @@ async def _page_again(request: Request, product_id: UUID, as_of: datetime | None
         CategoryRow(category_id=one, name=found.name, slug=found.slug, parent=found.parent)
         for one, found in ((one, past.tree.categories[one]) for one in past.tree.path(past.state.category_id))
     )
-    return catalog_pages.page_of_state(past.state, path, {}, past.published_at, past.changed_at, past.version)
+    page = catalog_pages.page_of_state(past.state, path, {}, past.published_at, past.changed_at, past.version)
+    return (await request.services.reads.run(lambda connection: around(connection, [page], money)))[0]
 
 
-async def _shown(
-    request: Request,
-    page: ProductPage,
-    currency: str | None,
-    language: str | None,
-    as_of: datetime | None,
-    told: _Told,
+def _shown(
+    request: Request, whole: WholePage, money: str, language: str | None, as_of: datetime | None, told: _Told
 ) -> Reply[ProductDetail]:
-    shop = request.services.shop
-    money = currency or shop.currency
+    page, related, rated = whole.page, whole.related, whole.rated
     spoken = language_of(request, language, page.translations, told.language)
-    related: Mapping[UUID, Listed] = {}
-    if page.related:
-        related = await request.services.reads.run(
-            lambda connection: catalog_pages.listed(connection, page.related, money)
-        )
-    asked = [page.product_id, *related]
-    rated = await request.services.reads.run(lambda connection: reviews.ratings(connection, asked))
     beside = [summary(related[one], rated.get(one, NOTHING)) for one in page.related if one in related]
     content = _detail(page, money, spoken, beside, rated.get(page.product_id, NOTHING), as_of, told)
     headers = [(b"content-language", spoken.encode()), (b"vary", b"accept-language")]

@@ -16,7 +16,7 @@ _TAGS: Final = {
 }  # fmt: skip
 
 
-@lru_cache(maxsize=2_048)
+@lru_cache(maxsize=4_096)
 def rich(markdown: str) -> str:
     """The HTML of a text; links lead to http, https and mail addresses and tell nobody where from."""
     return nh3.clean(

@@ -9,6 +9,7 @@ import msgspec
 
 from emporium.application.completions import Completions
 from emporium.application.erasure import Traces
+from emporium.application.gathered import Gathered
 from emporium.application.live import Live
 from emporium.application.notifications import Composer
 from emporium.application.ports import Files, Media, Papers, Pictures, Webhooks
@@ -21,6 +22,7 @@ from emporium.projections.adviser import Adviser
 from emporium.projections.consistency import Waiter
 from emporium.projections.model import Connection
 from emporium.projections.search_log import Noted
+from emporium.projections.whole_pages import Asked, WholePage
 
 __all__ = ["Attempts", "Cares", "Reads", "Services", "Session", "Sessions", "Tokens"]
 
@@ -139,7 +141,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     """All that the controllers work with.
 
     Attributes:
-        reads: the read models; waiter: knows how far they are.
+        reads: the read models; waiter: knows how far they are; pages: products' pages among them.
         recent: offers up to three seconds old, for putting something into a cart.
         cart_tokens: name anonymous carts; order_tokens: guests' orders. Each with a secret of its own.
         secret: at least 32 bytes that all gateways share; keys the hashes of idempotent requests.
@@ -157,6 +159,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     shop: Shop
     reads: Reads
     waiter: Waiter
+    pages: Gathered[Asked, WholePage]
     recent: Offers
     sessions: Sessions
     attempts: Attempts

@@ -361,6 +361,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="Measurements: the year of invoices. Default: `shared/data/online-retail.parquet` beside "
              "the checkout."),
     ] = msgspec.field(default_factory=_year)  # fmt: skip
+    bench_products: Annotated[
+        int, Meta(ge=1_000, le=1_000_000, description="Measurements: products of the shop that is browsed.")
+    ] = 10_000
 
     @property
     def shop_url(self) -> str:

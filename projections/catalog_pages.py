@@ -1,6 +1,6 @@
 """What customers browse: products by category with price and availability, product pages, categories, price history."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -42,6 +42,7 @@ __all__ = [
     "page_of_state",
     "price_history",
     "product_page",
+    "product_pages",
     "products_for_admin",
     "states",
     "titles",
@@ -849,28 +850,44 @@ async def product_page(
     connection: Connection, product: UUID | str, *, published_only: bool = True
 ) -> ProductPage | None:
     """The page of a product, by its id or slug; None where there is none (for customers: none published)."""
-    where = "product_id = %s" if isinstance(product, UUID) else "slug = %s"
+    return (await product_pages(connection, [product], published_only=published_only)).get(product)
+
+
+async def product_pages(
+    connection: Connection, products: Sequence[UUID | str], *, published_only: bool = True
+) -> dict[UUID | str, ProductPage]:
+    """The pages of those products, by their ids and slugs, that have one."""
     found = await connection.execute(
         "SELECT published_at, changed_at, version, state::text, ("
         "SELECT json_object_agg(s.sku, json_build_object('available', greatest(s.available, 0), 'later',"
         f" {_LATER}, 'kind', nullif(s.kind, ''), 'expected', s.expected)) FROM rm_catalog_pages.stock s"
-        " WHERE s.sku IN (SELECT v.sku FROM rm_catalog_pages.variants v WHERE v.product_id = t.product_id)),"
+        " WHERE s.sku IN (SELECT v.sku FROM rm_catalog_pages.variants v WHERE v.product_id = t.product_id))::text,"
         " (SELECT json_object_agg(p.url, p.renditions) FROM rm_catalog_pages.pictures p"
-        " WHERE p.url IN (SELECT i ->> 'url' FROM json_array_elements(t.state -> 'images') i))"
-        f" FROM rm_catalog_pages.products t WHERE {where} AND (status = 'published' OR NOT %s)",
-        [product, published_only],
+        " WHERE p.url IN (SELECT i ->> 'url' FROM json_array_elements(t.state -> 'images') i))::text"
+        " FROM rm_catalog_pages.products t WHERE (product_id = ANY(%s::uuid[]) OR slug = ANY(%s::text[]))"
+        " AND (status = 'published' OR NOT %s)",
+        [
+            [one for one in products if isinstance(one, UUID)],
+            [one for one in products if isinstance(one, str)],
+            published_only,
+        ],
     )
-    row = await found.fetchone()
-    if row is None:
-        return None
-    published_at, changed_at, version, text, supplies, sizes = row
-    state = msgspec.json.decode(text, type=p.ProductState)
-    path = await _path(connection, state.category_id)
-    supply = {} if supplies is None else msgspec.convert(supplies, dict[str, Supply])
-    page = page_of_state(state, path, supply, published_at, changed_at, version)
-    if not sizes:
-        return page
-    return msgspec.structs.replace(page, sizes=msgspec.convert(sizes, dict[str, tuple[Rendition, ...]]))
+    rows = [(_STATES.decode(row[3]), row) for row in await found.fetchall()]
+    paths = await _paths(connection, {state.category_id for state, _ in rows if state.category_id is not None})
+    pages: dict[UUID | str, ProductPage] = {}
+    for state, (published_at, changed_at, version, _, supplies, sizes) in rows:
+        supply = {} if supplies is None else _SUPPLIES.decode(supplies)
+        path = () if state.category_id is None else paths.get(state.category_id, ())
+        page = page_of_state(state, path, supply, published_at, changed_at, version)
+        if sizes is not None:
+            page = msgspec.structs.replace(page, sizes=_SIZES.decode(sizes))
+        pages[page.product_id] = pages[page.slug] = page
+    return pages
+
+
+_STATES: Final = msgspec.json.Decoder(p.ProductState)
+_SUPPLIES: Final = msgspec.json.Decoder(dict[str, Supply])
+_SIZES: Final = msgspec.json.Decoder(dict[str, tuple[Rendition, ...]])
 
 
 def page_of_state(
@@ -935,7 +952,7 @@ async def category_page(connection: Connection, category: UUID | str) -> Categor
     row = await found.fetchone()
     if row is None:
         return None
-    path = await _path(connection, row[0])
+    path = (await _paths(connection, [row[0]]))[row[0]]
     kinds: dict[str, c.AttributeKind] = {}
     found = await connection.execute(
         "SELECT category_id, attributes FROM rm_catalog_pages.categories WHERE category_id = ANY(%s)",
@@ -953,20 +970,24 @@ async def category_page(connection: Connection, category: UUID | str) -> Categor
         return CategoryTree(path=path, below=tuple(await below.fetchall()), attributes=tuple(kinds.values()))
 
 
-async def _path(connection: Connection, category_id: UUID | None) -> tuple[CategoryRow, ...]:
-    if category_id is None:
-        return ()
-    async with connection.cursor(row_factory=class_row(CategoryRow)) as found:
-        await found.execute(
-            "WITH RECURSIVE above AS (SELECT category_id, name, slug, parent, 0 AS height"
-            " FROM rm_catalog_pages.categories WHERE category_id = %s"
-            " UNION SELECT t.category_id, t.name, t.slug, t.parent, a.height + 1"
-            " FROM rm_catalog_pages.categories t JOIN above a"
-            " ON t.category_id = a.parent WHERE a.height < %s)"
-            " SELECT category_id, name, slug, parent FROM above ORDER BY height DESC",
-            [category_id, c.MAX_DEPTH],
-        )
-        return tuple(await found.fetchall())
+async def _paths(connection: Connection, ids: Collection[UUID]) -> dict[UUID, tuple[CategoryRow, ...]]:
+    """Of each of these categories that there is, it and all above it, from the top down."""
+    if not ids:
+        return {}
+    found = await connection.execute(
+        "WITH RECURSIVE above AS (SELECT category_id AS below, category_id, name, slug, parent, 0 AS height"
+        " FROM rm_catalog_pages.categories WHERE category_id = ANY(%s)"
+        " UNION SELECT a.below, t.category_id, t.name, t.slug, t.parent, a.height + 1"
+        " FROM rm_catalog_pages.categories t JOIN above a"
+        " ON t.category_id = a.parent WHERE a.height < %s)"
+        " SELECT below, category_id, name, slug, parent FROM above ORDER BY height DESC",
+        [list(ids), c.MAX_DEPTH],
+    )
+    paths: dict[UUID, tuple[CategoryRow, ...]] = {}
+    for below, category_id, name, slug, parent in await found.fetchall():
+        row = CategoryRow(category_id=category_id, name=name, slug=slug, parent=parent)
+        paths[below] = (*paths.get(below, ()), row)
+    return paths
 
 
 async def categories(connection: Connection) -> list[CategoryRow]:

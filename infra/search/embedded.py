@@ -51,11 +51,14 @@ _TOGETHER: Final = 8
 _FEW: Final = 256
 """So many products are counted and filtered by us, in less time than the library needs for its aggregations."""
 
-_FACTS: Final = 50_000
+_FACTS: Final = 12_000
 _ANSWERS: Final = 1_000
 """The most products, and answers, that are kept in memory."""
 
 _TINIEST, _GREATEST = 1e-15, 1e15
+
+_MENDED: Final = 10_000
+"""The most words of which is known what they mean, or how they are asked for."""
 
 _MARGIN: Final = 16
 _FARTHEST: Final = 500
@@ -77,7 +80,7 @@ class EmbeddedSearch:
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="search")
         self._index: _Index | None = None
         self._writer: tuple[_Index, Any] | None = None
-        self._waiting: list[tuple[Query, Rules, asyncio.Future[Answer]]] = []
+        self._waiting: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
         self._asking: asyncio.Task[None] | None = None
 
     async def identity(self) -> str | None:
@@ -99,8 +102,15 @@ class EmbeddedSearch:
 
     async def search(self, query: Query, rules: Rules) -> Answer:
         """See the port."""
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append((query, rules, answer))
+        return await self._answered(partial(self._search, query, rules))
+
+    async def suggest(self, typed: str, currency: str, limit: int) -> Sequence[Suggestion]:
+        """See the port."""
+        return await self._answered(partial(self._suggest, typed, currency, limit))
+
+    async def _answered(self, work: Callable[[], T]) -> T:
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append((work, answer))
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._answer())
         return await answer
@@ -109,13 +119,13 @@ class EmbeddedSearch:
         """Answers whoever waits, several at a time: each way into a thread and back costs like a third of a search."""
         while self._waiting:
             some, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
-            answers: list[Answer | Exception]
+            answers: list[Any]
             try:
-                answers = await self.run(self._search_each, [(query, rules) for query, rules, _ in some])
+                answers = await self.run(self._each, [work for work, _ in some])
             except (EngineDown, RuntimeError) as error:
                 # The second: the threads have ended.
                 answers = [error if isinstance(error, EngineDown) else EngineDown(str(error))] * len(some)
-            for (_, _, future), answer in zip(some, answers, strict=True):
+            for (_, future), answer in zip(some, answers, strict=True):
                 if future.done():
                     continue
                 if isinstance(answer, Exception):
@@ -123,18 +133,14 @@ class EmbeddedSearch:
                 else:
                     future.set_result(answer)
 
-    def _search_each(self, asked: Sequence[tuple[Query, Rules]]) -> list[Answer | Exception]:
-        answers: list[Answer | Exception] = []
-        for query, rules in asked:
+    def _each(self, asked: Sequence[Callable[[], Any]]) -> list[Any]:
+        answers: list[Any] = []
+        for work in asked:
             try:
-                answers.append(self._steady(self._search, query, rules))
+                answers.append(self._steady(work))
             except Exception as error:
                 answers.append(error)
         return answers
-
-    async def suggest(self, typed: str, currency: str, limit: int) -> Sequence[Suggestion]:
-        """See the port."""
-        return await self.run(self._steady, self._suggest, typed, currency, limit)
 
     async def aclose(self) -> None:
         """Ends the threads; what was committed stays."""
@@ -203,7 +209,7 @@ class EmbeddedSearch:
         view, key = index.view(), msgspec.json.encode((query, rules))
         answer = view.answers.get(key)
         if answer is None:
-            answer = _Asked(index, view.searcher, query, rules).answer()
+            answer = _Asked(index, view, query, rules).answer()
             if len(view.answers) < _ANSWERS:
                 view.answers[key] = answer
         return answer
@@ -213,7 +219,17 @@ class EmbeddedSearch:
         words = folded(typed)[-MOST_WORDS:]
         if index is None or not words or currency not in index.currencies:
             return []
-        searcher = index.view().searcher
+        view, key = index.view(), (" ".join(words), currency, limit)
+        known = view.completed.get(key)
+        if known is None:
+            known = self._complete(index, view.searcher, words, currency, limit)
+            if len(view.completed) < _ANSWERS:
+                view.completed[key] = known
+        return known
+
+    def _complete(
+        self, index: "_Index", searcher: tantivy.Searcher, words: Sequence[str], currency: str, limit: int
+    ) -> list[Suggestion]:
         schema = index.schema
         wanted = [(Occur.Must, Condition.term_query(schema, "title_words", word)) for word in words[:-1]]
         wanted.append((Occur.Must, Condition.fuzzy_term_query(schema, "title_words", words[-1], 0, prefix=True)))
@@ -296,6 +312,8 @@ class _View:
         self.seen = seen
         self.searcher = searcher
         self.answers: dict[bytes, Answer] = {}
+        self.mended: dict[str, str] = {}
+        self.completed: dict[tuple[str, str, int], list[Suggestion]] = {}
 
 
 class _Index:
@@ -306,6 +324,7 @@ class _Index:
         self.currencies = currencies
         self.schema = index.schema
         self.facts: dict[Any, _Facts] = {}
+        self.conditions: dict[plan.Node, Condition] = {}
         self._meta = path / "meta.json"
         self._view: _View | None = None
         self._index = index
@@ -472,13 +491,14 @@ _DECODER: Final = msgspec.msgpack.Decoder(_Facts)
 class _Asked:
     """One search of one index."""
 
-    def __init__(self, index: _Index, searcher: tantivy.Searcher, query: Query, rules: Rules) -> None:
+    def __init__(self, index: _Index, view: _View, query: Query, rules: Rules) -> None:
         self._index = index
+        self._view = view
         self._query = query
         self._rules = rules
         self._schema = index.schema
         self._words = folded(query.words)[:MOST_WORDS]
-        self._searcher = searcher
+        self._searcher = view.searcher
 
     def answer(self) -> Answer:
         """Finds, counts, mends."""
@@ -654,7 +674,18 @@ class _Asked:
     # --- words -------------------------------------------------------------------------------------
 
     def _said(self, node: plan.Node) -> Condition:
-        """A part of the plan in tantivy's language."""
+        """A part of the plan in tantivy's language; that of single words is kept, for they come again and again."""
+        if type(node) is plan.Best and type(node.ways[0]) is plan.Term:
+            known = self._index.conditions
+            said = known.get(node)
+            if said is None:
+                if len(known) >= _MENDED:
+                    known.clear()
+                said = known[node] = self._say(node)
+            return said
+        return self._say(node)
+
+    def _say(self, node: plan.Node) -> Condition:
         schema = self._schema
         match node:
             case plan.Term(field, word, weight):
@@ -671,6 +702,9 @@ class _Asked:
             case plan.Every(parts, weight):
                 return Condition.boost_query(_all([self._said(one) for one in parts]), weight)
             case plan.Some(parts, least):
+                if least == len(parts):
+                    # The same, found without a look at whatever has one of them only.
+                    return _all([self._said(one) for one in parts])
                 return Condition.boolean_query([(Occur.Should, self._said(one)) for one in parts], least)
             case plan.Everything():
                 return Condition.const_score_query(Condition.all_query(), 1.0)
@@ -700,7 +734,13 @@ class _Asked:
 
     def _meant(self) -> str | None:
         """The words with those mended that no product has; None where there is nothing to mend."""
-        mended = [self._mend(word) for word in self._words]
+        known = self._view.mended
+        for word in self._words:
+            if word not in known:
+                if len(known) >= _MENDED:
+                    known.clear()
+                known[word] = self._mend(word)
+        mended = [known[word] for word in self._words]
         return " ".join(mended) if mended != self._words else None
 
     def _mend(self, word: str) -> str:

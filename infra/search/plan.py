@@ -5,6 +5,7 @@ An engine only says in its own language what stands here, so that two engines fi
 
 import difflib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -139,6 +140,7 @@ def wanted(query: Query, rules: Rules, care: Care) -> Node:
     return Best((Some(tuple(groups), least), sku), 0.0)
 
 
+@lru_cache(10_000)
 def _word(word: str, care: Care, language: str | None, *, last: bool) -> Node:
     # An index has the words of a translation by the stems of its language, and those by ours like all else.
     texts = (word,) if language is None else (word, spoken(word, language))

@@ -44,12 +44,22 @@ def _analyzers() -> tuple[tantivy.TextAnalyzer, tantivy.TextAnalyzer]:
 
 def folded(text: str) -> list[str]:
     """The words of a text in lower case and without accents."""
-    return _analyzers()[0].analyze(text)
+    return list(_folded(text))
+
+
+@lru_cache(10_000)
+def _folded(text: str) -> tuple[str, ...]:
+    return tuple(_analyzers()[0].analyze(text))
 
 
 def stems(text: str) -> list[str]:
     """The words of a text by their stems."""
-    return _analyzers()[1].analyze(text)
+    return list(_stems(text))
+
+
+@lru_cache(10_000)
+def _stems(text: str) -> tuple[str, ...]:
+    return tuple(_analyzers()[1].analyze(text))
 
 
 def spoken(text: str, language: str) -> str:

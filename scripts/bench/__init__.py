@@ -23,15 +23,18 @@ NAMES: Final = (
     "import",
     "start",
     "flash",
+    "product-page",
+    "listing",
     "search",
     "suggest",
     "index",
     "relevance",
     "recommend",
+    "memory",
 )
 """Every measurement, in the order of the table of goals."""
 
-_MODULES: Final = {"import": "year"}
+_MODULES: Final = {"import": "year", "product-page": "product_page"}
 """Where the module cannot have the measurement's name."""
 
 Measure = Callable[[Settings], Coroutine[Any, Any, list[Result]]]

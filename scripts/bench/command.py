@@ -19,7 +19,7 @@ _SECONDS = 5.0
 
 async def results(settings: Settings) -> list[Result]:
     """The rate of one gateway process with 32 customers at once, and the floor's."""
-    with bare() as address:
+    with bare() as (address, _):
         await throughput(address, _CLIENTS, 1.0, _bare, 201)
         floor = await throughput(address, _CLIENTS, _SECONDS, _bare, 201)
     with fleet(settings) as shop:

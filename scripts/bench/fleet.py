@@ -27,7 +27,7 @@ from emporium.projections.consistency import Waiter, token_of
 from emporium.projections.registry import MODELS
 from emporium.scripts.processes import child_environment, cli
 
-__all__ = ["Fleet", "fleet", "opened", "stocked"]
+__all__ = ["Fleet", "fleet", "opened", "stocked", "together"]
 
 SKUS: Final = tuple(f"BENCH-{number:04}" for number in range(1000))
 PRICE: Final = Money(999, "GBP")
@@ -101,8 +101,8 @@ async def opened(running: Fleet) -> AsyncIterator[Opened]:
 async def stocked(shop: Opened, units: int = 1_000_000) -> None:
     """1,000 published products with one SKU each, in stock."""
     category = category_id_of("bench")
-    await _together(shop, "catalog", [CreateCategory(category_id=category, name="Bench", slug="bench")])
-    await _together(shop, "inventory", [OpenWarehouse(code="LON", name="London", country="GB", priority=0)])
+    await together(shop, "catalog", [CreateCategory(category_id=category, name="Bench", slug="bench")])
+    await together(shop, "inventory", [OpenWarehouse(code="LON", name="London", country="GB", priority=0)])
     for start in range(0, len(SKUS), 100):
         part = SKUS[start : start + 100]
         products: list[Command] = []
@@ -114,8 +114,8 @@ async def stocked(shop: Opened, units: int = 1_000_000) -> None:
                 ChangePrice(product_id=product_id, sku=sku, price=PRICE),
                 PublishProduct(product_id=product_id),
             ]
-        await _together(shop, "catalog", products)
-        await _together(shop, "inventory", [ReceiveUnits(sku=sku, warehouse="LON", quantity=units) for sku in part])
+        await together(shop, "catalog", products)
+        await together(shop, "inventory", [ReceiveUnits(sku=sku, warehouse="LON", quantity=units) for sku in part])
 
     waiter = Waiter(main_dsn(shop.settings), MODELS, shop.shop.logs)
     logs = [shop.shop.logs[log] for log in ("catalog", "inventory")]
@@ -125,7 +125,9 @@ async def stocked(shop: Opened, units: int = 1_000_000) -> None:
                 raise RuntimeError("the catalogue's pages do not show the goods within a minute")
 
 
-async def _together(shop: Opened, log: str, commands: list[Command]) -> None:
+async def together(shop: Opened, log: str, commands: list[Command]) -> None:
+    """Carries out commands in one unit."""
+
     async def handler(work: Work) -> None:
         for command in commands:
             await handle(work, command)

@@ -1,111 +1,99 @@
-"""How fast the embedded engine finds, counts and completes, asked by 32 at once, on 10,000 products like the demo's."""
+"""How fast is found, counted and completed what 32 customers ask for at once, over HTTP, by the embedded engine; beside
+it what the engine alone reaches, in this process."""
 
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Awaitable, Callable
 from typing import Final
-from uuid import UUID, uuid5
+from urllib.parse import urlencode
 
 import msgspec
 
-from emporium.application.search import Document, Price, Query, Rules
+from emporium.application.search import Query, Rules
 from emporium.infra.settings import Settings
+from emporium.scripts.bench.goods import SEED, asked, made
+from emporium.scripts.bench.load import Connection, request
 from emporium.scripts.bench.relevance import engines
 from emporium.scripts.bench.result import Result, at_least, at_most
+from emporium.scripts.bench.shelves import Shelves, indexed, shelves
 
-__all__ = ["PRODUCTS", "made", "results"]
+__all__ = ["results", "suggestions"]
 
-PRODUCTS: Final = 10_000
 CLIENTS: Final = 32
 SECONDS: Final = 5.0
-SEED: Final = 7
-_SPACE: Final = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
-
-_LOOKS: Final = ("blue", "red", "green", "black", "white", "walnut", "oak", "steel", "glass", "linen", "wool", "velvet",
-                 "vintage", "modern", "rustic", "classic")  # fmt: skip
-_KINDS: Final = ("lamp", "chair", "table", "mug", "kettle", "rug", "shelf", "clock", "vase", "mirror", "candle",
-                 "cushion", "blanket", "basket", "tray", "bowl")  # fmt: skip
-_USES: Final = ("kitchen", "garden", "office", "bedroom", "travel", "winter", "summer", "kids", "outdoor", "hanging",
-                "folding", "stackable", "wall")  # fmt: skip
-_SOUNDS: Final = tuple(consonant + vowel for consonant in "bdklmnrstv" for vowel in "aeo")
-
-
-def made(count: int) -> list[Document]:
-    """Products with a brand, two levels of categories, four attributes, prices, ratings and a description."""
-    chance, first = random.Random(SEED), datetime(2025, 1, 1, tzinfo=UTC)
-    names = ["".join(chance.choices(_SOUNDS, k=3)) for _ in range(count // 20)]
-    found = []
-    for n in range(count):
-        look, kind, use = chance.choice(_LOOKS), chance.choice(_KINDS), chance.choice(_USES)
-        price = chance.randrange(300, 30_000)
-        found.append(
-            Document(
-                product_id=uuid5(_SPACE, f"product {n}"),
-                slug=f"product-{n}",
-                title=f"{chance.choice(names)} {look} {use} {kind}".title(),
-                description=f"A {look} {kind} for the {use}, made to last. Goes with {chance.choice(_KINDS)}.",
-                brand=f"Brand {chance.randrange(40)}",
-                categories=(uuid5(_SPACE, use), uuid5(_SPACE, f"{use} {kind}")),
-                category_names=(use, f"{use} {kind}"),
-                skus=(f"SKU-{n}",),
-                attributes={
-                    "colour": (look,),
-                    "material": (chance.choice(_LOOKS),),
-                    "size": tuple(chance.sample(("s", "m", "l", "xl"), 2)),
-                    "washable": (chance.choice(("yes", "no")),),
-                },
-                numbers={"weight": float(chance.randrange(50, 5_000))},
-                prices={"GBP": Price(lowest=price, highest=price)},
-                available=chance.random() < 0.9,
-                rating=chance.choice((None, 3.5, 4.0, 4.6)),
-                popularity=float(int(chance.paretovariate(1.1))),
-                published_at=first + timedelta(minutes=n),
-            )
-        )
-    return found
-
-
-def asked(documents: Sequence[Document], chance: random.Random) -> Query:
-    """Three words of a title, two of three queries with a filter."""
-    words = " ".join(chance.sample(chance.choice(documents).title.split(), 3))
-    query = Query(words=words, currency="GBP")
-    which = chance.randrange(3)
-    if which == 1:
-        return msgspec.structs.replace(query, attributes={"washable": ("yes",)}, price_to=20_000)
-    return msgspec.structs.replace(query, available=True) if which == 2 else query
+_WARM: Final = 1.0
 
 
 async def results(settings: Settings) -> list[Result]:
     """Searches a second, and the slowest of a hundred."""
-    documents, chance = made(PRODUCTS), random.Random(SEED)
-    async with engines(msgspec.structs.replace(settings, elasticsearch_url=None), documents) as (engine,):
-        rate, slowest = await _load(lambda: engine.search(asked(documents, chance), Rules()))
-    return [at_least("search", rate, "/s", 2_000), at_most("search p99", slowest, "ms", 30)]
+    own = msgspec.structs.replace(settings, elasticsearch_url=None)
+    chance = random.Random(SEED)
+    async with shelves(own) as shop:
+        rate, slowest = await _over_http(shop, lambda: _path(asked(shop.documents, chance)))
+    documents = made(settings.bench_products)
+    async with engines(own, documents) as (engine,):
+        alone, longest = await _load(lambda _: engine.search(asked(documents, chance), Rules()))
+    return [
+        at_least("search", rate, "/s", 2_000),
+        at_most("search p99", slowest, "ms", 30),
+        Result(name="  engine alone", value=alone, unit="/s", goal="to compare"),
+        Result(name="  engine alone p99", value=longest, unit="ms", goal="to compare"),
+    ]
 
 
 async def suggestions(settings: Settings) -> list[Result]:
     """The slowest of a hundred completions, keystroke by keystroke."""
-    documents, chance = made(PRODUCTS), random.Random(SEED)
+    chance = random.Random(SEED)
+    async with shelves(msgspec.structs.replace(settings, elasticsearch_url=None)) as shop:
 
-    def typed() -> str:
-        title = chance.choice(documents).title
-        return title[: chance.randrange(2, len(title))]
+        def typed() -> str:
+            title = chance.choice(shop.documents).title
+            return "/api/v1/search/suggest?" + urlencode({"q": title[: chance.randrange(2, len(title))]})
 
-    async with engines(msgspec.structs.replace(settings, elasticsearch_url=None), documents) as (engine,):
-        rate, slowest = await _load(lambda: engine.suggest(typed(), "GBP", 8))
-    return [at_least("suggest", rate, "/s", 0), at_most("suggest p99", slowest, "ms", 10)]
+        rate, slowest = await _over_http(shop, typed)
+    return [
+        Result(name="suggest", value=rate, unit="/s", goal="to compare"),
+        at_most("suggest p99", slowest, "ms", 10),
+    ]
 
 
-async def _load(ask: Callable[[], Awaitable[object]]) -> tuple[float, float]:
+def _path(query: Query) -> str:
+    chosen: dict[str, object] = {"q": query.words}
+    if query.attributes:
+        chosen |= {"attribute": [f"{name}:{one}" for name, several in query.attributes.items() for one in several]}
+    if query.price_to is not None:
+        chosen["price_to"] = query.price_to
+    if query.available:
+        chosen["available"] = "true"
+    return "/api/v1/search?" + urlencode(chosen, doseq=True)
+
+
+async def _over_http(shop: Shelves, make: Callable[[], str]) -> tuple[float, float]:
+    await indexed(shop)
+    connections = [await Connection.open(shop.running.address) for _ in range(CLIENTS)]
+
+    async def ask(client: int) -> None:
+        answer = await connections[client].exchange(request("GET", make()))
+        if answer.status != 200:
+            raise RuntimeError(f"the gateway answered {answer.status}: {answer.body[:500]!r}")
+
+    try:
+        await _load(ask, _WARM)
+        return await _load(ask)
+    finally:
+        for one in connections:
+            one.close()
+
+
+async def _load(ask: Callable[[int], Awaitable[object]], seconds: float = SECONDS) -> tuple[float, float]:
     times: list[float] = []
-    end = time.perf_counter() + SECONDS
+    end = time.perf_counter() + seconds
 
-    async def client() -> None:
+    async def client(which: int) -> None:
         while (began := time.perf_counter()) < end:
-            await ask()
+            await ask(which)
             times.append(time.perf_counter() - began)
 
-    await asyncio.gather(*(client() for _ in range(CLIENTS)))
-    return len(times) / SECONDS, sorted(times)[int(len(times) * 0.99)] * 1_000
+    await asyncio.gather(*(client(which) for which in range(CLIENTS)))
+    return len(times) / seconds, sorted(times)[int(len(times) * 0.99)] * 1_000

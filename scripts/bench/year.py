@@ -13,7 +13,7 @@ from emporium.infra.settings import Settings
 from emporium.scripts.bench.result import Result, at_most
 from emporium.scripts.processes import child_environment, cli
 
-__all__ = ["results"]
+__all__ = ["family", "resident", "results"]
 
 
 async def results(settings: Settings) -> list[Result]:
@@ -40,8 +40,8 @@ async def results(settings: Settings) -> list[Result]:
             ended = asyncio.create_task(process.wait())
             peaks: dict[int, float] = {}
             while not ended.done():
-                for pid in _family(process.pid):
-                    peaks[pid] = max(peaks.get(pid, 0.0), _resident(pid))
+                for pid in family(process.pid):
+                    peaks[pid] = max(peaks.get(pid, 0.0), resident(pid))
                 await asyncio.wait([ended], timeout=0.5)
             seconds = time.perf_counter() - began
             if process.returncode != 0:
@@ -49,7 +49,7 @@ async def results(settings: Settings) -> list[Result]:
     return [at_most("import", seconds, "s", 300), at_most("import memory", max(peaks.values()), "MB", 400)]
 
 
-def _family(pid: int) -> list[int]:
+def family(pid: int) -> list[int]:
     """The process and all that descend from it."""
     parents: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
@@ -65,7 +65,7 @@ def _family(pid: int) -> list[int]:
     return family
 
 
-def _resident(pid: int) -> float:
+def resident(pid: int) -> float:
     """Memory of the process that is not shared with others, in MB; 0 where it has ended."""
     try:
         pages = Path(f"/proc/{pid}/statm").read_text().split()

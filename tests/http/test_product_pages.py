@@ -185,15 +185,28 @@ async def test_pages_are_kept_while_nothing_moves_and_never_longer(house: House)
     record = await put(staff, "Lamp", "LAMP", 900)
     first = await seen(staff, guest, "/products/lamp")
     answers = edge_of(house.client)._kept
-    position = tuple(house.services.waiter.position(model) for model in ("catalog_pages", "reviews"))
-    [key] = [one for one in answers._answers if one[:2] == (f"{API}/products/lamp", b"")]
-    kept = answers.get(key, position)
-    assert kept is not None and msgspec.json.decode(kept[0]) == first
-    tag = dict(kept[1])[b"etag"].decode()
+    key = (f"{API}/products/lamp", b"", None)
+    kept = answers.get(key, house.services)
+    assert kept is not None and msgspec.json.decode(kept.body) == first
+    tag = kept.tag.decode()
     assert (await guest.get("/products/lamp", if_none_match=tag)).status_code == 304
-    # What is kept is what is given.
-    answers.put(key, position, b'{"kept":true}', kept[1])
-    assert (await other.get("/products/lamp")).json() == {"kept": True}
+    # What is kept is what is given: at the edge, and to who goes the whole way for another reason.
+    answers.put(key, msgspec.structs.replace(kept, body=b'{"kept":true}'))
+    for asked in ({}, {"origin": "https://elsewhere.example"}):
+        answer = await other.get("/products/lamp", **asked)
+        assert answer.json() == {"kept": True}
+        assert answer.headers["x-content-type-options"] == "nosniff" and answer.headers["x-request-id"]
+    head = await other.call("HEAD", f"{API}/products/lamp")
+    assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "13")
+    assert answers.get((f"{API}/products/lamp", b"", b"de"), house.services) is None
+    # Not beyond the day, nor under other settings than it was made with.
+    assert kept.settings is not None and kept.holds(house.services)
+    for other_time in (
+        msgspec.structs.replace(kept, today=kept.today - timedelta(days=1)),
+        msgspec.structs.replace(kept, settings=msgspec.structs.replace(kept.settings)),
+    ):
+        answers.put(key, other_time)
+        assert answers.get(key, house.services) is None
     path = f"{API}/admin/products/{record['product_id']}/variants/LAMP/prices/GBP"
     for pence in (800, 700, 600):
         await staff.call("PUT", path, {"amount": pence})

@@ -734,14 +734,17 @@ class _Asked:
 
     def _meant(self) -> str | None:
         """The words with those mended that no product has; None where there is nothing to mend."""
-        known = self._view.mended
-        for word in self._words:
-            if word not in known:
-                if len(known) >= _MENDED:
-                    known.clear()
-                known[word] = self._mend(word)
-        mended = [known[word] for word in self._words]
+        mended = [self._mended(word) for word in self._words]
         return " ".join(mended) if mended != self._words else None
+
+    def _mended(self, word: str) -> str:
+        known = self._view.mended
+        meant = known.get(word)
+        if meant is None:
+            if len(known) >= _MENDED:
+                known.clear()
+            meant = known[word] = self._mend(word)
+        return meant
 
     def _mend(self, word: str) -> str:
         searcher = self._searcher

@@ -1,5 +1,5 @@
 """The fixtures of the gateway's tests."""
 
-from tests.http.conftest import quick_passwords, settings
+from tests.http.conftest import database, quick_passwords, settings
 
-__all__ = ["quick_passwords", "settings"]
+__all__ = ["database", "quick_passwords", "settings"]

@@ -12,6 +12,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import msgspec
+import psycopg
 import pytest
 import pytest_asyncio
 
@@ -19,6 +20,8 @@ from emporium.application import bootstrap
 from emporium.application.together import end
 from emporium.infra.passwords import Passwords
 from emporium.infra.settings import Settings
+from emporium.projections import generations
+from emporium.projections.registry import MODELS
 from tests import servers
 from tests.http.client import House
 
@@ -64,6 +67,24 @@ def quick_passwords() -> Iterator[None]:
         yield
 
 
+def with_read_models(all_servers: servers.Servers, server: str) -> str:
+    """The name of a migrated database to copy, in which the read models have their empty tables already."""
+
+    async def install(url: str) -> None:
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+            await generations.install(connection, MODELS)
+
+    return all_servers.filled(server, "shop", lambda url: asyncio.run(install(url)))
+
+
+@pytest.fixture
+def database(all_servers: servers.Servers, server: str) -> Iterator[str]:
+    """The URL of a fresh database of a shop."""
+    template = with_read_models(all_servers, server)
+    with servers.made(server, f"shop_{os.getpid()}_{next(_numbers)}", template=template) as url:
+        yield url
+
+
 @pytest.fixture
 def settings(database: str, folder: Path) -> Settings:
     """Of a shop in a fresh database."""
@@ -80,7 +101,7 @@ async def house(settings: Settings) -> AsyncIterator[House]:
 @pytest.fixture(scope="module")
 def template(all_servers: servers.Servers, server: str) -> str:
     """A migrated database to copy; made outside of any event loop, for migrations bring their own."""
-    return all_servers.template(server)
+    return with_read_models(all_servers, server)
 
 
 @contextmanager

@@ -460,8 +460,8 @@ async def test_a_customer_uses_a_code_as_often_as_one_may(house: House) -> None:
     assert await log.claimed("coupon holders", address) == bobs != eves
     assert bobs.version == 4 and bobs.bytes not in address
     bob = await house.verified("bob@example.org")
-    sessions, who = house.services.sessions, await house.customer_id(bob)
-    await erase(house.shop, sessions, customer_id=who, reason="asked for", cause=STAFF)
+    services, who = house.services, await house.customer_id(bob)
+    await erase(house.shop, services.sessions, services.traces, customer_id=who, reason="asked for", cause=STAFF)
     assert await log.claimed("coupon holders", address) is None
 
 

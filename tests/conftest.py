@@ -28,7 +28,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-COUNTED: Final = frozenset({"application", "domain", "eventstore", "projections", "properties", "scripts", "vault"})
+COUNTED: Final = frozenset(
+    {"application", "domain", "integration/eventstore", "integration/vault", "projections", "properties", "scripts"}
+)
 """Folders of tests whose covered lines are counted: the units, and the store. The others go over the same lines again
 and again, with whole shops, where what matters is what comes of it."""
 
@@ -37,7 +39,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Counting covered lines costs half as much again as the tests themselves: it is done where it tells something,
     once, and not on the second server."""
     for item in items:
-        if item.path.parent.name not in COUNTED or "[pg15" in item.name:
+        folder = item.path.parent.relative_to(Path(__file__).parent).as_posix()
+        if folder not in COUNTED or "[pg15" in item.name:
             item.add_marker(pytest.mark.no_cover)
 
 

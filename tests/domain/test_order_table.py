@@ -3,8 +3,10 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import cache
 
 import msgspec
+import pytest
 
 from emporium.domain.base import Command, Event, Rejected
 from emporium.domain.cancellations import CancelLines, ConfirmLinesCancellation, RefuseLinesCancellation
@@ -109,6 +111,7 @@ def beside() -> Sequence[Command]:
     ]
 
 
+@cache
 def explore(parcels: int) -> tuple[Table, dict[bytes, OrderState]]:
     """Every transition that any sequence of commands can make, and every state that it can reach."""
     first = evolve(None, CREATED)
@@ -132,6 +135,7 @@ def explore(parcels: int) -> tuple[Table, dict[bytes, OrderState]]:
     return {s: {e: frozenset(to) for e, to in row.items()} for s, row in found.items()}, seen
 
 
+@pytest.mark.no_cover
 def test_the_table_is_exactly_what_happens() -> None:
     happens: Table = defaultdict(dict)
     for parcels in (1, 3):
@@ -149,6 +153,7 @@ def test_every_event_has_its_place_in_the_table() -> None:
     assert not moving & set(BESIDE)
 
 
+@pytest.mark.no_cover
 def test_what_happens_beside_the_way_happens_where_the_table_says_and_changes_no_status() -> None:
     happens: dict[type[Event], set[str]] = defaultdict(set)
     for before in explore(1)[1].values():
@@ -166,7 +171,7 @@ def test_what_happens_beside_the_way_happens_where_the_table_says_and_changes_no
                     if type(event) in BESIDE:
                         happens[type(event)].add(state.status)
                 assert after.status == state.status
-                if msgspec.json.encode(after) not in seen and len(seen) < 40:
+                if msgspec.json.encode(after) not in seen and len(seen) < 20:
                     seen.add(msgspec.json.encode(after))
                     todo.append(after)
     # The order of this test is a customer's already.

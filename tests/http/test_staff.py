@@ -88,7 +88,10 @@ async def test_an_order_is_cancelled_before_it_is_packed(open_house: House) -> N
     number = (await guest.check_out()).json()["order_number"]
     await house.order_is(guest, number, "confirmed")
     asked = await guest.post(f"/orders/{number}/cancel", {}, idempotency_key="c")
-    assert (asked.status_code, asked.json()) == (202, {"order_number": number, "status": "cancelling"})
+    assert (asked.status_code, asked.json()) == (
+        202,
+        {"order_number": number, "status": "cancelling", "cancellation_id": None},
+    )
     order = await house.order_is(guest, number, "cancelled")
     assert order["reason"] == "changed_mind"
     payment = await house.until(guest, f"/payments/{number}", lambda body: body["refunded"]["amount"] == 995)

@@ -11,11 +11,19 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import servers
 from tests.support import elastic
 
 _numbers = count(1)
+
+# How long hypothesis may look: enough to find what is wrong, short enough to run every time. How long one example
+# takes depends on what else the machine does.
+settings.register_profile(
+    "emporium", deadline=None, max_examples=100, stateful_step_count=30, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("emporium")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -37,6 +37,8 @@ async def led_by_other_than(run: Run, pid: int) -> None:
 
 async def test_a_worker_stopped_past_its_lease_and_woken_again_writes_nothing_twice(run: Run) -> None:
     await run.stock(SLEEP=100)
+    # Long enough to be found at it.
+    run.fleet.sandbox.faults("slow", 20, "charge")
 
     async def buy(count: int) -> list[httpx.Response]:
         buyers = [run.buyer() for _ in range(count)]
@@ -65,6 +67,7 @@ async def test_a_worker_stopped_past_its_lease_and_woken_again_writes_nothing_tw
         said = run.fleet.log.stat().st_size
     finally:
         run.fleet.kill(stopped, signal.SIGCONT)
+        run.fleet.sandbox.faults("slow", 0, "charge")
 
     def said_since() -> str:
         return run.fleet.log.read_bytes()[said:].decode()

@@ -12,7 +12,7 @@ from eventsourcing.persistence import IntegrityError, Tracking, TrackingRecorder
 from eventsourcing.postgres import PostgresTrackingRecorder
 from eventsourcing.projection import Projection, ProjectionRunner
 
-from emporium.application.ports import Conflict, Unit
+from emporium.application.ports import Conflict, EventLog, Unit
 from emporium.infra.eventstore import EventStore
 from emporium.infra.eventstore.library import LibraryEvent, library_environment
 from tests.integration.eventstore.things import REGISTRY, TALLY, Tally, new, unit
@@ -87,12 +87,17 @@ async def test_both_write_at_once_and_no_reader_misses_anything(store: EventStor
 
     async def tail(written: "asyncio.Future[int]") -> list[int]:
         seen: list[int] = []
+
+        async def read(from_there: EventLog) -> None:
+            async for page in from_there.follow(0, 200):
+                seen.extend(event.position for event in page)
+
         async with await EventStore.open({"alpha": dsn}, REGISTRY) as other:
-            async for page in other["alpha"].follow(0, 200):
-                seen += [event.position for event in page]
-                if written.done() and len(seen) >= written.result():
-                    return seen
-        raise AssertionError
+            reading = asyncio.create_task(read(other["alpha"]))
+            while len(seen) < await written:
+                await asyncio.sleep(0.01)
+            reading.cancel()
+            return seen
 
     total: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     tailing = asyncio.create_task(tail(total))

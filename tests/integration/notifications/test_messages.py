@@ -173,8 +173,8 @@ async def test_the_language_is_the_orders_and_the_sender_the_shops(database: str
             await place(saga, language="de")
             [sent] = await told(saga, "order_created")
             assert sent.language == "de"
-        [mail] = server.mails
-        assert "Wir haben Ihre Bestellung" in mail["Subject"]
+        # That it failed, for there is no mug, may be told already.
+        [mail] = [one for one in server.mails if "Wir haben Ihre Bestellung" in one["Subject"]]
         assert mail["From"].addresses[0].display_name == "Tea, Mugs & more", "as staff have set it"
         assert mail["From"].addresses[0].addr_spec == "hello@tea.example"
 
